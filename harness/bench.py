@@ -1,0 +1,81 @@
+"""Measurements of our own code, printed as a table; nothing here decides anything.
+
+python -m harness.bench scoring
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness import rewards, scoring
+from harness.schema import Tags
+
+SIZE = 100_000  # characters in a hostile text
+ORDINARY = (
+    "<start_working_out>\nShe sells 16 - 3 - 4 = 9 eggs a day, so she makes 9 * 2 = $18.\n"
+    "<end_working_out>\n<SOLUTION>18</SOLUTION>",
+    "<start_working_out>It takes 2/2=1 bolt of white fiber, so 3.<end_working_out><SOLUTION>3</SOLUTION>",
+    "<start_working_out>80,000 + 50,000 = 130,000<end_working_out>\n<SOLUTION>$70,000 profit</SOLUTION>",
+    "He runs 3*60 = 180 meters three times a week.\nThat is 3 * 180 = 540 meters.\n\n**Answer:** 540 meters",
+    "Each chicken gets 3 cups, so the flock of 20 needs 60 cups; 60 - 15 - 25 leaves 20 cups.",
+)
+
+
+def hostile_texts() -> dict[str, str]:
+    """Texts of about `SIZE` characters on which plain patterns backtrack or big numbers are slow."""
+    tags = Tags()
+    head = f"{tags.working_start}w{tags.working_end}"
+    block = f"{tags.solution_start}1{tags.solution_end}"
+    working = f"{tags.working_start}{tags.working_end}"
+    digits = f"{head}{tags.solution_start}{'9' * SIZE}{tags.solution_end}"
+    return {
+        "solution blocks": head + block * (SIZE // len(block)) + "x",
+        "working tags": f"{working}\n" * (SIZE // (len(working) + 1)),
+        "newlines": "\n" * SIZE,
+        "100,000 digits": digits,
+    }
+
+
+def _milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
+    """The fastest of a few runs: the others tell about the machine's other work."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return 1000 * min(times)
+
+
+def bench_scoring(_: argparse.Namespace) -> None:
+    """Score and the tutorial's rewards on hostile texts, and score on ordinary ones."""
+    functions = {"score": lambda text: scoring.score(text, "18")}
+    names = list(rewards.PROFILES["tutorial"])
+    for function in rewards.build(names, profile="tutorial", tags=Tags(), base_dir=Path()):
+        functions[function.__name__] = lambda text, f=function: f(completions=[text], answer=["18"])
+    print(f"milliseconds a text of {SIZE:,} characters")
+    print(f"{'':16}" + "".join(f"{name:>20}" for name in functions))
+    for label, text in hostile_texts().items():
+        cells = [_milliseconds(lambda f=function, t=text: f(t)) for function in functions.values()]
+        print(f"{label:16}" + "".join(f"{cell:20.3f}" for cell in cells))
+    rounds = 2000
+    total = _milliseconds(lambda: [scoring.score(text, "18") for _ in range(rounds) for text in ORDINARY])
+    print(f"score on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m harness.bench", description="Measure our own code.")
+    commands = parser.add_subparsers(title="benchmarks", required=True)
+    scoring_command = commands.add_parser("scoring", help="the scorer's and the rewards' speed")
+    scoring_command.set_defaults(run=bench_scoring)
+    args = parser.parse_args(argv)
+    args.run(args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""Where a model's files are and what is in them: the one place that resolves, hashes and reads a checkpoint.
+
+Imports no torch: configuration is read as JSON, and weights are hashed as bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.config import ModelSection
+from harness.errors import HarnessError
+
+# Safetensors only: a pickle from somebody else's repository runs whatever it likes when it is opened.
+FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model folder on this machine."""
+
+    id: str  # as the experiment file names it
+    path: Path
+
+    @cached_property
+    def config(self) -> dict:
+        return self._json("config.json")
+
+    @cached_property
+    def text_config(self) -> dict:
+        """The language model's own part of the configuration (multimodal checkpoints nest it)."""
+        return self.config.get("text_config", self.config)
+
+    @property
+    def context(self) -> int:
+        """Tokens that the model can attend to, prompt and completion together."""
+        if "max_position_embeddings" in self.text_config:
+            return self.text_config["max_position_embeddings"]
+        # Some published multimodal configurations leave it to the class's default, which for Gemma 3 is 131,072.
+        return 131_072
+
+    @cached_property
+    def generation_stop_ids(self) -> frozenset[int]:
+        """Token ids on which the checkpoint's own generation settings end a completion."""
+        found = self._json("generation_config.json", {}).get("eos_token_id")
+        if found is None:
+            found = self.text_config.get("eos_token_id")
+        return frozenset([found] if isinstance(found, int) else found or [])
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 over the names and contents of the weight files and the configuration."""
+        files = sorted([*self.path.glob("*.safetensors"), self.path / "config.json"])
+        return _hash_files(files)
+
+    def _json(self, name: str, default: dict | None = None) -> dict:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if default is not None:
+                return default
+            raise HarnessError(f"model.id: {self.path} has no {name}: not a checkpoint folder") from None
+        except ValueError as error:
+            raise HarnessError(f"model.id: {self.path / name} is not JSON: {error}") from None
+
+
+def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
+    """Find the checkpoint of an experiment: embedded, local folder, or hub (downloaded once, then cached).
+
+    With weights=False a hub model's weight files are not fetched: enough for its tokenizer and configuration.
+    Raises HarnessError where it cannot be had.
+    """
+    if model.id == "tiny":
+        from harness.tiny import CHECKPOINT
+
+        return Checkpoint(model.id, CHECKPOINT)
+    folder = Path(model.id)
+    if folder.is_dir():
+        checkpoint = Checkpoint(model.id, folder)
+        if not list(folder.glob("*.safetensors")):
+            raise HarnessError(f"model.id: {folder} holds no *.safetensors (other weight formats are not opened)")
+        return checkpoint
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.id) or model.id.startswith((".", "/")):
+        raise HarnessError(f"model.id: {model.id!r} is no folder here, no hub id (owner/name), and not 'tiny'")
+    return Checkpoint(model.id, _download(model, weights))
+
+
+def _download(model: ModelSection, weights: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    patterns = FILES if weights else [p for p in FILES if "safetensors" not in p]
+    try:
+        return Path(snapshot_download(model.id, revision=model.revision, allow_patterns=patterns))
+    except Exception as error:  # the hub's errors have no common base: offline, gated, missing, moved
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise HarnessError(
+            f"model.id: {model.id} is not on this machine and could not be fetched ({type(error).__name__}: {reason}); "
+            f"accept its licence and log in to the hub, or give a local folder with model.id=PATH"
+        ) from None
+
+
+def _hash_files(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}:{file_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    # The hub's cache links each large file to a blob that is named by its SHA-256: no need to read 8 GB for it.
+    target = file.resolve()
+    if target.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", target.name):
+        return target.name
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

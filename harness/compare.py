@@ -1,0 +1,170 @@
+"""One accuracy table for many runs, and never one for runs that cannot be compared.
+
+    python -m harness.compare results/* [--format table|md|csv|json] [--intervals wilson|bootstrap] [--strict]
+
+Runs share a table when their data, prompts, scorer, sampling, token limit and engine are the same; otherwise
+each comparable group has its own, and the fields that part the groups are named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness import rundir
+from harness.console import say, table
+from harness.errors import HarnessError, exit_code
+from harness.stats import spell_p
+
+COLUMNS = (
+    "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
+    "verdict",
+)  # fmt: skip
+QUANTITIES = ("accuracy", "strict", "format")
+
+
+def load(paths: list[Path]) -> list[dict[str, Any]]:
+    """The summaries of the run directories among the paths; a line on standard error for each other one."""
+    found = []
+    for path in paths:
+        if not (path / "summary.json").is_file():
+            reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
+            print(f"skipped {path}: {reason}", file=sys.stderr)
+            continue
+        found.append({"run": path.resolve().name} | rundir.read_json(path / "summary.json"))
+    return found
+
+
+def groups(summaries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The runs parted into comparable groups, in the order in which the first of each was given."""
+    parted: dict[str, list[dict[str, Any]]] = {}
+    for summary in summaries:
+        parted.setdefault(json.dumps(summary["conditions"], sort_keys=True), []).append(summary)
+    return list(parted.values())
+
+
+def parting_fields(parted: list[list[dict[str, Any]]]) -> list[str]:
+    """The conditions in which the groups differ."""
+    conditions = [group[0]["conditions"] for group in parted]
+    names = sorted({name for each in conditions for name in each})
+    return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in conditions}) > 1]
+
+
+def row(summary: dict[str, Any], intervals: str) -> dict[str, str]:
+    """A run as one line of the table; rates in percent, differences in points, each with its 95% interval."""
+    difference = summary["difference"]
+    return dict(
+        zip(
+            COLUMNS,
+            (
+                summary["run"],
+                str(summary["n"]),
+                _rate(summary["base"]["accuracy"], intervals),
+                _rate(summary["tuned"]["accuracy"], intervals),
+                _points(difference["accuracy"]),
+                str(difference["accuracy"]["gained"]),
+                str(difference["accuracy"]["lost"]),
+                spell_p(difference["accuracy"]["mid_p"]),
+                _points(difference["strict"]),
+                _points(difference["format"]),
+                summary["verdict"]["kind"],
+            ),
+            strict=True,
+        )
+    )
+
+
+def _rate(rate: dict[str, Any], intervals: str) -> str:
+    prefix = "bootstrap_" if intervals == "bootstrap" and "bootstrap_low" in rate else ""
+    return f"{100 * rate['value']:.1f}% [{100 * rate[prefix + 'low']:.1f}, {100 * rate[prefix + 'high']:.1f}]"
+
+
+def _points(difference: dict[str, Any]) -> str:
+    value, low, high = (100 * difference[name] for name in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def show(parted: list[list[dict[str, Any]]], form: str, intervals: str) -> None:
+    fields = parting_fields(parted)
+    if form == "json":
+        listed = [
+            {
+                "conditions": group[0]["conditions"],
+                "runs": [{key: value for key, value in run.items() if key != "conditions"} for run in group],
+            }
+            for group in parted
+        ]
+        print(json.dumps({"groups": listed, "parted_by": fields}, indent=2, ensure_ascii=False))
+        return
+    if form == "csv":
+        print(_csv(parted), end="")
+        return
+    if len(parted) > 1:
+        say(f"{len(parted)} groups that cannot be compared with each other; they differ in: {', '.join(fields)}.\n")
+    for number, group in enumerate(parted, 1):
+        values = {name: _shown(group[0]["conditions"].get(name)) for name in fields}
+        caption = f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items()) if fields else ""
+        rows = [row(summary, intervals) for summary in group]
+        if form == "md":
+            print(_markdown(caption, rows))
+        else:
+            table(caption, COLUMNS, [list(r.values()) for r in rows])
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    is_hash = len(text) == 64 and not set(text) - set("0123456789abcdef")
+    return text[:8] if is_hash else text
+
+
+def _csv(parted: list[list[dict[str, Any]]]) -> str:
+    """One line a run, every number a column of its own, as proportions."""
+    rows = []
+    for number, group in enumerate(parted, 1):
+        for run in group:
+            values: dict[str, Any] = {"group": number, "run": run["run"], "n": run["n"]}
+            for side in ("base", "tuned"):
+                for name in QUANTITIES:
+                    ends = ("value", "low", "high", "bootstrap_low", "bootstrap_high")
+                    values |= {f"{side}_{name}_{end}": run[side][name].get(end) for end in ends}
+            for name in QUANTITIES:
+                ends = ("value", "low", "high", "gained", "lost", "mid_p", "exact_p")
+                values |= {f"difference_{name}_{end}": run["difference"][name][end] for end in ends}
+            rows.append(values | {"verdict": run["verdict"]["kind"]})
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _markdown(caption: str, rows: list[dict[str, str]]) -> str:
+    lines = [f"**{caption}**\n"] if caption else []
+    lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(r.values()) + " |" for r in rows]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.compare", description=__doc__.split("\n\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
+    parser.add_argument("--format", choices=("table", "md", "csv", "json"), default="table")
+    parser.add_argument("--intervals", choices=("wilson", "bootstrap"), default="wilson", help="of single runs")
+    parser.add_argument("--strict", action="store_true", help="refuse runs that are not all comparable")
+    args = parser.parse_args(argv)
+    parted = groups(load(args.runs))
+    if not parted:
+        raise HarnessError("no finished run among the arguments; give run directories, such as results/*")
+    if args.strict and len(parted) > 1:
+        raise HarnessError(f"the runs cannot be compared: they differ in {', '.join(parting_fields(parted))}")
+    show(parted, args.format, args.intervals)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,372 @@
+"""The experiment file: one YAML file, typed and strict, with every default written out, and its digest.
+
+The defaults are the tutorial's experiment (Gemma 3 4B, LoRA r 8, GRPO on GSM8K), with the algorithm settings
+that it left to its libraries named here, because those libraries' defaults have moved since. A file says
+only what differs. An unknown key, a wrong type or an impossible combination is one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.errors import HarnessError
+from harness.schema import Tags
+
+SYSTEM_PROMPT = """\
+You are given a problem.
+Think about the problem and provide your working out.
+Place it between <start_working_out> and <end_working_out>.
+Then, provide your solution between <SOLUTION></SOLUTION>"""
+
+# What a run writes and how often, not what comes out of it: the digest leaves these out.
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps", "train.logging_steps")
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+AboveZero = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ModelSection(Section):
+    """Which checkpoint, and how it is loaded for training."""
+
+    id: str = "google/gemma-3-4b-it"  # a hub id, a local folder, or "tiny" for the embedded checkpoint
+    revision: str | None = None  # a commit of the hub repository; ignored for a folder
+    max_seq_length: Positive = 1024  # tokens: a training prompt and its completion together
+    precision: Literal["bf16", "fp32"] = "bf16"  # of training; Gemma 3 overflows in fp16
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+    full_finetuning: bool = False
+
+
+class LoraSection(Section):
+    r: Positive = 8
+    alpha: Positive = 8
+    dropout: Share = 0.0
+    bias: Literal["none", "all", "lora_only"] = "none"
+    seed: int = 3407  # of the initial A matrices
+    finetune_vision_layers: bool = False
+    finetune_language_layers: bool = True
+    finetune_attention_modules: bool = True
+    finetune_mlp_modules: bool = True
+
+
+class DataSection(Section):
+    path: str = "openai/gsm8k"  # a hub id, a local folder or file (JSONL, Parquet), or "tiny"
+    config: str = "main"  # of the hub data set; ignored for local data
+    revision: str | None = None  # a commit of the hub data set; ignored for local data
+    dev: int = Field(200, ge=0)  # problems set aside from train for watching; 0 disables
+
+
+class TagsSection(Section):
+    working_start: str = Field(Tags().working_start, min_length=1)
+    working_end: str = Field(Tags().working_end, min_length=1)
+    solution_start: str = Field(Tags().solution_start, min_length=1)
+    solution_end: str = Field(Tags().solution_end, min_length=1)
+
+    def record(self) -> Tags:
+        return Tags(**self.model_dump())
+
+
+class PromptSection(Section):
+    system: str = SYSTEM_PROMPT
+    tags: TagsSection = TagsSection()
+
+
+class Reward(Section):
+    name: str  # format_exact, format_approximate, check_answer, check_numbers or path/to/file.py:function
+    weight: float = 1.0
+
+
+class RewardsSection(Section):
+    profile: Literal["tutorial", "robust"] = "tutorial"  # which implementation the four names mean
+    functions: list[Reward] = Field(
+        [
+            Reward(name="format_exact"),
+            Reward(name="format_approximate"),
+            Reward(name="check_answer"),
+            Reward(name="check_numbers"),
+        ],
+        min_length=1,
+    )
+
+
+class TrainSection(Section):
+    backend: Literal["unsloth", "trl"] = "unsloth"
+    rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
+    seeds: list[int] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
+    steps: Positive = 50  # optimizer steps
+    prompts_per_step: Positive = 1
+    generations: int = Field(4, ge=2)  # completions a prompt; a group of one has no advantage
+    micro_batch: Positive | None = None  # completions a forward pass; null: the whole step at once
+    max_prompt_tokens: Positive = 256
+    max_completion_tokens: Positive = 768
+    long_prompts: Literal["drop", "refuse"] = "drop"  # training prompts over max_prompt_tokens
+
+    learning_rate: AboveZero = 5e-6
+    warmup_ratio: Share = 0.1  # of the steps
+    lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    optimizer: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit"] = "adamw_torch_fused"
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.99
+    adam_epsilon: AboveZero = 1e-8
+    weight_decay: NotNegative = 0.1
+    max_grad_norm: AboveZero = 0.1
+
+    # The tutorial leaves these to defaults that have moved since; bnpo and 0.001 were Unsloth's at its time.
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "bnpo"
+    beta: NotNegative = 0.001  # weight of the KL term; 0 disables it
+    kl_importance_weighted: bool = False  # newer TRL multiplies the KL term by the importance ratio
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    importance_sampling: Literal["token", "sequence"] = "token"
+    epsilon: AboveZero = 0.2
+    num_iterations: Positive = 1
+    mask_truncated_completions: bool = False
+    temperature: AboveZero = 1.0
+    top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
+    top_k: int = Field(0, ge=0)  # 0 disables
+    min_p: Share = 0.0  # 0.0 disables
+    gradient_checkpointing: bool = True  # less memory, more time
+
+    save_steps: Positive = 50  # adapters kept for good
+    logging_steps: Positive = 1
+    resume_every: Positive = 10  # steps between resume points: what a kill can lose
+
+
+class EvalSection(Section):
+    split: Literal["test", "dev"] = "test"
+    limit: Positive | None = None  # the first so many problems; null: all
+    engine: Literal["vllm", "transformers"] = "vllm"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    max_new_tokens: Positive = 768
+    temperature: NotNegative = 0.0  # 0 is greedy
+    top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
+    top_k: int = Field(0, ge=0)  # 0 disables
+    min_p: Share = 0.0  # 0.0 disables
+    samples: Positive = 1  # completions a question
+    seed: int = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
+    batch_size: Positive = 64  # prompts a batch, transformers engine
+
+
+class Config(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    prompt: PromptSection = PromptSection()
+    lora: LoraSection = LoraSection()
+    rewards: RewardsSection = RewardsSection()
+    train: TrainSection = TrainSection()
+    eval: EvalSection = EvalSection()
+
+    @property
+    def completions_per_step(self) -> int:
+        return self.train.prompts_per_step * self.train.generations
+
+    @model_validator(mode="after")
+    def _possible(self) -> Config:
+        for refusal in _impossible(self):
+            raise ValueError(refusal)
+        return self
+
+    def digest(self) -> str:
+        """SHA-256, in hex, over every setting that changes a number (all but OUTSIDE_DIGEST)."""
+        kept = self.model_dump()
+        for path in OUTSIDE_DIGEST:
+            *parents, leaf = path.split(".")
+            section = kept
+            for parent in parents:
+                section = section[parent]
+            del section[leaf]
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+    def run_name(self) -> str:
+        return f"{self.name}-{self.digest()[:8]}"
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True, width=100)
+
+
+def _impossible(config: Config):
+    """Yield "key path: what is wrong and what to do" for each combination that cannot work."""
+    model, lora, train, evaluation = config.model, config.lora, config.train, config.eval
+    step = config.completions_per_step
+    if train.micro_batch and step % train.micro_batch:
+        yield (
+            f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step "
+            f"({train.prompts_per_step} prompts x {train.generations} generations)"
+        )
+    if train.max_prompt_tokens + train.max_completion_tokens > model.max_seq_length:
+        yield (
+            f"train.max_completion_tokens: {train.max_prompt_tokens} prompt + {train.max_completion_tokens} "
+            f"completion tokens exceed model.max_seq_length {model.max_seq_length}"
+        )
+    if model.load_in_4bit and model.load_in_8bit:
+        yield "model.load_in_8bit: choose one of load_in_4bit and load_in_8bit"
+    if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
+        yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
+    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit or model.full_finetuning):
+        yield "train.backend: trl trains a LoRA adapter on unquantized weights only; use unsloth for the rest"
+    if train.backend == "trl" and train.rollouts == "vllm":
+        yield "train.rollouts: trl's colocated vLLM cannot follow Gemma 3's weights; use hf, or backend unsloth"
+    if not lora.finetune_language_layers and not lora.finetune_vision_layers:
+        yield "lora.finetune_language_layers: nothing to train; turn a layer group on"
+    if not lora.finetune_attention_modules and not lora.finetune_mlp_modules:
+        yield "lora.finetune_attention_modules: nothing to train; turn a module group on"
+    if len(train.seeds) > 1:
+        yield "train.seeds: one seed an experiment; run the file once for each seed and use harness.compare"
+    if evaluation.samples > 1 and evaluation.temperature == 0:
+        yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
+    tags = list(config.prompt.tags.model_dump().values())
+    if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
+        yield "prompt.tags: the four tags must differ, and none may be part of another"
+
+
+# --- reading ----------------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 5e-6 as a number (YAML 1.1 wants 5.0e-6) and refuses a key given twice."""
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def find_experiment(name: str) -> Path:
+    """The file that a command-line argument means: exp/NAME.yaml and NAME mean experiments/NAME.yaml.
+
+    Raises HarnessError where there is none, naming the nearest experiment.
+    """
+    given = Path(name)
+    if given.is_file():
+        return given
+    stem = given.name.removesuffix(".yaml")
+    folders = [Path("experiments"), Path(__file__).resolve().parent.parent / "experiments"]
+    if str(given.parent) in (".", "exp", "experiments"):
+        for folder in folders:
+            if (folder / f"{stem}.yaml").is_file():
+                return folder / f"{stem}.yaml"
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    near = difflib.get_close_matches(stem, known, n=1)
+    hint = f"did you mean exp/{near[0]}.yaml?" if near else f"there are: {', '.join(known) or 'none'}"
+    raise HarnessError(f"{name}: no such experiment file; {hint}")
+
+
+def load(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read, override and validate an experiment file. Raises HarnessError (one line) for anything wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})") from None
+    values = _parse(text, str(path))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise HarnessError(f"{path}: found {type(values).__name__}, allowed: a mapping of sections")
+    values.setdefault("name", path.stem)
+    overridden = [_override(values, item) for item in overrides or []]
+    return validate(values, str(path), overridden)
+
+
+def validate(values: dict[str, Any], source: str, overridden: list[str] | None = None) -> Config:
+    """Build a Config from plain values; `source` is named in the error, `overridden` keys blame the command line."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise HarnessError(_explain(error.errors(), source, overridden or [])) from None
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
+        raise HarnessError(f"{source}:{where} is not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _override(values: dict[str, Any], item: str) -> str:
+    """Set key.path=value in place and return the key path."""
+    path, equals, text = item.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise HarnessError(f"command line: found {item!r}, allowed: key.path=value, such as train.steps=10")
+    *parents, leaf = path.split(".")
+    section = values
+    for depth, parent in enumerate(parents, 1):
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise HarnessError(f"command line: {'.'.join(parents[:depth])} has no keys of its own, in {item!r}")
+    try:
+        section[leaf] = _parse(text, "")
+    except HarnessError:  # a prompt, say: any text is text, and where no text is allowed the type check says so
+        section[leaf] = text
+    return path
+
+
+def _explain(errors: list[dict[str, Any]], source: str, overridden: list[str]) -> str:
+    first = errors[0]
+    path = ".".join(str(part) for part in first["loc"])
+    by_hand = any(path == o or path.startswith(o + ".") or o.startswith(path + ".") for o in overridden)
+    blamed = "command line" if by_hand else source
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    kind, message = first["type"], first["msg"]
+    if kind == "value_error":  # ours: the message already starts with the key path
+        return f"{blamed}: {message.removeprefix('Value error, ')}{more}"
+    if kind == "extra_forbidden":
+        return f"{blamed}: {path}: unknown key; {_nearest(path)}{more}"
+    if kind == "missing":
+        return f"{blamed}: {path}: required, and not given{more}"
+    if kind.endswith("_type") and isinstance(first["input"], (dict, list, str, int, float, type(None))):
+        message = message.replace("dictionary or instance of", "mapping, for").replace("a valid ", "")
+    allowed = message.removeprefix("Input should be ").removeprefix("String should ")
+    return f"{blamed}: {path}: found {_shown(first['input'])}, allowed: {allowed}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key path of the experiment file, sections included."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += keys(field.annotation, f"{prefix}{name}.")
+    return found
+
+
+def _nearest(path: str) -> str:
+    parent, _, leaf = path.rpartition(".")
+    siblings = [key for key in keys() if key.rpartition(".")[0] == parent]
+    by_leaf = {key.rpartition(".")[2]: key for key in reversed(keys())}
+    near = difflib.get_close_matches(path, siblings, n=1, cutoff=0.75)
+    if not near:
+        near = [by_leaf[name] for name in difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)]
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"allowed: {', '.join(siblings)}" if siblings else "no key of that section is known"

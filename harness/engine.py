@@ -1,0 +1,266 @@
+"""Token ids → completions. An engine holds one base checkpoint and scores it with or without an adapter.
+
+`transformers` batches prompts of like length: for a CPU and for small models. Every engine hands completions
+over as they finish, gives each its own seed, and says why each one ended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+import transformers
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, GenerationConfig, LogitsProcessorList, PreTrainedTokenizerBase
+from transformers.generation.logits_process import (
+    LogitsProcessor,
+    MinPLogitsWarper,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from harness.checkpoint import Checkpoint
+from harness.config import EvalSection
+from harness.errors import HarnessError
+from harness.prompts import quiet
+from harness.schema import Completion
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One completion that is wanted."""
+
+    index: int  # of the prompt in the evaluation
+    sample: int  # from 0
+    ids: tuple[int, ...]
+    seed: int  # for sampling; greedy decoding draws nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    max_new_tokens: int
+    temperature: float  # 0 is greedy
+    top_p: float  # 1.0 disables
+    top_k: int  # 0 disables
+    min_p: float  # 0.0 disables
+    stop_ids: tuple[int, ...]
+
+
+class Engine(Protocol):
+    """What an evaluation and the adapter proof ask of an engine."""
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
+    ) -> Iterator[list[Completion]]:
+        """Yield completions as they finish, leaving out the (index, sample) pairs in `done`."""
+
+    def log_probs(self, sequences: Sequence[Sequence[int]], adapter: Path | None) -> list[list[float]]:
+        """Log-probability (nats) of each token after the first, given those before it."""
+
+    def adapter_modules(self, adapter: Path) -> set[str]:
+        """Names of the modules that carry the adapter's weights after loading it."""
+
+
+def completion_seed(seed: int, problem_id: str, sample: int) -> int:
+    """A seed for one completion, from the evaluation's seed and the problem: no batch or order changes it."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {problem_id} {sample}".encode()).digest()[:7])
+
+
+def version(section: EvalSection) -> str:
+    """The engine that the experiment names, with its version and device: what comparable evaluations share."""
+    if section.engine == "vllm":
+        raise HarnessError(
+            "eval.engine: vllm is not in this version of the harness; use eval.engine=transformers "
+            "(with eval.precision=fp32 on a CPU)"
+        )
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
+    return f"transformers {transformers.__version__}, torch {torch.__version__}, {device}"
+
+
+def load(section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Engine:
+    """Start the engine that the experiment names. Raises HarnessError where it cannot run."""
+    version(section)
+    return TransformersEngine(checkpoint, tokenizer, section.precision, section.batch_size)
+
+
+class TransformersEngine:
+    def __init__(
+        self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, precision: str, batch_size: int
+    ) -> None:
+        quiet()
+        # PEFT lists every key of an adapter that does not fit; the adapter proof says it in a line.
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.batch_size = batch_size
+        self.tokenizer = tokenizer
+        self.base = load_base(checkpoint, precision).to(self.device).eval()
+        self.model: torch.nn.Module = self.base
+        # generate() fills what a call leaves open from the checkpoint's own settings (Gemma's say do_sample,
+        # top_k 64): here everything is said in the call.
+        self.base.generation_config = GenerationConfig()
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
+    ) -> Iterator[list[Completion]]:
+        """As Engine.generate, a batch at a time.
+
+        The batches are cut from all requests, those in `done` included: what shares a batch changes the last
+        bits of a logit, and with them a near tie, so a resumed evaluation must meet the batches of a straight one.
+        """
+        self._use(adapter)
+        ordered = sorted(requests, key=lambda r: (-len(r.ids), r.index, r.sample))
+        for start in range(0, len(ordered), self.batch_size):
+            batch = ordered[start : start + self.batch_size]
+            wanted = [(r.index, r.sample) not in done for r in batch]
+            if any(wanted):
+                completions = self._complete(batch, sampling)
+                yield [c for c, keep in zip(completions, wanted, strict=True) if keep]
+
+    @torch.inference_mode()
+    def _complete(self, batch: Sequence[Request], sampling: Sampling) -> list[Completion]:
+        began = time.perf_counter()
+        ids, mask = self._padded([r.ids for r in batch])
+        output = self.model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=GenerationConfig(
+                max_new_tokens=sampling.max_new_tokens,
+                do_sample=False,
+                eos_token_id=list(sampling.stop_ids),
+                pad_token_id=self.tokenizer.pad_token_id,
+            ),
+            logits_processor=_sampler(batch, sampling, self.device),
+        )
+        seconds = (time.perf_counter() - began) / len(batch)
+        completions = []
+        for request, tokens in zip(batch, output[:, ids.shape[1] :].tolist(), strict=True):
+            end = next((i for i, token in enumerate(tokens) if token in sampling.stop_ids), None)
+            kept = tokens if end is None else tokens[:end]
+            text = self.tokenizer.decode(kept, skip_special_tokens=True)
+            reason = "length" if end is None else "stop"
+            count = len(tokens) if end is None else end + 1
+            completions.append(Completion(request.index, request.sample, text, reason, count, seconds))
+        return completions
+
+    def log_probs(self, sequences: Sequence[Sequence[int]], adapter: Path | None) -> list[list[float]]:
+        """As Engine.log_probs, in float32 from the logits on, in batches with left padding."""
+        self._use(adapter)
+        parts = [sequences[start : start + self.batch_size] for start in range(0, len(sequences), self.batch_size)]
+        return [row for part in parts for row in self._log_probs(part)]
+
+    @torch.inference_mode()
+    def _log_probs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+        ids, mask = self._padded(sequences)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        table = torch.log_softmax(logits[:, :-1].float(), -1)
+        values = table.gather(-1, ids[:, 1:, None])[..., 0]
+        return [row[-(len(sequence) - 1) :].tolist() for row, sequence in zip(values, sequences, strict=True)]
+
+    def adapter_modules(self, adapter: Path) -> set[str]:
+        """As Engine.adapter_modules: those LoRA modules whose every weight came out of the adapter's file."""
+        self._use(adapter)
+        return self._loaded[_adapter_name(adapter)]
+
+    def _use(self, adapter: Path | None) -> None:
+        """Make the model the base, or the base with this adapter (loaded on first use, never merged: in bf16 a
+        merge rounds a small adapter away)."""
+        if adapter is None:
+            if self.model is not self.base:
+                self.model.disable_adapter_layers()
+            return
+        name = _adapter_name(adapter)
+        if self.model is self.base:
+            self.model = PeftModel.from_pretrained(self.base, adapter, adapter_name=name).eval()
+            self._loaded = {name: self._matched(adapter, name)}
+        elif name not in self._loaded:
+            self.model.load_adapter(adapter, adapter_name=name)
+            self._loaded[name] = self._matched(adapter, name)
+        self.model.enable_adapter_layers()
+        self.model.set_adapter(name)
+        self.model.eval()
+
+    def _matched(self, adapter: Path, name: str) -> set[str]:
+        """Modules of the model that hold, bit for bit, what the adapter's file holds for them."""
+        file = adapter_weights(adapter)
+        modules: dict[str, bool] = {}
+        for key, weight in self.model.state_dict().items():
+            if f".{name}." not in key or ".lora_" not in key:
+                continue
+            stored = file.get(key.replace(f".{name}.", "."))
+            same = stored is not None and torch.equal(stored.to(weight), weight)
+            module = module_name(key)
+            modules[module] = modules.get(module, True) and same
+        return {module for module, same in modules.items() if same}
+
+    def _padded(self, sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(map(len, sequences))
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(s)) + list(s) for s in sequences], device=self.device)
+        mask = torch.tensor([[0] * (width - len(s)) + [1] * len(s) for s in sequences], device=self.device)
+        return ids, mask
+
+
+class _OwnSeeds(LogitsProcessor):
+    """Sampling by the Gumbel trick with a generator a row: argmax(logits + Gumbel noise) is a draw from
+    softmax(logits), and no row's draw depends on its neighbours, as one shared generator's would."""
+
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        rows = [
+            torch.empty(scores.shape[-1], device=scores.device).exponential_(generator=generator)
+            for generator in self.generators
+        ]
+        return scores.float() - torch.stack(rows).log()
+
+
+def _sampler(batch: Sequence[Request], sampling: Sampling, device: torch.device) -> LogitsProcessorList:
+    processors = LogitsProcessorList()
+    if sampling.temperature == 0:
+        return processors
+    processors.append(TemperatureLogitsWarper(sampling.temperature))
+    if sampling.top_k:
+        processors.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        processors.append(TopPLogitsWarper(sampling.top_p))
+    if sampling.min_p:
+        processors.append(MinPLogitsWarper(sampling.min_p))
+    processors.append(_OwnSeeds([r.seed for r in batch], device))
+    return processors
+
+
+def load_base(checkpoint: Checkpoint, precision: str) -> torch.nn.Module:
+    """The checkpoint's model, weights from safetensors only, in "bf16" or "fp32"."""
+    return AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=DTYPES[precision], use_safetensors=True)
+
+
+def adapter_weights(adapter: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a saved adapter. Raises HarnessError where the file is missing or broken."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(adapter / "adapter_model.safetensors")
+    except (OSError, SafetensorError) as error:
+        raise HarnessError(f"{adapter}: no readable adapter ({error}); delete the folder and run again") from None
+
+
+def module_name(key: str) -> str:
+    """The module that a LoRA tensor belongs to: base_model.model.model.layers.0.mlp.up_proj, say."""
+    return key.partition(".lora_")[0]
+
+
+def _adapter_name(adapter: Path) -> str:
+    # PEFT keeps adapters in module dicts, whose keys may hold no dot.
+    return hashlib.sha256(str(adapter.resolve()).encode()).hexdigest()[:12]

@@ -1,0 +1,224 @@
+"""The evaluation stage: ask every question, keep every completion, score them all.
+
+    python -m harness.evaluate exp/quickstart.yaml --side base
+    python -m harness.evaluate results/quickstart-1a2b3c4d --side tuned
+
+Completions go to samples.jsonl as they finish; what a kill interrupted is asked again, and only that. Base
+completions are kept by content in results/.base and shared by every experiment that would make the same ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness import engine as engine_module
+from harness import gsm8k, prompts, proof, rundir, scoring
+from harness.checkpoint import file_hash
+from harness.config import Config
+from harness.console import progress, say
+from harness.engine import Engine, Request, Sampling
+from harness.errors import HarnessError, exit_code
+from harness.prompts import Questions
+from harness.rundir import RunDir
+
+
+def evaluate(run: RunDir, side: str) -> None:
+    """Evaluate one side of a run ("base" or "tuned", for every training seed). The caller holds the run's lock."""
+    data = gsm8k.load(run.config.data)
+    questions = prompts.prepare(run.config, data)
+    selftest = scoring.selftest([p.gold for p in questions.problems], run.config.prompt.tags.record())
+    if not selftest.passed:
+        raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {selftest.failures[0]}")
+    run.pin({"data": data.content_hash(), "base weights": questions.checkpoint.weights_hash})
+    conditions = _conditions(run.config, questions, data)
+    loaded = _Lazy(lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer))
+    if side == "base":
+        _base(run, questions, conditions, loaded)
+    else:
+        for seed in run.config.train.seeds:
+            _tuned(run, seed, questions, conditions, loaded)
+
+
+def _conditions(config: Config, questions: Questions, data: gsm8k.Data) -> dict[str, Any]:
+    """What two evaluations must share to be compared; harness.compare groups by exactly these fields."""
+    section = config.eval
+    return {
+        "data": data.content_hash(),
+        "split": section.split,
+        "questions": len(questions.problems),
+        "prompts": prompts.hash_of_all(questions.prompts),
+        "scorer": scoring.VERSION,
+        "tags": config.prompt.tags.model_dump(),
+        "max_new_tokens": section.max_new_tokens,
+        "sampling": {name: getattr(section, name) for name in ("temperature", "top_p", "top_k", "min_p")},
+        "samples": section.samples,
+        "seed": section.seed if section.temperature else None,
+        "stop_ids": prompts.stop_ids(questions.checkpoint, questions.tokenizer),
+        "engine": engine_module.version(section),
+        "precision": section.precision,
+    }
+
+
+def _base(run: RunDir, questions: Questions, conditions: dict[str, Any], engine: _Lazy) -> None:
+    """Evaluate the base, in the folder that its content names, and copy the outcome into the run."""
+    # All that a completion depends on; scorer and tags are left out because they only read it.
+    content = {name: conditions[name] for name in conditions if name not in ("data", "scorer", "tags", "split")} | {
+        "weights": questions.checkpoint.weights_hash,
+        "tokenizer": file_hash(questions.checkpoint.path / "tokenizer.json"),
+        "batch_size": run.config.eval.batch_size,
+    }
+    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    shared = run.shared_bases / key
+    with rundir.lock(shared, wait=True):
+        rundir.write_json(shared / "content.json", content)
+        _complete(shared / "samples.jsonl", run, "base", questions, conditions, engine, None)
+        run.base.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shared / "samples.jsonl", run.base / ".samples.part")
+    (run.base / ".samples.part").replace(run.base / "samples.jsonl")
+    _write_result(run, run.base, questions, conditions, None)
+
+
+def _tuned(run: RunDir, seed: int, questions: Questions, conditions: dict[str, Any], engine: _Lazy) -> None:
+    folder, adapter = run.tuned(seed), run.adapter(seed)
+    proof.check_not_zero(adapter)
+    adapter_hash = file_hash(adapter / "adapter_model.safetensors")
+    run.pin({f"adapter of seed {seed}": adapter_hash})
+    if not (folder / "proof.json").exists():
+        say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
+        ids = [prompt.ids for prompt in questions.prompts]
+        figures = proof.prove(engine.get(), questions.checkpoint, adapter, ids, run.config.eval.precision)
+        rundir.write_json(folder / "proof.json", figures)
+    _complete(folder / "samples.jsonl", run, f"tuned (seed {seed})", questions, conditions, engine, adapter)
+    _write_result(run, folder, questions, conditions, adapter_hash)
+
+
+def _complete(
+    log: Path,
+    run: RunDir,
+    what: str,
+    questions: Questions,
+    conditions: dict[str, Any],
+    engine: _Lazy,
+    adapter: Path | None,
+) -> None:
+    """Generate the completions that the log lacks, and note what it took."""
+    requests = _requests(questions, run.config)
+    sampling = Sampling(conditions["max_new_tokens"], **conditions["sampling"], stop_ids=tuple(conditions["stop_ids"]))
+    done = set(_read(log, questions))
+    if len(done) == len(requests):
+        say(f"{what} evaluation: all {len(requests)} completions are there, none generated.")
+        return
+    model = engine.get()
+    began, tokens, correct, asked = time.perf_counter(), 0, 0, 0
+    tags = run.config.prompt.tags.record()
+    with progress(f"{what} evaluation", len(requests), len(done)) as update:
+        for finished in model.generate(requests, sampling, adapter, done):
+            rows = []
+            for c in finished:
+                problem, prompt = questions.problems[c.index], questions.prompts[c.index]
+                values = dataclasses.asdict(c)
+                del values["index"]
+                rows.append({"id": problem.id, "prompt": prompt.hash} | values)
+                tokens += c.tokens
+                correct += scoring.score(c.text, problem.gold, finish_reason=c.finish_reason, tags=tags).correct
+            rundir.append_lines(log, rows)
+            asked += len(rows)
+            update(len(done) + asked, f"accuracy so far {correct / asked:.1%}")
+    seconds = time.perf_counter() - began
+    run.note("stages", {what: _cost(engine, seconds, asked, tokens)})
+    say(f"{what} evaluation: {asked} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
+
+
+def _cost(engine: _Lazy, seconds: float, completions: int, tokens: int) -> dict[str, Any]:
+    cost = {
+        "start_seconds": round(engine.seconds, 2),
+        "seconds": round(seconds, 2),
+        "completions": completions,
+        "tokens": tokens,
+        "tokens_per_second": round(tokens / seconds, 1),
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    if torch.cuda.is_available():
+        cost["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
+    return cost
+
+
+def _requests(questions: Questions, config: Config) -> list[Request]:
+    return [
+        Request(index, sample, prompt.ids, engine_module.completion_seed(config.eval.seed, prompt.problem_id, sample))
+        for index, prompt in enumerate(questions.prompts)
+        for sample in range(config.eval.samples)
+    ]
+
+
+def _read(log: Path, questions: Questions) -> dict[tuple[int, int], dict[str, Any]]:
+    """The completions in a log by (index, sample). Raises HarnessError for one that answers another prompt."""
+    index = {problem.id: number for number, problem in enumerate(questions.problems)}
+    found = {}
+    for row in rundir.read_lines(log):
+        number = index.get(row["id"])
+        if number is None or row["prompt"] != questions.prompts[number].hash:
+            raise HarnessError(f"{log}: answers another prompt than this run asks (problem {row['id']}); delete it")
+        found[number, row["sample"]] = row
+    return found
+
+
+def _write_result(
+    run: RunDir, folder: Path, questions: Questions, conditions: dict[str, Any], adapter_hash: str | None
+) -> None:
+    """Score every completion and write result.json: one entry a completion, in question order."""
+    tags = run.config.prompt.tags.record()
+    completions = _read(folder / "samples.jsonl", questions)
+    scores = []
+    for (index, sample), row in sorted(completions.items()):
+        problem = questions.problems[index]
+        score = scoring.score(row["text"], problem.gold, finish_reason=row["finish_reason"], tags=tags)
+        entry = {"id": problem.id, "sample": sample, "gold": problem.gold, "prompt": row["prompt"]}
+        entry |= {"finish_reason": row["finish_reason"], "tokens": row["tokens"]}
+        scores.append(entry | dataclasses.asdict(score))
+    rundir.write_json(folder / "result.json", {"conditions": conditions, "adapter": adapter_hash, "scores": scores})
+
+
+class _Lazy:
+    """An engine that is started when it is first needed: a complete evaluation loads no weights."""
+
+    def __init__(self, start: Callable[[], Engine]) -> None:
+        self._start = start
+        self._engine: Engine | None = None
+        self.seconds = 0.0
+
+    def get(self) -> Engine:
+        if self._engine is None:
+            began = time.perf_counter()
+            self._engine = self._start()
+            self.seconds = time.perf_counter() - began
+        return self._engine
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.evaluate", description=__doc__.split("\n\n")[0])
+    parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument("--side", choices=("base", "tuned"), required=True)
+    parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR")
+    args = parser.parse_args(argv)
+    run = rundir.open_run(args.run, args.overrides, args.results)
+    with rundir.lock(run.path):
+        evaluate(run, args.side)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,190 @@
+"""The questions: loading GSM8K or any data set in its schema, ids, gold answers, splits and chat messages.
+
+A row has a `question` and an `answer` whose text after the last "####" is the gold number. Sources, in
+`data.path`: "tiny" (the embedded generator), a local folder or file (JSONL, Parquet), or a hub data set.
+`datasets` is imported only when data is really loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.config import DataSection
+from harness.errors import HarnessError
+from harness.schema import Problem
+from harness.scoring import gold_value
+
+SPLITS = ("train", "dev", "test")
+# One file without splits is cut by question hash, so that a row keeps its split when rows are added.
+TEST_SHARE = 5  # every fifth
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three splits of one data set; a question occurs once."""
+
+    train: tuple[Problem, ...]
+    dev: tuple[Problem, ...]  # cut from train: for watching and for choosing, never for the result
+    test: tuple[Problem, ...]
+    repeated: int  # rows left out because their question had occurred before
+    source: str
+
+    def split(self, name: str) -> tuple[Problem, ...]:
+        return {"train": self.train, "dev": self.dev, "test": self.test}[name]
+
+    def content_hash(self) -> str:
+        """SHA-256 over ids and golds of every split, in order: equal hashes mean equal data."""
+        digest = hashlib.sha256()
+        for name in SPLITS:
+            for problem in self.split(name):
+                digest.update(f"{name} {problem.id} {problem.gold}\n".encode())
+        return digest.hexdigest()
+
+
+def problem_id(question: str) -> str:
+    """The first 16 hex digits of the SHA-256 of the question's text."""
+    return hashlib.sha256(question.encode("utf-8")).hexdigest()[:16]
+
+
+def messages(question: str, system: str) -> list[dict[str, str]]:
+    """The chat that is put to the model: the same for both evaluations and for training."""
+    return [{"role": "system", "content": system}, {"role": "user", "content": question}]
+
+
+def load(section: DataSection) -> Data:
+    """Load the data of an experiment. Raises HarnessError (one line) for anything that is wrong with it."""
+    if section.path == "tiny":
+        return _tiny(section.dev)
+    path = Path(section.path)
+    if path.is_file():
+        rows = _problems(_read_files(path, [path]), str(path))
+        test = [p for p in rows if _draw(p, "test") % TEST_SHARE == 0]
+        train = [p for p in rows if _draw(p, "test") % TEST_SHARE != 0]
+        return _cut(train, test, section.dev, str(path))
+    if path.is_dir():
+        splits = {name: _read_files(path, _split_files(path, section.config, name)) for name in ("train", "test")}
+    elif path.suffix in (".jsonl", ".json", ".parquet", ".csv") or section.path.startswith((".", "/", "~")):
+        raise HarnessError(f"data.path: {section.path}: no such file or folder")
+    else:
+        splits = _hub(section)
+    train, test = (_problems(splits[name], f"{section.path} {name}") for name in ("train", "test"))
+    return _cut(train, test, section.dev, section.path)
+
+
+def _tiny(dev: int) -> Data:
+    from harness.tiny import problems
+
+    splits = {
+        name: _problems(problems.rows(name, dev if name == "dev" else problems.SIZES[name]), f"tiny {name}")
+        for name in SPLITS
+        if name != "dev" or dev
+    }
+    return Data(tuple(splits["train"]), tuple(splits.get("dev", ())), tuple(splits["test"]), 0, "tiny")
+
+
+def _cut(train: list[Problem], test: list[Problem], dev: int, source: str) -> Data:
+    """Drop repeated questions and set the dev problems aside: those whose ids hash lowest, in train's order."""
+    total = len(train) + len(test)
+    test = _once(test, {}, source)
+    # A training question that is also a test question would be a leak: test keeps it.
+    train = _once(train, {p.id: p for p in test}, source)
+    repeated = total - len(train) - len(test)
+    if dev >= len(train):
+        raise HarnessError(f"data.dev: {dev} of {len(train)} training problems leave none to train on")
+    chosen = {p.id for p in sorted(train, key=lambda p: _draw(p, "dev"))[:dev]}
+    return Data(
+        tuple(p for p in train if p.id not in chosen),
+        tuple(p for p in train if p.id in chosen),
+        tuple(test),
+        repeated,
+        source,
+    )
+
+
+def _draw(problem: Problem, purpose: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{purpose} {problem.id}".encode()).digest()[:8])
+
+
+def _once(problems: list[Problem], seen: dict[str, Problem], source: str) -> list[Problem]:
+    kept = []
+    for problem in problems:
+        earlier = seen.setdefault(problem.id, problem)
+        if earlier is problem:
+            kept.append(problem)
+        elif earlier.gold != problem.gold:
+            raise HarnessError(
+                f"data.path: {source}: one question with two answers, {earlier.gold!r} and {problem.gold!r}: "
+                f"{problem.question[:60]!r}"
+            )
+    return kept
+
+
+def _problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
+    """Check every row and make it a Problem. Raises HarnessError that names the source and the row."""
+    problems = []
+    for number, row in enumerate(rows, 1):
+        for column in ("question", "answer"):
+            if column not in row:
+                raise HarnessError(
+                    f"data.path: {source}: no {column!r} column; found {', '.join(sorted(row)) or 'no columns'}"
+                )
+            if not isinstance(row[column], str):
+                raise HarnessError(f"data.path: {source} row {number}: {column} is not text: {row[column]!r:.60}")
+        gold = row["answer"].rsplit("####", 1)[-1].strip()
+        try:
+            gold_value(gold)
+        except ValueError:
+            raise HarnessError(
+                f"data.path: {source} row {number}: the gold answer {gold[:60]!r} is not a number "
+                f"(it is what follows the last '####')"
+            ) from None
+        problems.append(Problem(problem_id(row["question"]), row["question"], gold))
+    if not problems:
+        raise HarnessError(f"data.path: {source}: no rows; a data set needs questions to train and to test on")
+    return problems
+
+
+def _split_files(folder: Path, config: str, split: str) -> list[Path]:
+    """The files of one split in a folder: train.jsonl, train.parquet, or the hub's layouts."""
+    patterns = [f"{split}.{kind}" for kind in ("jsonl", "json", "parquet")] + [f"{split}-*.parquet"]
+    for place in (folder, folder / config, folder / "data"):
+        for pattern in patterns:
+            if found := sorted(place.glob(pattern)):
+                return found
+    raise HarnessError(f"data.path: {folder} has no {split}.jsonl or {split}.parquet")
+
+
+def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
+    kinds = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+    kind = kinds.get(files[0].suffix)
+    if kind is None:
+        raise HarnessError(f"data.path: {source}: found {files[0].suffix or 'no'} file type, allowed: .jsonl, .parquet")
+    if not any(file.stat().st_size for file in files):
+        raise HarnessError(f"data.path: {files[0]}: no rows; a data set needs questions to train and to test on")
+    return _load_dataset(str(source), kind, data_files=[str(file) for file in files], split="train")
+
+
+def _hub(section: DataSection) -> dict[str, Iterable[dict[str, Any]]]:
+    return {
+        split: _load_dataset(section.path, section.path, section.config, split=split, revision=section.revision)
+        for split in ("train", "test")
+    }
+
+
+def _load_dataset(shown: str, *args: Any, **kwargs: Any) -> Iterable[dict[str, Any]]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return datasets.load_dataset(*args, **kwargs)
+    except Exception as error:  # its errors have no common base: offline, missing, gated, torn files
+        cause = error.__cause__ or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]
+        raise HarnessError(
+            f"data.path: {shown} could not be loaded ({type(error).__name__}: {reason}); check the path, or give "
+            f"a local copy with data.path=FOLDER"
+        ) from None

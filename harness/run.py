@@ -1,0 +1,140 @@
+"""One command for one experiment: base evaluation → GRPO → tuned evaluation → report.
+
+    python -m harness.run exp/quickstart.yaml [key.path=value ...] [--dry-run] [--results DIR]
+
+Each stage is a process of its own, so that its memory is really free before the next. The same command goes on
+where an earlier one was stopped or killed, and does nothing when the run is complete.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from harness import gsm8k, provenance, report, rewards, rundir, stats
+from harness.config import Config
+from harness.console import say
+from harness.errors import HarnessError, exit_code
+from harness.rundir import RunDir
+
+DISCORDANCES = (0.05, 0.10, 0.20)  # at which the plan tells what the design can detect
+SHOWN_IDS = 24
+
+
+def execute(run: RunDir, held: int | None) -> int:
+    """Run the stages that the run still lacks; returns the exit code of the first that failed.
+
+    `held` is the descriptor of the run's lock, which the stages inherit.
+    """
+    stages = [
+        (run.base / "result.json", ["harness.evaluate", "--side", "base"]),
+        *((run.adapter(seed), ["harness.train"]) for seed in run.config.train.seeds),
+        *(
+            (run.tuned(seed) / "result.json", ["harness.evaluate", "--side", "tuned"])
+            for seed in run.config.train.seeds
+        ),
+    ]
+    began = time.perf_counter()
+    if not run.report.exists():
+        run.note("code", provenance.code())
+        run.note("versions", provenance.versions())
+        for outcome, (module, *options) in stages:
+            if not outcome.exists() and (code := _stage(run, held, module, options)):
+                return code
+        report.write(run)
+        say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
+    report.show(run)
+    return 0
+
+
+def _stage(run: RunDir, held: int | None, module: str, options: list[str]) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", module, str(run.path), *options],
+        env=rundir.stage_environment(run),
+        pass_fds=[held] if held is not None else [],
+        preexec_fn=rundir.die_with_parent,
+    ).returncode
+
+
+def check_inputs(config: Config) -> gsm8k.Data:
+    """Load what the experiment names, as far as that takes no model: data and reward functions.
+
+    Raises HarnessError; nothing has been written by then.
+    """
+    names = [function.name for function in config.rewards.functions]
+    rewards.build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
+    data = gsm8k.load(config.data)
+    if not data.split(config.eval.split):
+        raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
+    return data
+
+
+def plan(run: RunDir) -> None:
+    """Print what the run would do. Loads no model weights and writes nothing."""
+    config = run.config
+    say(config.to_yaml())
+    t = config.train
+    done = "complete" if run.report.exists() else "begun" if run.settings.exists() else "new"
+    say(f"Results: {run.path} ({done}); digest {config.digest()}")
+    data = check_inputs(config)
+    n = len(data.split(config.eval.split)[: config.eval.limit])
+    say(
+        f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
+        + (f", {data.repeated} repeated ones left out" if data.repeated else "")
+    )
+    say(
+        f"Evaluation: {n} questions x {config.eval.samples} completions, twice (base and tuned), on "
+        f"{config.eval.engine}.\nTraining: {t.steps} steps x {t.prompts_per_step} prompts x {t.generations} "
+        f"generations = {t.steps * config.completions_per_step} completions, on {t.backend}."
+    )
+    for psi in DISCORDANCES:
+        effect = stats.minimum_detectable_effect(n, psi)
+        found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
+        say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
+    _plan_prompts(config, data)
+
+
+def _plan_prompts(config: Config, data: gsm8k.Data) -> None:
+    from harness import prompts
+
+    questions = prompts.prepare(config, data, weights=False)
+    first = questions.prompts[0]
+    longest = max(len(prompt.ids) for prompt in questions.prompts)
+    text = questions.tokenizer.decode(first.ids, skip_special_tokens=False)
+    say(f"Prompts: the longest has {longest} tokens, context {questions.checkpoint.context}; the first one:\n{text}")
+    shown = ", ".join(map(str, first.ids[:SHOWN_IDS])) + (", ..." if len(first.ids) > SHOWN_IDS else "")
+    say(f"Token ids ({len(first.ids)}): {shown}")
+    stops = prompts.stop_ids(questions.checkpoint, questions.tokenizer)
+    say(f"A completion ends at: {', '.join(questions.tokenizer.convert_ids_to_tokens(stops))}")
+    encoded = prompts.encode(questions.tokenizer, data.train, config.prompt.system)
+    over = sum(len(prompt.ids) > config.train.max_prompt_tokens for prompt in encoded)
+    say(f"Training prompts over {config.train.max_prompt_tokens} tokens: {over} ({config.train.long_prompts}).")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m harness.run", description=__doc__.split("\n\n")[0])
+    parser.add_argument("experiment", help="exp/NAME.yaml (means experiments/NAME.yaml), a file, or a run directory")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings changed for this run")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan; load no weights, write nothing")
+    parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR", help="default: results")
+    args = parser.parse_args(argv)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    run = rundir.open_run(args.experiment, args.overrides, args.results, create=False)
+    if args.dry_run:
+        plan(run)
+        return 0
+    if not run.settings.exists():
+        check_inputs(run.config)
+        run = rundir.open_run(args.experiment, args.overrides, args.results)
+    with rundir.lock(run.path) as held:
+        if not run.report.exists():
+            check_inputs(run.config)
+        return execute(run, held)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,229 @@
+"""The run directory: what lies where, who may write, how a file gets there whole, and what a run may not forget.
+
+    results/<name>-<digest8>/
+      config.yaml  manifest.json
+      base/            samples.jsonl  result.json
+      train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
+      tuned/seed-<s>/  samples.jsonl  result.json  proof.json
+      summary.json  report.md  plots/
+    results/.base/<key>/   base evaluations, shared by content
+
+One run directory has one writer. Every file is either appended to line by line (a torn last line is dropped
+when it is read) or written beside its place and renamed into it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness import config as config_module
+from harness.config import Config
+from harness.errors import HarnessError
+
+RESULTS = Path("results")
+# The stages of harness.run inherit its lock and name its file here, so that they do not ask for it again.
+LOCK_HELD = "HARNESS_LOCK_HELD"
+
+
+class RunDir:
+    """The paths of one run, and the experiment that it belongs to."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+
+    settings = property(lambda self: self.path / "config.yaml")
+    manifest = property(lambda self: self.path / "manifest.json")
+    base = property(lambda self: self.path / "base")
+    summary = property(lambda self: self.path / "summary.json")
+    report = property(lambda self: self.path / "report.md")
+    plots = property(lambda self: self.path / "plots")
+    shared_bases = property(lambda self: self.path.parent / ".base")
+
+    def train(self, seed: int) -> Path:
+        return self.path / "train" / f"seed-{seed}"
+
+    def adapter(self, seed: int) -> Path:
+        return self.train(seed) / "adapter"
+
+    def tuned(self, seed: int) -> Path:
+        return self.path / "tuned" / f"seed-{seed}"
+
+    def read_manifest(self) -> dict[str, Any]:
+        return read_json(self.manifest) if self.manifest.exists() else {}
+
+    def note(self, section: str, values: dict[str, Any]) -> None:
+        """Add values to a section of the manifest (the caller holds the run's lock)."""
+        manifest = self.read_manifest()
+        manifest.setdefault(section, {}).update(values)
+        write_json(self.manifest, manifest)
+
+    def pin(self, inputs: dict[str, str]) -> None:
+        """Record the content hashes of what a number depends on, or refuse when one has changed since.
+
+        The digest covers what the experiment file says; this covers what the files it names contain.
+        Raises HarnessError naming the input.
+        """
+        pinned = self.read_manifest().get("inputs", {})
+        for name, value in inputs.items():
+            if pinned.get(name, value) != value:
+                raise HarnessError(
+                    f"{self.path}: the {name} changed since this run began ({pinned[name][:12]} then, {value[:12]} "
+                    f"now); put it back, or start afresh: move the directory away, or change the name"
+                )
+        if not inputs.items() <= pinned.items():
+            self.note("inputs", inputs)
+
+
+def open_run(target: str, overrides: list[str], results: Path, *, create: bool = True) -> RunDir:
+    """The run that a command line means: an experiment file with overrides, or an existing run directory.
+
+    With create=False nothing is written (the plan of --dry-run). Raises HarnessError.
+    """
+    path = Path(target)
+    if path.is_dir():
+        if overrides:
+            raise HarnessError(f"{path}: a run's settings are fixed; give overrides with the experiment file instead")
+        return existing(path)
+    config = config_module.load(config_module.find_experiment(target), overrides)
+    path = results / config.run_name()
+    if (path / "config.yaml").exists():
+        existing(path)
+    elif create:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / "config.yaml", config.to_yaml())
+    return RunDir(path, config)
+
+
+def existing(path: Path) -> RunDir:
+    """Open a run directory whose configuration must be the one that its name was made from."""
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise HarnessError(f"{path}: not a run directory (no config.yaml)")
+    config = config_module.load(file)
+    digest8 = path.resolve().name.rpartition("-")[2]
+    if config.digest()[:8] != digest8:
+        raise HarnessError(
+            f"{path}: config.yaml has digest {config.digest()[:8]}, the directory is named for {digest8}: it was "
+            f"edited, or another version wrote it; run the experiment file with your changes instead"
+        )
+    return RunDir(path, config)
+
+
+# --- one writer ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
+    """Hold the folder's lock. Another holder is a HarnessError, or waited for with wait=True.
+
+    Yields the lock's file descriptor, for a stage to inherit: the lock then lasts as long as the longer-lived
+    of the two processes, also when one is killed. Yields None in a stage that inherited it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / ".lock").resolve()
+    if os.environ.get(LOCK_HELD) == str(file):
+        yield None
+        return
+    with file.open("a+") as stream:
+        _acquire(stream, folder, wait)
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield stream.fileno()
+
+
+def _acquire(stream: Any, folder: Path, wait: bool) -> None:
+    # A killed run's stage dies with it, but a moment later: give it that moment.
+    deadline = time.monotonic() + 0.5
+    while True:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not wait and time.monotonic() > deadline:
+                stream.seek(0)
+                raise HarnessError(
+                    f"{folder}: another process (pid {stream.read().strip() or 'unknown'}) is working on this run; "
+                    f"wait for it or stop it"
+                ) from None
+            time.sleep(0.05)
+
+
+def stage_environment(run: RunDir) -> dict[str, str]:
+    """The environment of a stage that is started under the run's lock."""
+    return os.environ | {LOCK_HELD: str((run.path / ".lock").resolve())}
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so that a killed run leaves no stage behind."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+# --- files that are whole ---------------------------------------------------------------------------------
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put a file in place whole: a reader, or a kill, sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys: equal values are equal bytes. NaN is refused: it is no JSON."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
+    except ValueError as error:
+        raise HarnessError(f"{path}: not JSON ({error}); delete it and run again") from None
+
+
+def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Append one JSON line a row and return when they are on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read an append-only log; a last line that a kill tore is dropped, any other broken line is an error."""
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    if lines.pop():  # what follows the last newline was never finished
+        write_bytes(path, b"".join(line + b"\n" for line in lines))
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise HarnessError(f"{path} line {number}: not JSON; delete the file and run again") from None
+    return rows

@@ -1,0 +1,142 @@
+"""What a trainer was asked to do beside what it will do: the check that stops a run whose library had its own ideas.
+
+Libraries drop unknown keywords with a warning, rename arguments and derive batch sizes silently. Here every setting
+is read back from the built trainer, and all pairs are kept in effective_settings.json.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from trl import GRPOTrainer
+
+from harness.config import Config
+from harness.errors import HarnessError
+
+# What the experiment file does not name because no experiment here varies it; the effective settings show it.
+PINNED = {
+    "use_vllm": False,
+    "log_completions": False,
+    "shuffle_dataset": True,
+    "disable_dropout": False,
+    "multi_objective_aggregation": "sum_then_normalize",
+    "top_entropy_quantile": 1.0,
+    "entropy_coef": 0.0,
+    "repetition_penalty": 1.0,
+    "sync_ref_model": False,
+    "fp16": False,
+}
+
+
+def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) -> dict[str, dict[str, Any]]:
+    """Compare every setting of the built trainer with what was asked.
+
+    Returns {setting: {"asked": …, "effective": …}}; raises HarnessError naming the settings that differ.
+    """
+    effective = _effective(trainer)
+    asked = _asked(config, seed, end)
+    settings = {
+        name: {"asked": asked.get(name, effective[name]), "effective": effective[name]} for name in sorted(effective)
+    }
+    wrong = [
+        f"{name} (asked {pair['asked']!r}, got {pair['effective']!r})"
+        for name, pair in settings.items()
+        if pair["asked"] != pair["effective"]
+    ]
+    if wrong:
+        raise HarnessError(f"train: the trainer did not take over what was asked: {', '.join(wrong)}")
+    return settings
+
+
+def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
+    t, lora = config.train, config.lora
+    same = (
+        "learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "loss_type",
+        "beta", "scale_rewards", "epsilon", "num_iterations", "mask_truncated_completions", "temperature", "top_p",
+        "top_k", "gradient_checkpointing", "logging_steps",
+    )  # fmt: skip
+    return (
+        {name: getattr(t, name) for name in same}
+        | PINNED
+        | {
+            "seed": seed,
+            "steps": t.steps,
+            "optimizer": t.optimizer,
+            "lr_scheduler": t.lr_scheduler,
+            "warmup_steps": math.ceil(t.warmup_ratio * t.steps),
+            "completions_per_step": config.completions_per_step,
+            "completions_per_rollout": config.completions_per_step,
+            "generations": t.generations,
+            "max_completion_tokens": t.max_completion_tokens,
+            "importance_sampling": t.importance_sampling,
+            "kl_importance_weighted": t.kl_importance_weighted,
+            "epsilon_high": t.epsilon,
+            "delta": None,
+            "off_policy_mask_threshold": None,
+            "min_p": t.min_p or None,
+            "rewards": [Path(f.name).name.replace(":", "_").replace(".py", "") for f in config.rewards.functions],
+            "reward_weights": [f.weight for f in config.rewards.functions],
+            "lora_r": lora.r,
+            "lora_alpha": lora.alpha,
+            "lora_dropout": lora.dropout,
+            "lora_bias": lora.bias,
+            "bf16": config.model.precision == "bf16",
+            "stop_token": end,
+        }
+    )
+
+
+def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
+    """What the trainer will do, read from where it will read it: its own attributes before its arguments."""
+    args, rollout = trainer.args, trainer.generation_config
+    adapter = trainer.model.peft_config["default"]
+    stop = trainer.processing_class.convert_ids_to_tokens(rollout.eos_token_id)
+    parameters = list(trainer.model.parameters())
+    pinned = {name: getattr(trainer, name, getattr(args, name)) for name in PINNED if name != "sync_ref_model"}
+    return pinned | {
+        "sync_ref_model": args.sync_ref_model,
+        "seed": args.seed,
+        "steps": args.max_steps,
+        "learning_rate": args.learning_rate,
+        "adam_beta1": args.adam_beta1,
+        "adam_beta2": args.adam_beta2,
+        "adam_epsilon": args.adam_epsilon,
+        "weight_decay": args.weight_decay,
+        "max_grad_norm": args.max_grad_norm,
+        "optimizer": str(getattr(args.optim, "value", args.optim)),
+        "lr_scheduler": str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
+        "warmup_steps": args.get_warmup_steps(args.max_steps),
+        "completions_per_step": args.per_device_train_batch_size * args.gradient_accumulation_steps,
+        "completions_per_rollout": args.generation_batch_size,
+        "generations": trainer.num_generations,
+        "max_completion_tokens": rollout.max_new_tokens,
+        "loss_type": trainer.loss_type,
+        "beta": trainer.beta,
+        "scale_rewards": trainer.scale_rewards,
+        "importance_sampling": trainer.importance_sampling_level,
+        "kl_importance_weighted": args.use_bias_correction_kl,
+        "epsilon": trainer.epsilon_low,
+        "epsilon_high": trainer.epsilon_high,
+        "delta": args.delta,
+        "off_policy_mask_threshold": trainer.off_policy_mask_threshold,
+        "num_iterations": trainer.num_iterations,
+        "mask_truncated_completions": trainer.mask_truncated_completions,
+        "temperature": rollout.temperature,
+        "top_p": rollout.top_p,
+        "top_k": rollout.top_k,
+        "min_p": rollout.min_p,
+        "rewards": list(trainer.reward_func_names),
+        "reward_weights": trainer.reward_weights.tolist(),
+        "lora_r": adapter.r,
+        "lora_alpha": adapter.lora_alpha,
+        "lora_dropout": adapter.lora_dropout,
+        "lora_bias": adapter.bias,
+        "bf16": args.bf16,
+        "stop_token": stop,
+        "gradient_checkpointing": args.gradient_checkpointing,
+        "logging_steps": args.logging_steps,
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "weights": str(next(p.dtype for p in parameters if not p.requires_grad)).removeprefix("torch."),
+    }

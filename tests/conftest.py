@@ -1,0 +1,64 @@
+"""What several test files share: real GSM8K where there is a copy, the tiny checkpoint, and one finished small run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
+# imported, and inherited by every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A run of the real command that takes seconds: a few steps, a few questions, several batches.
+SMALL = (
+    "eval.limit=48", "eval.batch_size=8", "train.steps=6", "train.prompts_per_step=2", "train.generations=4",
+    "train.resume_every=2", "train.save_steps=6",
+)  # fmt: skip
+
+
+def harness(module: str, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 240) -> subprocess.CompletedProcess:
+    """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
+    command = [sys.executable, "-m", f"harness.{module}", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
+    """Assert the contract for a user's mistake: exit code 2, one line on standard error, no traceback."""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the finished run go to one worker, so that it is made once."""
+    for item in items:
+        if "finished" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("finished"))
+
+
+@pytest.fixture(scope="session")
+def gsm8k_folder() -> Path:
+    """The folder of real GSM8K (train.jsonl, test.jsonl) that HARNESS_GSM8K names; skips by name without it."""
+    folder = os.environ.get("HARNESS_GSM8K")
+    if not folder:
+        pytest.skip("HARNESS_GSM8K names no folder with GSM8K's train.jsonl and test.jsonl")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of one small, complete run of the quickstart experiment."""
+    results = tmp_path_factory.mktemp("finished") / "results"
+    done = harness("run", "exp/quickstart.yaml", *SMALL, "--results", results)
+    assert done.returncode == 0, done.stderr
+    (run,) = results.glob("quickstart-*")
+    return run

@@ -1,0 +1,72 @@
+"""The comparison: one table a comparable group, every format, and what is skipped or refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.conftest import harness, refused
+from tests.constructed import reported
+
+BASE = ["right"] * 60 + ["wrong"] * 40
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    results = tmp_path_factory.mktemp("compare")
+    return {
+        "seed 1": reported(results, BASE, ["right"] * 80 + ["wrong"] * 20, "train.seeds=[1]").path,
+        "seed 2": reported(results, BASE, ["right"] * 75 + ["wrong"] * 25, "train.seeds=[2]").path,
+        "rank 4": reported(results, BASE, BASE, "lora.r=4").path,
+        "prompt": reported(results, BASE, BASE, "prompt.system=Think.", prompts="f" * 64).path,
+    }
+
+
+def compare(*arguments):
+    return harness("compare", *arguments)
+
+
+def test_comparable_runs_share_one_table(runs):
+    done = compare(runs["seed 1"], runs["seed 2"], runs["rank 4"])
+    assert done.returncode == 0 and "groups" not in done.stdout
+    assert done.stdout.count("tuned accuracy") == 1
+    for name in ("seed 1", "seed 2", "rank 4"):
+        assert runs[name].name in done.stdout
+    assert "+20.0" in done.stdout and "not detected" in done.stdout
+
+
+def test_a_run_with_another_prompt_stands_apart_and_the_field_is_named(runs):
+    done = compare(*runs.values())
+    assert done.returncode == 0
+    assert "2 groups that cannot be compared" in done.stdout and "they differ in: prompts" in done.stdout
+    assert done.stdout.count("tuned accuracy") == 2
+    refused(compare("--strict", *runs.values()), "they differ in prompts")
+
+
+def test_the_other_formats_hold_the_same_numbers(runs):
+    markdown = compare(*runs.values(), "--format", "md").stdout
+    assert markdown.count("| run |") == 2 and "80.0% [71.1, 86.7]" in markdown
+    rows = list(csv.DictReader(io.StringIO(compare(*runs.values(), "--format", "csv").stdout)))
+    assert [row["group"] for row in rows] == ["1", "1", "1", "2"]
+    assert float(rows[0]["difference_accuracy_value"]) == pytest.approx(0.2) and rows[0]["verdict"] == "detected"
+    assert float(rows[0]["tuned_accuracy_bootstrap_low"]) == 0.72
+    parsed = json.loads(compare(*runs.values(), "--format", "json").stdout)
+    assert parsed["parted_by"] == ["prompts"] and len(parsed["groups"]) == 2
+    assert parsed["groups"][0]["runs"][0]["tuned"]["accuracy"]["value"] == 0.8
+
+
+def test_the_bootstrap_stands_in_for_wilson_on_request(runs):
+    assert "80.0% [71.1, 86.7]" in compare(runs["seed 1"], "--format", "md").stdout
+    bootstrap = compare(runs["seed 1"], "--format", "md", "--intervals", "bootstrap").stdout
+    assert "80.0% [72.0, 88.0]" in bootstrap  # binomial(100, .8): the .025 and .975 quantiles are 72 and 88
+
+
+def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    done = compare(runs["seed 1"], tmp_path / "notes.txt", tmp_path)
+    assert done.returncode == 0 and done.stderr.count("skipped /") == 2 and "not a run directory" in done.stderr
+    refused_all = compare(tmp_path)
+    assert refused_all.returncode == 2 and "no finished run" in refused_all.stderr

@@ -1,0 +1,143 @@
+"""The experiment file: what is accepted, what is refused and how, and what the digest covers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness import config
+from harness.config import Config
+from harness.errors import HarnessError
+from tests.conftest import ROOT
+
+SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Config:
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    return config.load(file, list(overrides))
+
+
+def refusal(tmp_path: Path, text: str, *overrides: str) -> str:
+    with pytest.raises(HarnessError) as caught:
+        load(tmp_path, text, *overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_named_files_are_shipped():
+    assert {path.stem for path in SHIPPED} >= {
+        "quickstart", "grpo_r8", "grpo_r16", "grpo_r8_400steps", "grpo_r8_24gb", "gemma3_1b",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_file_parses_and_says_how_to_run_it(path):
+    assert config.load(path).name == path.stem
+    head = path.read_text()
+    assert f"python -m harness.run exp/{path.name}" in head and "Hypothesis" in head
+
+
+def test_the_defaults_are_the_tutorials_experiment():
+    """grpo_r8.yaml spells every knob; a file that spells none must mean the same."""
+    spelled = config.load(ROOT / "experiments/grpo_r8.yaml").model_dump()
+    for section in ("model", "data"):
+        del spelled[section]["revision"]
+    default = Config(name="grpo_r8").model_dump()
+    for section in ("model", "data"):
+        del default[section]["revision"]
+    assert spelled == default
+
+
+def test_grpo_r8_names_every_key_of_its_sections():
+    written = yaml.safe_load((ROOT / "experiments/grpo_r8.yaml").read_text())
+    left_to_defaults = {
+        "train.micro_batch", "train.adam_epsilon", "train.gradient_checkpointing",
+        "eval.top_p", "eval.top_k", "eval.min_p", "eval.seed", "eval.batch_size", "name",
+    }  # fmt: skip
+
+    def leaves(node, prefix=""):
+        return {
+            key
+            for name, value in node.items()
+            for key in (leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name})
+        }
+
+    assert leaves(Config(name="x").model_dump()) - leaves(written) == left_to_defaults
+
+
+def test_numbers_may_be_written_as_people_write_them(tmp_path):
+    assert load(tmp_path, "train: {learning_rate: 5e-6}").train.learning_rate == 5e-6
+    assert load(tmp_path, "train: {beta: 0}").digest() == load(tmp_path, "train: {beta: 0.0}").digest()
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "parts"),
+    [
+        ("train: {learing_rate: 1e-5}", (), ("mine.yaml", "train.learing_rate", "did you mean train.learning_rate?")),
+        ("learning_rate: 1e-5", (), ("did you mean train.learning_rate?",)),
+        ("zebra: 1", (), ("zebra: unknown key", "allowed: name, model, data")),
+        ("train: {steps: many}", (), ("train.steps", "found 'many'", "integer")),
+        ("train: {steps: 2.5}", (), ("train.steps", "found 2.5")),
+        ("train: {steps: 0}", (), ("train.steps", "found 0", "greater than or equal to 1")),
+        ("train: {steps: true}", (), ("train.steps", "found True")),
+        ("train: {top_k: off}", (), ("train.top_k", "found False")),
+        ("eval: {engine: sglang}", (), ("eval.engine", "found 'sglang'", "'vllm' or 'transformers'")),
+        ("rewards: {functions: [{weight: 1.0}]}", (), ("rewards.functions.0.name", "required")),
+        ("train: 5", (), ("train", "found 5", "mapping")),
+        ("train: {micro_batch: 3}", (), ("train.micro_batch", "does not divide the 4 completions")),
+        ("train: {max_completion_tokens: 900}", (), ("train.max_completion_tokens", "exceed model.max_seq_length")),
+        ("train: {generations: 1}", (), ("train.generations",)),
+        ("train: {seeds: [1, 2]}", (), ("train.seeds", "one seed")),
+        ("train: {backend: trl}\nmodel: {load_in_4bit: true}", (), ("train.backend",)),
+        ("train: {backend: trl, rollouts: vllm}", (), ("train.rollouts",)),
+        ("model: {load_in_4bit: true, load_in_8bit: true}", (), ("model.load_in_8bit",)),
+        ("eval: {samples: 4}", (), ("eval.samples", "greedy")),
+        ("prompt: {tags: {working_end: <start_working_out>}}", (), ("prompt.tags",)),
+        ("name: a/b", (), ("name", "pattern")),
+        ("- a\n- b", (), ("mine.yaml", "found list", "mapping")),
+        ("train: {steps: 1\n", (), ("mine.yaml", "is not YAML")),
+        ("train: {steps: 1, steps: 2}", (), ("given twice",)),
+        ("", ("train.steps=x",), ("command line", "train.steps")),
+        ("", ("train.steps",), ("command line", "key.path=value")),
+        ("", ("train.steps.more=1",), ("command line",)),
+        ("train: {steps: 5}", ("train.steps.more=1",), ("train.steps has no keys of its own",)),
+    ],
+)
+def test_refusals_are_one_line_that_says_what_to_do(tmp_path, text, overrides, parts):
+    message = refusal(tmp_path, text, *overrides)
+    for part in parts:
+        assert part in message
+
+
+def test_a_missing_or_unreadable_file(tmp_path):
+    with pytest.raises(HarnessError, match=r"did you mean exp/quickstart\.yaml"):
+        config.find_experiment("exp/quikstart.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(HarnessError, match="cannot be read"):
+        config.load(tmp_path / "bytes.yaml")
+
+
+@pytest.mark.parametrize("name", ["exp/quickstart.yaml", "exp/quickstart", "quickstart", "experiments/quickstart.yaml"])
+def test_short_names_mean_the_file_in_experiments(name, tmp_path, monkeypatch):
+    assert config.find_experiment(name).read_text() == (ROOT / "experiments/quickstart.yaml").read_text()
+    monkeypatch.chdir(tmp_path)  # from anywhere
+    assert config.find_experiment("quickstart").name == "quickstart.yaml"
+
+
+def test_the_digest_covers_what_changes_a_number_and_nothing_else(tmp_path):
+    base = load(tmp_path, "").digest()
+    for outside in ("name=other", "train.resume_every=3", "train.save_steps=7", "train.logging_steps=2"):
+        assert load(tmp_path, "", outside).digest() == base
+    for inside in ("train.steps=51", "lora.r=4", "eval.limit=9", "prompt.system=Think.", "train.seeds=[1]"):
+        assert load(tmp_path, "", inside).digest() != base
+
+
+def test_the_written_configuration_reads_back_as_itself(tmp_path):
+    one = load(tmp_path, "", "train.learning_rate=5e-6", "prompt.system=Zwei\nZeilen: ü")
+    again = load(tmp_path, one.to_yaml())
+    assert again == one and again.digest() == one.digest()

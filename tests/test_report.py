@@ -1,0 +1,121 @@
+"""summary.json and report.md: numbers that add up, sentences that are true, text that stays text."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from harness import report, rundir, stats, summary
+from harness.errors import HarnessError
+from tests import constructed
+from tests.conftest import harness
+from tests.constructed import make_run, reported
+
+
+def test_the_summary_has_the_promised_names_and_the_statistics_of_stats(tmp_path):
+    base = ["right"] * 40 + ["right, no format"] * 30 + ["wrong"] * 20 + ["nothing"] * 10
+    tuned = ["right"] * 60 + ["wrong"] * 10 + ["right"] * 25 + ["nothing, cut"] * 5
+    numbers = summary.summarize(make_run(tmp_path, base, tuned))
+    assert numbers["n"] == 100
+    for side, accuracy, strict, form in (("base", 70, 40, 60), ("tuned", 85, 85, 95)):
+        for name, k in (("accuracy", accuracy), ("strict", strict), ("format", form)):
+            rate, wilson = numbers[side][name], stats.wilson(k, 100)
+            assert (rate["value"], rate["low"], rate["high"]) == (k / 100, wilson.low, wilson.high)
+    for name in ("accuracy", "strict", "format"):
+        found = numbers["difference"][name]
+        assert {"value", "low", "high", "method", "gained", "lost", "mid_p", "exact_p"} <= set(found)
+    accuracy = numbers["difference"]["accuracy"]
+    assert (accuracy["gained"], accuracy["lost"]) == (25, 10)
+    assert accuracy["mid_p"] == stats.mcnemar(25, 10).mid_p
+    assert (numbers["base"]["unparsed"], numbers["tuned"]["unparsed"], numbers["tuned"]["truncated"]) == (10, 5, 5)
+    parts = numbers["decomposition"]
+    together = parts["mathematics"]["value"] + parts["format"]["value"]
+    assert together == pytest.approx(numbers["difference"]["strict"]["value"], abs=1e-15)
+    rules = parts["by_rule"]
+    assert sum(counts["base"] for counts in rules.values()) == sum(counts["tuned"] for counts in rules.values()) == 100
+    assert rules["phrase"] == {"base": 30, "base_correct": 30, "tuned": 0, "tuned_correct": 0}
+
+
+def test_cut_completions_stay_in_n_and_count_as_wrong(tmp_path):
+    numbers = summary.summarize(make_run(tmp_path, ["right"] * 30, ["right, cut"] * 30))
+    assert numbers["tuned"]["accuracy"]["value"] == 0 and numbers["n"] == 30
+    assert numbers["tuned"]["truncated"] == 30 and numbers["tuned"]["unparsed"] == 0
+
+
+def test_nothing_changed_is_said_as_it_is(tmp_path):
+    run = reported(tmp_path, ["right", "wrong"] * 50, ["right", "wrong"] * 50)
+    text = run.report.read_text()
+    assert "No difference in accuracy detected; this design" in text
+    assert "check that the adapter was applied" in text
+    assert "no effect" not in text.lower()
+
+
+def test_where_only_the_format_improved_mathematics_is_zero(tmp_path):
+    run = reported(tmp_path, ["right, no format"] * 60 + ["wrong"] * 40, ["right"] * 60 + ["wrong"] * 40)
+    numbers = json.loads(run.summary.read_text())
+    assert numbers["decomposition"]["mathematics"]["value"] == 0
+    assert numbers["decomposition"]["format"]["value"] == pytest.approx(0.6)
+    assert "+60.0" in run.report.read_text()
+
+
+@pytest.mark.parametrize("condition", ["prompts", "engine", "precision", "max_new_tokens", "stop_ids"])
+def test_sides_that_were_not_evaluated_alike_are_refused(tmp_path, condition):
+    run = make_run(tmp_path, ["right"] * 10, ["right"] * 10)
+    other = constructed.result(["right"] * 10, **{condition: "other"})
+    rundir.write_json(run.tuned(3407) / "result.json", other)
+    with pytest.raises(HarnessError, match=f"not evaluated alike \\({condition}"):
+        summary.summarize(run)
+
+
+def test_sides_that_answered_different_questions_are_refused(tmp_path):
+    run = make_run(tmp_path, ["right"] * 10, ["right"] * 10)
+    other = constructed.result(["right"] * 10)
+    other["scores"][3]["id"] = "another"
+    rundir.write_json(run.tuned(3407) / "result.json", other)
+    with pytest.raises(HarnessError, match="answered different questions"):
+        summary.summarize(run)
+
+
+def test_model_text_cannot_leave_its_fence(tmp_path, monkeypatch):
+    hostile = "```\n# A heading\n<script>alert(1)</script>\n````"
+    monkeypatch.setitem(constructed.TEXTS, "nothing", hostile)
+    run = reported(tmp_path, ["nothing"] * 30, ["right"] * 30)
+    text = run.report.read_text()
+    start = text.index(hostile)
+    fence = text[:start].splitlines()[-1].removesuffix("text")
+    assert set(fence) == {"`"} and fence not in hostile
+
+
+def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
+    run = reported(tmp_path / "a", ["right", "wrong"] * 50, ["right"] * 100)
+    again = reported(tmp_path / "b", ["right", "wrong"] * 50, ["right"] * 100)
+    for name in ("before_after.svg", "reward.svg"):
+        content = (run.plots / name).read_bytes()
+        assert ElementTree.fromstring(content).tag.endswith("svg")
+        assert content == (again.plots / name).read_bytes()
+    assert run.summary.read_bytes() == again.summary.read_bytes()
+
+
+def test_different_precisions_stand_in_the_report(tmp_path):
+    run = reported(tmp_path, ["right"] * 30, ["right"] * 30, "model.precision=bf16")
+    assert "Training ran in bf16, both evaluations in fp32" in run.report.read_text()
+
+
+def test_a_run_that_is_not_finished_has_no_report(tmp_path):
+    run = rundir.open_run("quickstart", [], tmp_path)
+    with pytest.raises(HarnessError, match="missing; run the experiment again"):
+        report.write(run)
+
+
+def test_the_real_run(finished):
+    numbers = json.loads((finished / "summary.json").read_text())
+    assert numbers["n"] == 48 and numbers["proof"]["correlation_amplified"] > 0.95
+    assert numbers["train"]["profiles_disagree"].keys() == {"format", "answer"}
+    text = (finished / "report.md").read_text()
+    for part in ("**", "| Accuracy |", "one seed", "loss_type bnpo", "Was the adapter applied?", "tokens/s", "torch"):
+        assert part in text
+    before = (finished / "report.md").read_bytes()
+    assert harness("report", finished).returncode == 0
+    assert (finished / "report.md").read_bytes() == before

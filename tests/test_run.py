@@ -1,0 +1,214 @@
+"""The real command from end to end: the plan, refusals, kills at every stage, reruns and shared bases."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+from harness import run as run_module
+from harness import rundir
+from tests.conftest import ROOT, SMALL, harness, refused
+
+SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_experiment_has_a_plan(name, tmp_path, capsys):
+    """On the embedded model and data where the file names what only the hub has."""
+    here = ["model.id=tiny", "data.path=tiny", "eval.max_new_tokens=64"]
+    assert run_module.main([f"exp/{name}.yaml", *here, "--dry-run", "--results", str(tmp_path / "results")]) == 0
+    plan = capsys.readouterr().out
+    for part in ("digest", "<start_of_turn>user", "Token ids (", "<end_of_turn>", "If 5% of the questions change"):
+        assert part in plan
+    assert yaml.safe_load(plan.partition("\nResults: ")[0])["name"] == name
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_plan_is_printed_by_the_command(tmp_path):
+    done = harness("run", "exp/quickstart.yaml", "--dry-run", "--results", tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    assert "Token ids (" in done.stdout and not (tmp_path / "results").exists()
+
+
+def test_a_plan_without_the_hub_says_what_is_missing(tmp_path):
+    done = harness("run", "exp/grpo_r8.yaml", "--dry-run", "--results", tmp_path)
+    refused(done, "data.path: openai/gsm8k could not be loaded")
+    assert "name: grpo_r8" in done.stdout
+
+
+def data_folder(tmp_path: Path, question="What is 1 + 1?", answer="#### 2") -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    rows = [{"question": f"What is {n} + 1?", "answer": f"#### {n + 1}"} for n in range(300)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "test.jsonl").write_text(json.dumps({"question": question, "answer": answer}) + "\n")
+    return folder
+
+
+QUICK = [
+    (("train.learing_rate=1",), ("train.learing_rate: unknown key", "did you mean train.learning_rate?")),
+    (("train.steps=many",), ("train.steps: found 'many'",)),
+    (("rewards.functions=[{name: fromat_exact}]",), ("rewards.functions", "format_exact")),
+    (("rewards.functions=[{name: my_rewards.py:f}]",), ("rewards.functions", "my_rewards.py")),
+]
+
+
+@pytest.mark.parametrize(("overrides", "parts"), QUICK)
+def test_a_mistake_in_the_settings_is_answered_at_once(tmp_path, overrides, parts):
+    began = time.perf_counter()
+    refused(harness("run", "exp/quickstart.yaml", *overrides, "--results", tmp_path / "results"), *parts)
+    assert time.perf_counter() - began < 10  # a second on an idle machine; the tests share their cores
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_missing_and_a_malformed_file(tmp_path):
+    refused(harness("run", "exp/quikstart.yaml", "--results", tmp_path / "results"), "did you mean exp/quickstart.yaml")
+    (tmp_path / "bad.yaml").write_text("train: {steps: 1\nmodel: [")
+    refused(harness("run", tmp_path / "bad.yaml", "--results", tmp_path / "results"), "bad.yaml", "is not YAML")
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "parts"),
+    [
+        (None, ("no rows",)),
+        ({"question": "1+1?", "solution": "#### 2"}, ("no 'answer' column",)),
+        ({"question": "1+1?", "answer": "#### two"}, ("row 1", "'two' is not a number")),
+    ],
+)
+def test_bad_data_is_refused_before_anything_is_written(tmp_path, row, parts):
+    folder = data_folder(tmp_path)
+    (folder / "test.jsonl").write_text(json.dumps(row) + "\n" if row else "")
+    done = harness("run", "exp/quickstart.yaml", f"data.path={folder}", "--results", tmp_path / "results")
+    refused(done, "data.path", *parts)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_question_that_does_not_fit_is_refused_at_the_start(tmp_path):
+    folder = data_folder(tmp_path, question="How much is 1 + 1? " * 400)
+    done = harness("run", "exp/quickstart.yaml", f"data.path={folder}", "--results", tmp_path / "results")
+    refused(done, "do not fit the model's context of 1024 tokens")
+
+
+def test_an_edited_run_directory_is_refused(finished, tmp_path):
+    copy = tmp_path / finished.name
+    copy.mkdir()
+    (copy / "config.yaml").write_text((finished / "config.yaml").read_text().replace("steps: 6", "steps: 7"))
+    refused(harness("run", copy), "the directory is named for")
+
+
+def test_a_complete_run_does_nothing_and_shows_its_verdict(finished):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
+    done = harness("run", "exp/quickstart.yaml", *SMALL, "--results", finished.parent)
+    assert done.returncode == 0, done.stderr
+    assert "points" in done.stdout and "report.md" in done.stdout and "completions" not in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"} == before
+
+
+def start(results: Path, *overrides: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *SMALL, *overrides]
+    return subprocess.Popen([*command, "--results", str(results)], cwd=ROOT, text=True, stderr=subprocess.PIPE)
+
+
+def kill_when(results: Path, ready, what: str) -> None:
+    """Start the run, kill -9 it the moment `ready(run directory)` holds, and wait until it is gone."""
+    process = start(results)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        runs = list(results.glob("quickstart-*"))
+        if runs and ready(runs[0]):
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate()
+            return
+        assert process.poll() is None, f"{what}: ended before the kill: {process.stderr.read()}"
+        time.sleep(0.002)
+    raise AssertionError(f"{what}: never got there")
+
+
+def lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def test_kill_9_in_every_stage_changes_nothing(finished, tmp_path):
+    """Killed while evaluating the base, training, evaluating the tuned model and reporting; then left to finish."""
+    results, total, batch = tmp_path / "results", 48, 8
+    stages = {
+        "base evaluation": lambda run: any(0 < lines(f) < total for f in results.glob(".base/*/samples.jsonl")),
+        "training": lambda run: lines(run / "train/seed-3407/metrics.jsonl") >= 3,
+        "tuned evaluation": lambda run: 0 < lines(run / "tuned/seed-3407/samples.jsonl") < total,
+        "report": lambda run: (run / "summary.json").exists() and not (run / "report.md").exists(),
+    }
+    for what, ready in stages.items():
+        kill_when(results, ready, what)
+        (run,) = results.glob("quickstart-*")
+        assert ready(run), f"{what}: the kill came too late to be in the middle"
+        if what == "base evaluation":
+            assert lines(next(results.glob(".base/*/samples.jsonl"))) % batch == 0
+        if what == "training":
+            assert (run / "train/seed-3407/checkpoints/checkpoint-2/complete").exists()
+            assert not (run / "train/seed-3407/adapter").exists()
+    last = start(results)
+    _, errors = last.communicate(timeout=120)
+    assert last.returncode == 0, errors
+    assert (run / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
+    for name in ("base/samples.jsonl", "tuned/seed-3407/samples.jsonl"):
+        assert lines(run / name) == total  # nothing was generated twice
+
+
+def test_a_second_process_on_the_same_run_is_told_so(tmp_path):
+    process = start(tmp_path)
+    while not list(tmp_path.glob("quickstart-*/.lock")):
+        time.sleep(0.01)
+    time.sleep(0.3)
+    refused(harness("run", "exp/quickstart.yaml", *SMALL, "--results", tmp_path), f"pid {process.pid}")
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_experiment_on_the_same_base_generates_no_base_completion(finished, tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL, "lora.r=4"], finished.parent)
+    done = harness("evaluate", run.path, "--side", "base")
+    assert done.returncode == 0, done.stderr
+    assert "all 48 completions are there, none generated" in done.stdout
+    assert (run.base / "result.json").read_bytes() == (finished / "base/result.json").read_bytes()
+
+
+def test_another_prompt_is_another_base(finished):
+    before = set((finished.parent / ".base").iterdir())
+    run = rundir.open_run("quickstart", [*SMALL, "eval.limit=8", "prompt.system=Think."], finished.parent)
+    assert harness("evaluate", run.path, "--side", "base").returncode == 0
+    assert len(set((finished.parent / ".base").iterdir()) - before) == 1
+
+
+def test_an_adapter_whose_b_is_zero_stops_the_tuned_stage_before_generation(finished, tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL, "train.seeds=[5]"], tmp_path)
+    adapter = run.adapter(5)
+    adapter.mkdir(parents=True)
+    source = finished / "train/seed-3407/adapter"
+    (adapter / "adapter_config.json").write_text((source / "adapter_config.json").read_text())
+    weights = load_file(source / "adapter_model.safetensors")
+    zeroed = {key: weight * 0 if "lora_B" in key else weight for key, weight in weights.items()}
+    save_file(zeroed, adapter / "adapter_model.safetensors")
+    refused(harness("evaluate", run.path, "--side", "tuned"), "every B matrix is zero")
+    assert not run.tuned(5).exists()
+
+
+def test_a_tuned_stage_without_an_adapter_says_so(tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL], tmp_path)
+    refused(harness("evaluate", run.path, "--side", "tuned"), "no readable adapter")
+
+
+def test_what_only_a_gpu_version_has_is_refused_by_name(tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL, "train.backend=unsloth"], tmp_path)
+    refused(harness("train", run.path), "train.backend: unsloth")
+    run = rundir.open_run("quickstart", [*SMALL, "eval.engine=vllm"], tmp_path)
+    refused(harness("evaluate", run.path, "--side", "base"), "eval.engine: vllm")

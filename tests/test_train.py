@@ -1,0 +1,191 @@
+"""GRPO training: settings that arrive, prompts that match, rollouts that stop, and what is left to read."""
+
+from __future__ import annotations
+
+import json
+import re
+from types import SimpleNamespace
+
+import pyarrow.parquet
+import pytest
+
+from harness import checkpoint, config, gsm8k, prompts, rundir, settings, train
+from harness.errors import HarnessError
+from harness.recorder import PATIENCE, Recorder
+
+CONFIG = config.load(
+    config.find_experiment("quickstart"),
+    ["train.steps=4", "train.prompts_per_step=2", "train.generations=4", "train.micro_batch=4", "train.beta=0.01"],
+)
+CHECKPOINT = checkpoint.resolve(CONFIG.model)
+
+
+def recorder(folder, done=0, generations=4):
+    chosen = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"generations": generations})})
+    return Recorder(folder, chosen, stop_ids=[1, 106], eos_id=106, done=done)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A real trainer on the embedded checkpoint, not trained, with the problems and prompts it was built for."""
+    folder = tmp_path_factory.mktemp("train")
+    tokenizer, end = train.training_tokenizer(CHECKPOINT)
+    problems, asked = train._fitting(CONFIG, gsm8k.load(CONFIG.data).train[:12], tokenizer, folder)
+    trainer = train._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder))
+    return SimpleNamespace(trainer=trainer, problems=problems, asked=asked, end=end)
+
+
+def test_every_setting_arrives(built):
+    found = settings.check_settings(built.trainer, CONFIG, 3407, built.end)
+    assert all(pair["asked"] == pair["effective"] for pair in found.values())
+    assert found["completions_per_step"]["effective"] == 8  # 2 prompts x 4, in two forward passes of 4
+    assert built.trainer.args.per_device_train_batch_size == 4
+    assert built.trainer.args.gradient_accumulation_steps == 2
+    assert found["stop_token"]["effective"] == "<end_of_turn>"
+    assert found["trainable_parameters"]["effective"] > 50_000
+
+
+def test_every_training_setting_of_the_file_is_checked(built):
+    """A key added to the file must be added to the check, or a library could drop it unseen."""
+    checked = set(settings.check_settings(built.trainer, CONFIG, 3407, built.end))
+    otherwise = {
+        "backend", "rollouts", "seeds", "prompts_per_step", "micro_batch", "max_prompt_tokens", "long_prompts",
+        "warmup_ratio", "save_steps", "resume_every",
+    }  # fmt: skip
+    assert set(config.TrainSection.model_fields) - otherwise <= checked
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value"),
+    [
+        ("args", "learning_rate", 1e-3),
+        ("args", "warmup_steps", 0),
+        ("args", "weight_decay", 0.0),
+        ("args", "per_device_train_batch_size", 8),
+        ("trainer", "beta", 0.0),
+        ("trainer", "loss_type", "dapo"),
+        ("trainer", "epsilon_high", 0.28),
+        ("rollout", "top_k", 64),
+        ("rollout", "eos_token_id", 1),
+        ("adapter", "lora_alpha", 8),
+    ],
+)
+def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, name, value):
+    trainer = built.trainer
+    places = {"args": trainer.args, "trainer": trainer, "rollout": trainer.generation_config}
+    places["adapter"] = trainer.model.peft_config["default"]
+    monkeypatch.setattr(places[where], name, value)
+    with pytest.raises(HarnessError, match="did not take over what was asked"):
+        settings.check_settings(trainer, CONFIG, 3407, built.end)
+
+
+def test_the_trainers_prompts_are_the_evaluations(built):
+    train._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
+    other = CONFIG.model_copy(update={"prompt": CONFIG.prompt.model_copy(update={"system": "Answer."})})
+    with pytest.raises(HarnessError, match="other token ids than the evaluation"):
+        train._same_prompts(built.trainer, built.problems, built.asked, other)
+
+
+def test_only_the_chosen_modules_are_trained():
+    chosen = CONFIG.model_copy(update={"lora": CONFIG.lora.model_copy(update={"finetune_mlp_modules": False})})
+    pattern = train._lora(chosen).target_modules
+    assert re.fullmatch(pattern, "model.layers.0.self_attn.q_proj")
+    assert not re.fullmatch(pattern, "model.layers.0.mlp.up_proj")
+    assert not re.fullmatch(pattern, "model.vision_tower.encoder.layers.0.self_attn.q_proj")
+
+
+def test_long_prompts_are_dropped_and_listed_or_refused(tmp_path):
+    problems = gsm8k.load(CONFIG.data).train[:12]
+    tokenizer, _ = train.training_tokenizer(CHECKPOINT)
+    lengths = [len(prompt.ids) for prompt in prompts.encode(tokenizer, problems, CONFIG.prompt.system)]
+    limit = sorted(lengths)[len(lengths) // 2]
+    long = sum(length > limit for length in lengths)
+    assert long
+
+    def limited(**changes):
+        return CONFIG.model_copy(
+            update={"train": CONFIG.train.model_copy(update=changes | {"max_prompt_tokens": limit})}
+        )
+
+    kept, asked = train._fitting(limited(), problems, tokenizer, tmp_path)
+    assert len(kept) == len(asked) == len(problems) - long
+    listed = json.loads((tmp_path / "dropped_prompts.json").read_text())
+    assert len(listed["dropped"]) == long and all(entry["tokens"] > limit for entry in listed["dropped"])
+    with pytest.raises(HarnessError, match=r"train\.long_prompts"):
+        train._fitting(limited(long_prompts="refuse"), problems, tokenizer, tmp_path)
+    with pytest.raises(HarnessError, match="a step needs"):
+        train._fitting(limited(prompts_per_step=len(problems)), problems, tokenizer, tmp_path)
+
+
+def rollout(listener, completion_ids, step=0):
+    n = len(completion_ids)
+    logged = {}
+    (function,) = listener.wrap([lambda **given: [1.5] * n])
+    values = function(
+        prompts=[[{"role": "user", "content": "1+1?"}]] * n,
+        completions=[[{"role": "assistant", "content": "2"}]] * n,
+        completion_ids=completion_ids,
+        answer=["2"] * n,
+        problem_id=["p"] * n,
+        trainer_state=SimpleNamespace(global_step=step),
+        log_metric=logged.__setitem__,
+    )
+    assert values == [1.5] * n
+    return logged
+
+
+def test_rollouts_that_never_stop_raise_the_alarm(tmp_path):
+    """Every completion at the limit, with <eos> (1) or <end_of_turn> (106) inside: the stop set is wrong."""
+    listener = recorder(tmp_path)
+    for step in range(PATIENCE - 1):
+        rollout(listener, [[5, 106, 7, 8]] * 4, step)
+    with pytest.raises(HarnessError, match="does not stop at the turn's end"):
+        rollout(listener, [[5, 1, 7, 8]] * 4, PATIENCE)
+
+
+def test_long_answers_alone_raise_no_alarm(tmp_path):
+    listener = recorder(tmp_path)
+    for step in range(2 * PATIENCE):
+        rollout(listener, [[5, 6, 7, 8]] * 4, step)  # cut, but nothing had ended
+        rollout(listener, [[5, 106]] + [[5, 106, 7]] * 3, step)  # one stopped
+
+
+def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_resume_point(tmp_path):
+    listener = recorder(tmp_path)
+    for step in range(4):
+        logged = rollout(listener, [[5, 106]] * 8, step)
+        listener.on_log(None, SimpleNamespace(global_step=step + 1), None, logs={"reward": 1.5, "name": "no number"})
+    assert logged == {"profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0)}
+    listener.save()
+    rows = pyarrow.parquet.read_table(tmp_path / "completions.parquet").to_pylist()
+    assert [row["step"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
+    assert rows[0]["completion"] == "2" and rows[0]["tokens"] == 2 and rows[0]["reward_<lambda>"] == 1.5
+    resumed = recorder(tmp_path, done=2)
+    assert {row["step"] for row in resumed.rows} == {1, 2}
+    assert [row["step"] for row in rundir.read_lines(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_a_half_written_resume_point_is_not_resumed_from(tmp_path):
+    for step, complete in ((2, True), (4, True), (6, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / train.COMPLETE).touch()
+    assert train._resume_point(tmp_path).name == "checkpoint-4"
+    assert not (tmp_path / "checkpoint-6").exists()
+    assert train._resume_point(tmp_path / "nothing") is None
+
+
+def test_a_finished_training_leaves_what_the_layout_says(finished):
+    (folder,) = (finished / "train").iterdir()
+    assert {path.name for path in (folder / "adapter").iterdir()} >= {
+        "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json",
+    }  # fmt: skip
+    assert json.loads((folder / "adapter/adapter_config.json").read_text())["base_model_name_or_path"] == "tiny"
+    metrics = rundir.read_lines(folder / "metrics.jsonl")
+    assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5, 6]
+    assert {"reward", "grad_norm", "completions/clipped_ratio", "rewards/check_answer/mean"} <= set(metrics[0])
+    assert all(row["completions/clipped_ratio"] < 1 for row in metrics)
+    assert len(pyarrow.parquet.read_table(folder / "completions.parquet")) == 6 * 4
+    assert [path.name for path in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-6"]
+    settings_file = json.loads((folder / "effective_settings.json").read_text())
+    assert all(pair["asked"] == pair["effective"] for pair in settings_file.values())
