@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+
+# The stages of harness.run inherit its lock, and find its file named here.
+LOCK_HELD = "HARNESS_LOCK_HELD"
 
 
 class HarnessError(Exception):
@@ -22,7 +26,8 @@ def exit_code(main: Callable[[], int | None]) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        if LOCK_HELD not in os.environ:  # a stage leaves the last word to the command that started it
+            print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader (head, less) has gone: nothing to say, and nobody to say it to
         sys.stderr.close()

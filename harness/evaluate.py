@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import hashlib
 import json
-import resource
 import shutil
 import sys
 import time
@@ -21,10 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness import engine as engine_module
-from harness import gsm8k, prompts, proof, rundir, scoring
+from harness import gsm8k, prompts, proof, provenance, rundir, scoring
 from harness.checkpoint import file_hash
 from harness.config import Config
 from harness.console import progress, say
@@ -42,6 +39,7 @@ def evaluate(run: RunDir, side: str) -> None:
     if not selftest.passed:
         raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {selftest.failures[0]}")
     run.pin({"data": data.content_hash(), "base weights": questions.checkpoint.weights_hash})
+    run.note("machine", provenance.machine())
     conditions = _conditions(run.config, questions, data)
     loaded = _Lazy(lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer))
     if side == "base":
@@ -137,22 +135,8 @@ def _complete(
             asked += len(rows)
             update(len(done) + asked, f"accuracy so far {correct / asked:.1%}")
     seconds = time.perf_counter() - began
-    run.note("stages", {what: _cost(engine, seconds, asked, tokens)})
+    run.spend(what, provenance.cost(engine.seconds, seconds, tokens, completions=asked))
     say(f"{what} evaluation: {asked} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
-
-
-def _cost(engine: _Lazy, seconds: float, completions: int, tokens: int) -> dict[str, Any]:
-    cost = {
-        "start_seconds": round(engine.seconds, 2),
-        "seconds": round(seconds, 2),
-        "completions": completions,
-        "tokens": tokens,
-        "tokens_per_second": round(tokens / seconds, 1),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-    if torch.cuda.is_available():
-        cost["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
-    return cost
 
 
 def _requests(questions: Questions, config: Config) -> list[Request]:

@@ -54,6 +54,19 @@ def machine() -> dict[str, Any]:
     return found
 
 
+def cost(start_seconds: float, seconds: float, tokens: int, **counts: int) -> dict[str, Any]:
+    """What a stage took: wall seconds to start and to work, tokens, other counts, and peak memory of the process."""
+    import resource
+
+    import torch
+
+    spent = {"start_seconds": round(start_seconds, 2), "seconds": round(seconds, 2), "tokens": tokens, **counts}
+    spent["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if torch.cuda.is_available():
+        spent["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
+    return spent
+
+
 def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)

@@ -67,7 +67,9 @@ class Recorder(TrainerCallback):
         self.tokens += sum(map(len, given["completion_ids"]))
         self._check_stopping(given["completion_ids"])
         step = given["trainer_state"].global_step + 1
+        weights = [function.weight for function in self.config.rewards.functions]
         for i in range(self.config.train.generations):
+            values = [rewarded[i] for rewarded in self._rewards.values()]
             self.rows.append(
                 {
                     "step": step,
@@ -76,7 +78,8 @@ class Recorder(TrainerCallback):
                     "gold": given["answer"][i],
                     "completion": texts[i],
                     "tokens": len(given["completion_ids"][i]),
-                    **{name: values[i] for name, values in self._rewards.items()},
+                    "reward": sum(w * v for w, v in zip(weights, values, strict=True) if v is not None),
+                    **dict(zip(self._rewards, values, strict=True)),
                 }
             )
 

@@ -51,21 +51,22 @@ def _lines(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"**{numbers['verdict']['sentence']}**"
     yield ""
-    yield from _table(numbers)
+    yield from _table(run, numbers)
     yield ""
-    yield from _reading(run, numbers)
+    yield from _reading(numbers)
     yield ""
     yield "![Accuracy, strict accuracy and format before and after, with 95% intervals](plots/before_after.svg)"
     yield ""
     yield from _decomposition(numbers)
     yield from _counts(numbers)
     yield from _training(run, numbers)
+    yield from _rollouts(run, numbers)
     yield from _proof(numbers)
     yield from _gallery(run, numbers)
     yield from _provenance(run, numbers)
 
 
-def _table(numbers: dict[str, Any]) -> Iterator[str]:
+def _table(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     n = numbers["n"]
     yield f"| {n:,} questions | base | tuned | difference, points | gained | lost | mid-p | exact p |"
     yield "|---|---|---|---|---|---|---|---|"
@@ -75,10 +76,14 @@ def _table(numbers: dict[str, Any]) -> Iterator[str]:
             f"| {label} | {_rate(numbers['base'][name])} | {_rate(numbers['tuned'][name])} | {_points(d)} "
             f"| {d['gained']} | {d['lost']} | {spell_p(d['mid_p'])} | {spell_p(d['exact_p'])} |"
         )
+    scored, model = run.config.eval.precision, run.config.model
+    trained = "4-bit" if model.load_in_4bit else "8-bit" if model.load_in_8bit else model.precision
+    if trained != scored:
+        yield f"| Weights | {scored} | {scored} | **trained in {trained}** | | | | |"
 
 
-def _reading(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
-    config, conditions = run.config, numbers["conditions"]
+def _reading(numbers: dict[str, Any]) -> Iterator[str]:
+    conditions = numbers["conditions"]
     yield (
         "Brackets are 95% intervals. Accuracy is a right final answer in any format, strict accuracy a right one in "
         "the exact format, format the exact format, each over all questions; truncated and unparsed count as wrong. "
@@ -92,8 +97,6 @@ def _reading(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
         f"Both sides: {conditions['split']} split, {decoding}, at most {conditions['max_new_tokens']} new tokens, "
         f"{conditions['precision']}, {conditions['engine']}."
     )
-    if config.model.precision != config.eval.precision:
-        yield f"**Training ran in {config.model.precision}, both evaluations in {config.eval.precision}.**"
     if conditions["split"] == "test":
         yield "The test split was scored once with the base and once with the tuned model, and never while training."
 
@@ -171,6 +174,21 @@ def _training(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def _rollouts(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
+    """The best and the worst of the completions kept from the first and from the last step."""
+    import pyarrow.parquet
+
+    file = run.train(numbers["train"]["seed"]) / "completions.parquet"
+    rows = pyarrow.parquet.read_table(file).to_pylist() if file.exists() else []
+    steps = sorted({row["step"] for row in rows})
+    for step in dict.fromkeys([*steps[:1], *steps[-1:]]):
+        ranked = sorted((row for row in rows if row["step"] == step), key=lambda row: row["reward"])
+        for row in (ranked[-1], ranked[0]):
+            yield f"Step {step}, reward {row['reward']:g}, gold {row['gold']}:"
+            yield from _fenced(row["completion"][:LONGEST])
+            yield ""
+
+
 def _proof(numbers: dict[str, Any]) -> Iterator[str]:
     p = numbers["proof"]
     yield "## Was the adapter applied?"
@@ -218,12 +236,12 @@ def _provenance(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     manifest = run.read_manifest()
     yield "## Time and provenance"
     yield ""
-    yield "| stage | start, s | work, s | tokens | tokens/s | peak memory, MiB |"
-    yield "|---|---|---|---|---|---|"
+    yield "| stage | start, s | work, s | tokens | tokens/s | peak memory, MiB | peak GPU, MiB |"
+    yield "|---|---|---|---|---|---|---|"
     for stage, c in manifest.get("stages", {}).items():
         yield (
-            f"| {stage} | {c['start_seconds']} | {c['seconds']} | {c['tokens']:,} | {c['tokens_per_second']:,} "
-            f"| {c.get('peak_gpu_mib', c['peak_memory_mib']):,} |"
+            f"| {stage} | {c['start_seconds']} | {c['seconds']} | {c['tokens']:,} | {c['tokens'] / c['seconds']:,.0f} "
+            f"| {c['peak_memory_mib']:,} | {c.get('peak_gpu_mib', '-')} |"
         )
     yield ""
     code = manifest.get("code", {})

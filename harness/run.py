@@ -42,6 +42,7 @@ def execute(run: RunDir, held: int | None) -> int:
     if not run.report.exists():
         run.note("code", provenance.code())
         run.note("versions", provenance.versions())
+        run.note("seeds", {"train": run.config.train.seeds, "lora": run.config.lora.seed, "eval": run.config.eval.seed})
         for outcome, (module, *options) in stages:
             if not outcome.exists() and (code := _stage(run, held, module, options)):
                 return code
@@ -133,6 +134,8 @@ def main(argv: list[str] | None = None) -> int:
     with rundir.lock(run.path) as held:
         if not run.report.exists():
             check_inputs(run.config)
+            # What the digest leaves out may be other than when the run began: the stages read it from here.
+            rundir.write_text(run.settings, run.config.to_yaml())
         return execute(run, held)
 
 

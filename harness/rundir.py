@@ -28,11 +28,10 @@ from typing import Any
 
 from harness import config as config_module
 from harness.config import Config
-from harness.errors import HarnessError
+from harness.console import say
+from harness.errors import LOCK_HELD, HarnessError
 
 RESULTS = Path("results")
-# The stages of harness.run inherit its lock and name its file here, so that they do not ask for it again.
-LOCK_HELD = "HARNESS_LOCK_HELD"
 
 
 class RunDir:
@@ -68,6 +67,15 @@ class RunDir:
         manifest.setdefault(section, {}).update(values)
         write_json(self.manifest, manifest)
 
+    def spend(self, stage: str, cost: dict[str, Any]) -> None:
+        """Add to what a stage has taken so far: a resumed one has several parts. Peaks are the highest of all."""
+        before = self.read_manifest().get("stages", {}).get(stage, {})
+        added = {
+            name: max(value, before.get(name, 0)) if name.startswith("peak") else round(value + before.get(name, 0), 2)
+            for name, value in cost.items()
+        }
+        self.note("stages", {stage: added})
+
     def pin(self, inputs: dict[str, str]) -> None:
         """Record the content hashes of what a number depends on, or refuse when one has changed since.
 
@@ -100,8 +108,10 @@ def open_run(target: str, overrides: list[str], results: Path, *, create: bool =
     if (path / "config.yaml").exists():
         existing(path)
     elif create:
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(path / "config.yaml", config.to_yaml())
+        try:
+            write_text(path / "config.yaml", config.to_yaml())
+        except OSError as error:
+            raise HarnessError(f"{path}: cannot be made ({error.strerror}); choose another with --results") from None
     return RunDir(path, config)
 
 
@@ -135,7 +145,13 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
     if os.environ.get(LOCK_HELD) == str(file):
         yield None
         return
-    with file.open("a+") as stream:
+    try:
+        stream = file.open("a+")
+    except OSError as error:
+        raise HarnessError(
+            f"{folder}: cannot be written to ({error.strerror}); choose another with --results"
+        ) from None
+    with stream:
         _acquire(stream, folder, wait)
         stream.truncate(0)
         stream.write(str(os.getpid()))
@@ -146,18 +162,18 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
 def _acquire(stream: Any, folder: Path, wait: bool) -> None:
     # A killed run's stage dies with it, but a moment later: give it that moment.
     deadline = time.monotonic() + 0.5
-    while True:
+    while time.monotonic() < deadline:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if not wait and time.monotonic() > deadline:
-                stream.seek(0)
-                raise HarnessError(
-                    f"{folder}: another process (pid {stream.read().strip() or 'unknown'}) is working on this run; "
-                    f"wait for it or stop it"
-                ) from None
             time.sleep(0.05)
+    stream.seek(0)
+    holder = f"another process (pid {stream.read().strip() or 'unknown'})"
+    if not wait:
+        raise HarnessError(f"{folder}: {holder} is working on this run; wait for it or stop it")
+    say(f"Waiting for {holder} that works on {folder}.")
+    fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 def stage_environment(run: RunDir) -> dict[str, str]:

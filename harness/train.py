@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import resource
 import shutil
 import sys
 import time
@@ -26,7 +25,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import GRPOConfig, GRPOTrainer
 
 from harness import checkpoint as checkpoint_module
-from harness import gsm8k, prompts, rewards, rundir
+from harness import gsm8k, prompts, provenance, rewards, rundir
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
 from harness.console import progress, say
@@ -83,18 +82,10 @@ def train(run: RunDir, seed: int) -> None:
     seconds = time.perf_counter() - started
     recorder.finish()
     _save_adapter(trainer, checkpoint, folder)
-    cost = {
-        "start_seconds": round(started - began, 2),
-        "seconds": round(seconds, 2),
-        "steps": config.train.steps - recorder.resumed_at,
-        "tokens": recorder.tokens,
-        "tokens_per_second": round(recorder.tokens / seconds, 1),
-        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-    }
-    if torch.cuda.is_available():
-        cost["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
-    run.note("stages", {f"training (seed {seed})": cost})
-    say(f"Training seed {seed}: {cost['steps']} steps in {seconds:.1f} s, {cost['tokens_per_second']:,} tokens/s.")
+    steps = config.train.steps - recorder.resumed_at
+    cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
+    run.spend(f"training (seed {seed})", cost)
+    say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
 
 
 def _reward_files(config: Config) -> dict[str, str]:

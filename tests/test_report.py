@@ -100,7 +100,7 @@ def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
 
 def test_different_precisions_stand_in_the_report(tmp_path):
     run = reported(tmp_path, ["right"] * 30, ["right"] * 30, "model.precision=bf16")
-    assert "Training ran in bf16, both evaluations in fp32" in run.report.read_text()
+    assert "| Weights | fp32 | fp32 | **trained in bf16** |" in run.report.read_text()
 
 
 def test_a_run_that_is_not_finished_has_no_report(tmp_path):
@@ -114,7 +114,16 @@ def test_the_real_run(finished):
     assert numbers["n"] == 48 and numbers["proof"]["correlation_amplified"] > 0.95
     assert numbers["train"]["profiles_disagree"].keys() == {"format", "answer"}
     text = (finished / "report.md").read_text()
-    for part in ("**", "| Accuracy |", "one seed", "loss_type bnpo", "Was the adapter applied?", "tokens/s", "torch"):
+    for part in (
+        "**",
+        "| Accuracy |",
+        "one seed",
+        "loss_type bnpo",
+        "Was the adapter applied?",
+        "tokens/s",
+        "torch",
+        "Step 1, reward",
+    ):
         assert part in text
     before = (finished / "report.md").read_bytes()
     assert harness("report", finished).returncode == 0

@@ -20,8 +20,14 @@ CONFIG = config.load(
 CHECKPOINT = checkpoint.resolve(CONFIG.model)
 
 
-def recorder(folder, done=0, generations=4):
-    chosen = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"generations": generations})})
+def recorder(folder, done=0):
+    return Recorder(folder, CONFIG, stop_ids=[1, 106], eos_id=106, done=done)
+
+
+def overheard(folder, done=0):
+    """A recorder whose experiment has one reward function, of weight 2."""
+    functions = [config.Reward(name="mine.py:f", weight=2.0)]
+    chosen = CONFIG.model_copy(update={"rewards": CONFIG.rewards.model_copy(update={"functions": functions})})
     return Recorder(folder, chosen, stop_ids=[1, 106], eos_id=106, done=done)
 
 
@@ -136,7 +142,7 @@ def rollout(listener, completion_ids, step=0):
 
 def test_rollouts_that_never_stop_raise_the_alarm(tmp_path):
     """Every completion at the limit, with <eos> (1) or <end_of_turn> (106) inside: the stop set is wrong."""
-    listener = recorder(tmp_path)
+    listener = overheard(tmp_path)
     for step in range(PATIENCE - 1):
         rollout(listener, [[5, 106, 7, 8]] * 4, step)
     with pytest.raises(HarnessError, match="does not stop at the turn's end"):
@@ -144,14 +150,14 @@ def test_rollouts_that_never_stop_raise_the_alarm(tmp_path):
 
 
 def test_long_answers_alone_raise_no_alarm(tmp_path):
-    listener = recorder(tmp_path)
+    listener = overheard(tmp_path)
     for step in range(2 * PATIENCE):
         rollout(listener, [[5, 6, 7, 8]] * 4, step)  # cut, but nothing had ended
         rollout(listener, [[5, 106]] + [[5, 106, 7]] * 3, step)  # one stopped
 
 
 def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_resume_point(tmp_path):
-    listener = recorder(tmp_path)
+    listener = overheard(tmp_path)
     for step in range(4):
         logged = rollout(listener, [[5, 106]] * 8, step)
         listener.on_log(None, SimpleNamespace(global_step=step + 1), None, logs={"reward": 1.5, "name": "no number"})
@@ -160,7 +166,8 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     rows = pyarrow.parquet.read_table(tmp_path / "completions.parquet").to_pylist()
     assert [row["step"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
     assert rows[0]["completion"] == "2" and rows[0]["tokens"] == 2 and rows[0]["reward_<lambda>"] == 1.5
-    resumed = recorder(tmp_path, done=2)
+    assert rows[0]["reward"] == 3.0
+    resumed = overheard(tmp_path, done=2)
     assert {row["step"] for row in resumed.rows} == {1, 2}
     assert [row["step"] for row in rundir.read_lines(tmp_path / "metrics.jsonl")] == [1, 2]
 
