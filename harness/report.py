@@ -53,6 +53,8 @@ def _lines(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from _table(run, numbers)
     yield ""
+    yield "## How to read this"
+    yield ""
     yield from _reading(numbers)
     yield ""
     yield "![Accuracy, strict accuracy and format before and after, with 95% intervals](plots/before_after.svg)"

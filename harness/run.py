@@ -30,29 +30,34 @@ def execute(run: RunDir, held: int | None) -> int:
 
     `held` is the descriptor of the run's lock, which the stages inherit.
     """
+    seeds = run.config.train.seeds
+    tuned = [run.tuned(seed) / "result.json" for seed in seeds]
     stages = [
-        (run.base / "result.json", ["harness.evaluate", "--side", "base"]),
-        *((run.adapter(seed), ["harness.train"]) for seed in run.config.train.seeds),
-        *(
-            (run.tuned(seed) / "result.json", ["harness.evaluate", "--side", "tuned"])
-            for seed in run.config.train.seeds
-        ),
+        ("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"]),
+        ("training", [run.adapter(seed) for seed in seeds], ["harness.train"]),
+        ("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"]),
     ]
     began = time.perf_counter()
     if not run.report.exists():
         run.note("code", provenance.code())
         run.note("versions", provenance.versions())
         run.note("seeds", {"train": run.config.train.seeds, "lora": run.config.lora.seed, "eval": run.config.eval.seed})
-        for outcome, (module, *options) in stages:
-            if not outcome.exists() and (code := _stage(run, held, module, options)):
+        for number, (what, outcomes, command) in enumerate(stages, 1):
+            if all(outcome.exists() for outcome in outcomes):
+                say(f"[{number}/4] {what}: done already.")
+                continue
+            say(f"[{number}/4] {what}")
+            if code := _stage(run, held, command):
                 return code
+        say("[4/4] report")
         report.write(run)
         say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
     report.show(run)
     return 0
 
 
-def _stage(run: RunDir, held: int | None, module: str, options: list[str]) -> int:
+def _stage(run: RunDir, held: int | None, command: list[str]) -> int:
+    module, *options = command
     return subprocess.run(
         [sys.executable, "-m", module, str(run.path), *options],
         env=rundir.stage_environment(run),
