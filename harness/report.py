@@ -299,6 +299,7 @@ def _plot_before_after(numbers: dict[str, Any]) -> str:
     axes.set_yticks(range(len(LABELS)), list(reversed(LABELS.values())))
     axes.set_xlabel(f"percent of {numbers['n']:,} questions, with 95% intervals")
     axes.set_xlim(-2, 102)
+    axes.set_ylim(-0.5, len(LABELS) - 0.5)
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper right", ncols=2, frameon=False)
     return _svg(figure)
@@ -312,6 +313,7 @@ def _plot_reward(metrics: list[dict[str, Any]]) -> str:
     if points and None not in spreads:
         low, high = zip(*((m - s, m + s) for m, s in zip(means, spreads, strict=True)), strict=True)
         axes.fill_between(steps, low, high, color="#0b5fa5", alpha=0.15, linewidth=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("step")
     axes.set_ylabel("mean reward ± SD in a group")
     axes.grid(alpha=0.3)
