@@ -12,8 +12,9 @@ numbers (`1/2`, `\frac{1}{2}`). Currency, markup, `%`, unit and magnitude words 
 No numbers: `1,00`, `1.2.3`, `10:30`, `1_000`, `9x2`, powers, roots, `±5`, numbers in words. Exponents and the
 digits of a word (`cm^2`, `CO2`) are passed over. A sum, product or range (`9 + 9`, `5-5`) is no answer.
 
-Everything is linear in the text: tags are found by str.find, patterns are possessive or meet short slices,
-and values are compared as digit strings, so Python's limit on int-to-str conversion never matters.
+Everything is linear in the text: tags are found by str.find, a pattern can read a text in one way only (possessive
+repetition would say so, but is broken in Python before 3.11.5), and values are compared as digit strings, so Python's
+limit on int-to-str conversion never matters.
 
     python -m harness.scoring --selftest [--golds FILE.jsonl]
 """
@@ -109,7 +110,8 @@ def tutorial_number(text: str, tags: Tags = DEFAULT_TAGS) -> str | None:
     return number[0] if (number := re.search(r"[\d.]+", rest)) else None
 
 
-_RUN = re.compile(r"\\[dt]?frac(?:\{[\d,]++\}){2}|\d(?:[\dA-Za-z.,:^_/]++|\{,\}|\\[!,]|(?<=\d[eE])[-+]\d)*+")
+_BODY = r"[\dA-Za-z.,:^_/]*"
+_RUN = re.compile(rf"\\[dt]?frac(?:\{{[\d,]+\}}){{2}}|\d{_BODY}(?:(?:\{{,\}}|\\[!,]|(?<=\d[eE])[-+]\d){_BODY})*")
 _SIGN, _MONEY = r"[\-−–‑－﹣+＋]", r"(?:\\?[$£€¥₹]\s?)?"
 # The next three see only the few characters before a number.
 _PART_OF_WORD = re.compile(r"(?:(?:^|[^\\A-Za-z])[A-Za-zÀ-ɏͰ-ԯ]+|[A-Za-z\d]_|(?:^|[^)\]}])\^\{?)\Z")
@@ -119,7 +121,7 @@ _OPERATOR = re.compile(
     rf"(?:\s*[A-Za-z%]+\s)?[\s)\]}}$£€¥₹\\]*?"
     rf"(?:{_SIGN}|[*×·÷/x^]|\\(?:times|cdot|div)|plus|minus|times|over|divided by)[\s(\[{{$£€¥₹\\]*"
 )
-_NUMBER_PART, _EXPONENT = re.compile(r"[\d.,:^_/]++"), re.compile(r"[eE][-+]?\d{1,3}")
+_NUMBER_PART, _EXPONENT = re.compile(r"[\d.,:^_/]+"), re.compile(r"[eE][-+]?\d{1,3}")
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
@@ -148,6 +150,8 @@ def _unsigned(chunk: str) -> str | None:
     body = chunk.rstrip(".,:_/^")
     if body.isdigit():
         return body.lstrip("0") or "0"
+    if not body:  # \\frac{,}{,}
+        return None
     number = _NUMBER_PART.match(body)[0]
     unit = body[len(number) :]
     exponent = unit if _EXPONENT.fullmatch(unit) else ""
@@ -237,11 +241,15 @@ def same_number(left: str, right: str) -> bool:
     return _EXACT.multiply(Decimal(a), Decimal(d or 1)) == _EXACT.multiply(Decimal(c), Decimal(b or 1))
 
 
-_PHRASE = re.compile(r"(?<![a-z])answer[*_ \t]*+(?:is|equals|would be|[:=：])", re.IGNORECASE)
+_PHRASE = re.compile(r"(?<![a-z])answer[*_ \t]*(?:is|equals|would be|[:=：])", re.IGNORECASE)
 # No words between a marker and its number: only blanks, markup, LaTeX commands and a variable as in "x = 18".
-_GAP = re.compile(r"(?:[^A-Za-z\d\n.;!?\\]|\\(?![dt]?frac)(?:[A-Za-z]++|.)|[A-Za-z](?=\s?=))*+\.?(?=[\d\\])")
-_BOX = re.compile(r"(?:[^{}\n]++|\{(?:[^{}\n]++|\{[^{}\n]*+\})*+\})*+")  # braces two deep are enough
-_SENTENCE = re.compile(r"(?:[^.;!?\n]++|[.;!?](?!\s))*+")
+_GAP = re.compile(
+    r"(?:[^A-Za-z\d\n.;!?\\]|\\(?![dt]?frac)(?:[A-Za-z]+(?![A-Za-z])|[^A-Za-z\n])|[A-Za-z](?=\s?=))*\.?"
+    r"(?=\d|\\[dt]?frac)"
+)
+_FLAT = r"[^{}\n]*"
+_BOX = re.compile(rf"{_FLAT}(?:\{{{_FLAT}(?:\{{{_FLAT}\}}{_FLAT})*\}}{_FLAT})*")  # braces two deep are enough
+_SENTENCE = re.compile(r"[^.;!?\n]*(?:[.;!?](?!\s)[^.;!?\n]*)*")
 
 
 def _after_marker(text: str, start: int) -> tuple[str | None, str]:

@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness import scoring
@@ -505,3 +505,30 @@ def test_cli_refuses_bad_usage(tmp_path):
     refused(run_module("scoring"), "--selftest")
     refused(run_module("scoring", "--selftest", "--gold", tmp_path / "none.jsonl"), "none.jsonl")
     refused(run_module("scoring", "--selftest", "--nonsense"), "--nonsense")
+
+
+FRAGMENTS = (
+    "\\frac", "{", "}", "1", "2", "18", ",", ".", "=", "x", " ", "\n", "\\", "\\boxed{", "answer is", "answer:", "#### ",
+    "e", "-", "+", "!", "abc", "\\text", "\\!", "\\,", "{,}", "^", "_", "/", "**", "$", "<SOLUTION>", "</SOLUTION>", "%",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join))
+@settings(max_examples=3000, deadline=None)
+@example("\\frac{,}{,}")
+@example("answer: \\")
+def test_score_never_raises_on_pieces_of_latex(text):
+    found = score(text, "18")
+    assert not found.strict or (found.correct and found.exact_format)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["answer: " + "\\abc=" * 20_000, "\\boxed{" * 15_000, "\\boxed{" + "{a" * 50_000, "\\frac{1" * 15_000,
+     "answer" + " " * 100_000, "answer is " * 10_000, "1e+1" * 25_000, "\\frac{" + "1" * 100_000],
+    ids=lambda text: text[:12],
+)  # fmt: skip
+def test_patterns_do_not_backtrack(text):
+    started = time.perf_counter()
+    score(text, "18")
+    assert time.perf_counter() - started < 1
