@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from harness import rewards, scoring
+from harness.errors import Parser, exit_code
 from harness.schema import Tags
 
 SIZE = 100_000  # characters in a hostile text
@@ -66,9 +67,8 @@ def bench_scoring(_: argparse.Namespace) -> None:
     print(f"score on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m harness.bench", description="Measure our own code.")
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser(prog="python -m harness.bench", description="Measure our own code.")
     commands = parser.add_subparsers(title="benchmarks", required=True)
     scoring_command = commands.add_parser("scoring", help="the scorer's and the rewards' speed")
     scoring_command.set_defaults(run=bench_scoring)
@@ -78,4 +78,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

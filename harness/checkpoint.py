@@ -57,6 +57,11 @@ class Checkpoint:
         files = sorted([*self.path.glob("*.safetensors"), self.path / "config.json"])
         return _hash_files(files)
 
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """SHA-256 over the tokenizer's files, the chat template among them."""
+        return _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
+
     def _json(self, name: str, default: dict | None = None) -> dict:
         try:
             return json.loads((self.path / name).read_text(encoding="utf-8"))

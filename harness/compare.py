@@ -8,7 +8,6 @@ each comparable group has its own, and the fields that part the groups are named
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -18,13 +17,14 @@ from typing import Any
 
 from harness import rundir
 from harness.console import say, table
-from harness.errors import HarnessError, exit_code
+from harness.errors import HarnessError, Parser, exit_code
 from harness.stats import spell_p
 
 COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
     "verdict",
 )  # fmt: skip
+NEEDED = {"conditions", "n", "base", "tuned", "difference", "verdict"}
 QUANTITIES = ("accuracy", "strict", "format")
 
 
@@ -36,7 +36,11 @@ def load(paths: list[Path]) -> list[dict[str, Any]]:
             reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
             print(f"skipped {path}: {reason}", file=sys.stderr)
             continue
-        found.append({"run": path.resolve().name} | rundir.read_json(path / "summary.json"))
+        summary = rundir.read_json(path / "summary.json")
+        if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
+            print(f"skipped {path}: its summary.json is not one of a run", file=sys.stderr)
+            continue
+        found.append({"run": path.resolve().name} | summary)
     return found
 
 
@@ -151,12 +155,12 @@ def _markdown(caption: str, rows: list[dict[str, str]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.compare", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m harness.compare", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
     parser.add_argument("--format", choices=("table", "md", "csv", "json"), default="table")
     parser.add_argument("--intervals", choices=("wilson", "bootstrap"), default="wilson", help="of single runs")
     parser.add_argument("--strict", action="store_true", help="refuse runs that are not all comparable")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     parted = groups(load(args.runs))
     if not parted:
         raise HarnessError("no finished run among the arguments; give run directories, such as results/*")

@@ -27,16 +27,18 @@ Place it between <start_working_out> and <end_working_out>.
 Then, provide your solution between <SOLUTION></SOLUTION>"""
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps", "train.logging_steps")
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps")
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):
@@ -55,8 +57,8 @@ class LoraSection(Section):
     r: Positive = 8
     alpha: Positive = 8
     dropout: Share = 0.0
-    bias: Literal["none", "all", "lora_only"] = "none"
-    seed: int = 3407  # of the initial A matrices
+    bias: Literal["none"] = "none"  # Gemma has no biases to train
+    seed: Seed = 3407  # of the initial A matrices
     finetune_vision_layers: bool = False
     finetune_language_layers: bool = True
     finetune_attention_modules: bool = True
@@ -106,11 +108,11 @@ class RewardsSection(Section):
 class TrainSection(Section):
     backend: Literal["unsloth", "trl"] = "unsloth"
     rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
-    seeds: list[int] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
+    seeds: list[Seed] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
     steps: Positive = 50  # optimizer steps
     prompts_per_step: Positive = 1
     generations: int = Field(4, ge=2)  # completions a prompt; a group of one has no advantage
-    micro_batch: Positive | None = None  # completions a forward pass; null: the whole step at once
+    micro_batch: Positive | None = None  # completions a forward pass, over which bnpo averages; null: the whole step
     max_prompt_tokens: Positive = 256
     max_completion_tokens: Positive = 768
     long_prompts: Literal["drop", "refuse"] = "drop"  # training prompts over max_prompt_tokens
@@ -118,9 +120,9 @@ class TrainSection(Section):
     learning_rate: AboveZero = 5e-6
     warmup_ratio: Share = 0.1  # of the steps
     lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
-    optimizer: Literal["adamw_torch_fused", "adamw_torch", "adamw_8bit"] = "adamw_torch_fused"
-    adam_beta1: Share = 0.9
-    adam_beta2: Share = 0.99
+    optimizer: Literal["adamw_torch_fused", "adamw_torch"] = "adamw_torch_fused"
+    adam_beta1: Decay = 0.9
+    adam_beta2: Decay = 0.99
     adam_epsilon: AboveZero = 1e-8
     weight_decay: NotNegative = 0.1
     max_grad_norm: AboveZero = 0.1
@@ -141,7 +143,7 @@ class TrainSection(Section):
     gradient_checkpointing: bool = True  # less memory, more time
 
     save_steps: Positive = 50  # adapters kept for good
-    logging_steps: Positive = 1
+    logging_steps: Literal[1] = 1  # every step: a resumed run must find whole ones
     resume_every: Positive = 10  # steps between resume points: what a kill can lose
 
 
@@ -156,12 +158,12 @@ class EvalSection(Section):
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
     samples: Positive = 1  # completions a question
-    seed: int = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
+    seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
     batch_size: Positive = 64  # prompts a batch, transformers engine
 
 
 class Config(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     prompt: PromptSection = PromptSection()
@@ -224,6 +226,8 @@ def _impossible(config: Config):
         yield "lora.finetune_language_layers: nothing to train; turn a layer group on"
     if not lora.finetune_attention_modules and not lora.finetune_mlp_modules:
         yield "lora.finetune_attention_modules: nothing to train; turn a module group on"
+    if train.save_steps % train.num_iterations:
+        yield f"train.save_steps: must be a multiple of num_iterations ({train.num_iterations}), which share a rollout"
     if len(train.seeds) > 1:
         yield "train.seeds: one seed an experiment; run the file once for each seed and use harness.compare"
     if evaluation.samples > 1 and evaluation.temperature == 0:
@@ -231,6 +235,15 @@ def _impossible(config: Config):
     tags = list(config.prompt.tags.model_dump().values())
     if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
         yield "prompt.tags: the four tags must differ, and none may be part of another"
+
+
+def unsupported(config: Config) -> str | None:
+    """What of the experiment this version cannot do, and what to say instead; None if it can do all."""
+    if config.eval.engine == "vllm":
+        return "eval.engine: vllm is not in this version; use eval.engine=transformers (on a CPU, eval.precision=fp32)"
+    if config.train.backend == "unsloth":
+        return "train.backend: unsloth is not in this version; use train.backend=trl (on a CPU, model.precision=fp32)"
+    return None
 
 
 # --- reading ----------------------------------------------------------------------------------------------
@@ -301,6 +314,8 @@ def validate(values: dict[str, Any], source: str, overridden: list[str] | None =
 def _parse(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)
+    except (ValueError, TypeError, RecursionError) as error:  # a date that is none, a list as a key, 3,000 brackets
+        raise HarnessError(f"{source}: is not YAML that can be read: {type(error).__name__}: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
@@ -321,7 +336,7 @@ def _override(values: dict[str, Any], item: str) -> str:
             raise HarnessError(f"command line: {'.'.join(parents[:depth])} has no keys of its own, in {item!r}")
     try:
         section[leaf] = _parse(text, "")
-    except HarnessError:  # a prompt, say: any text is text, and where no text is allowed the type check says so
+    except HarnessError:  # no YAML, so it can only be text, such as a prompt; elsewhere the type check refuses it
         section[leaf] = text
     return path
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import peft
 import torch
 import transformers
 from peft import PeftModel
@@ -32,6 +33,8 @@ from harness.errors import HarnessError
 from harness.prompts import quiet
 from harness.schema import Completion
 
+# Raised whenever the engine's own code could make another completion of the same prompt.
+VERSION = "1"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -76,19 +79,16 @@ def completion_seed(seed: int, problem_id: str, sample: int) -> int:
 
 
 def version(section: EvalSection) -> str:
-    """The engine that the experiment names, with its version and device: what comparable evaluations share."""
-    if section.engine == "vllm":
-        raise HarnessError(
-            "eval.engine: vllm is not in this version of the harness; use eval.engine=transformers "
-            "(with eval.precision=fp32 on a CPU)"
-        )
+    """The engine with all that its completions depend on: what comparable evaluations share."""
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-    return f"transformers {transformers.__version__}, torch {torch.__version__}, {device}"
+    libraries = f"transformers {transformers.__version__}, peft {peft.__version__}, torch {torch.__version__}"
+    return f"{section.engine} engine {VERSION}, {libraries}, {device}"
 
 
 def load(section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Engine:
     """Start the engine that the experiment names. Raises HarnessError where it cannot run."""
-    version(section)
+    if section.engine != "transformers":
+        raise HarnessError(f"eval.engine: {section.engine} is not in this version; use eval.engine=transformers")
     return TransformersEngine(checkpoint, tokenizer, section.precision, section.batch_size)
 
 

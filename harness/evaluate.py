@@ -9,7 +9,6 @@ completions are kept by content in results/.base and shared by every experiment 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
 import json
@@ -20,13 +19,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness import engine as engine_module
 from harness import gsm8k, prompts, proof, provenance, rundir, scoring
 from harness.checkpoint import file_hash
 from harness.config import Config
 from harness.console import progress, say
 from harness.engine import Engine, Request, Sampling
-from harness.errors import HarnessError, exit_code
+from harness.errors import HarnessError, Parser, exit_code
 from harness.prompts import Questions
 from harness.rundir import RunDir
 
@@ -35,25 +36,29 @@ def evaluate(run: RunDir, side: str) -> None:
     """Evaluate one side of a run ("base" or "tuned", for every training seed). The caller holds the run's lock."""
     data = gsm8k.load(run.config.data)
     questions = prompts.prepare(run.config, data)
-    selftest = scoring.selftest([p.gold for p in questions.problems], run.config.prompt.tags.record())
-    if not selftest.passed:
-        raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {selftest.failures[0]}")
-    run.pin({"data": data.content_hash(), "base weights": questions.checkpoint.weights_hash})
+    gold_test = scoring.selftest([p.gold for p in questions.problems], run.config.prompt.tags.record())
+    if not gold_test.passed:
+        raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {gold_test.failures[0]}")
+    run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash))
     run.note("machine", provenance.machine())
-    conditions = _conditions(run.config, questions, data)
+    evaluation = {
+        "conditions": _conditions(run.config, questions),
+        "problems": data.counts(),
+        "selftest": {name: getattr(gold_test, name) for name in ("golds", "spellings", "adversarial")},
+    }
     loaded = _Lazy(lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer))
     if side == "base":
-        _base(run, questions, conditions, loaded)
+        _base(run, questions, evaluation, loaded)
     else:
         for seed in run.config.train.seeds:
-            _tuned(run, seed, questions, conditions, loaded)
+            _tuned(run, seed, questions, evaluation, loaded)
 
 
-def _conditions(config: Config, questions: Questions, data: gsm8k.Data) -> dict[str, Any]:
+def _conditions(config: Config, questions: Questions) -> dict[str, Any]:
     """What two evaluations must share to be compared; harness.compare groups by exactly these fields."""
     section = config.eval
     return {
-        "data": data.content_hash(),
+        "data": gsm8k.content_hash(questions.problems),
         "split": section.split,
         "questions": len(questions.problems),
         "prompts": prompts.hash_of_all(questions.prompts),
@@ -69,13 +74,16 @@ def _conditions(config: Config, questions: Questions, data: gsm8k.Data) -> dict[
     }
 
 
-def _base(run: RunDir, questions: Questions, conditions: dict[str, Any], engine: _Lazy) -> None:
+def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: _Lazy) -> None:
     """Evaluate the base, in the folder that its content names, and copy the outcome into the run."""
-    # All that a completion depends on; scorer and tags are left out because they only read it.
+    conditions = evaluation["conditions"]
+    # All that a completion depends on; golds, scorer and tags are left out because they only judge it.
     content = {name: conditions[name] for name in conditions if name not in ("data", "scorer", "tags", "split")} | {
+        "problems": [problem.id for problem in questions.problems],
         "weights": questions.checkpoint.weights_hash,
-        "tokenizer": file_hash(questions.checkpoint.path / "tokenizer.json"),
+        "tokenizer": questions.checkpoint.tokenizer_hash,
         "batch_size": run.config.eval.batch_size,
+        "threads": torch.get_num_threads(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     shared = run.shared_bases / key
@@ -85,21 +93,25 @@ def _base(run: RunDir, questions: Questions, conditions: dict[str, Any], engine:
         run.base.mkdir(parents=True, exist_ok=True)
         shutil.copy(shared / "samples.jsonl", run.base / ".samples.part")
     (run.base / ".samples.part").replace(run.base / "samples.jsonl")
-    _write_result(run, run.base, questions, conditions, None)
+    _write_result(run, run.base, questions, evaluation | {"adapter": None})
 
 
-def _tuned(run: RunDir, seed: int, questions: Questions, conditions: dict[str, Any], engine: _Lazy) -> None:
-    folder, adapter = run.tuned(seed), run.adapter(seed)
-    proof.check_not_zero(adapter)
+def _tuned(run: RunDir, seed: int, questions: Questions, evaluation: dict[str, Any], engine: _Lazy) -> None:
+    """Prove that the engine applies the seed's adapter, then evaluate with it."""
+    folder, adapter, conditions = run.tuned(seed), run.adapter(seed), evaluation["conditions"]
+    proof.check_weights(adapter)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
-    run.pin({f"adapter of seed {seed}": adapter_hash})
-    if not (folder / "proof.json").exists():
+    proven = folder / "proof.json"
+    if not proven.exists():
         say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
         ids = [prompt.ids for prompt in questions.prompts]
-        figures = proof.prove(engine.get(), questions.checkpoint, adapter, ids, run.config.eval.precision)
-        rundir.write_json(folder / "proof.json", figures)
+        stops = tuple(conditions["stop_ids"])
+        figures = proof.prove(engine.get(), questions.checkpoint, adapter, ids, stops, run.config.eval.precision)
+        rundir.write_json(proven, figures | {"adapter": adapter_hash})
+    elif rundir.read_json(proven)["adapter"] != adapter_hash:
+        raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
     _complete(folder / "samples.jsonl", run, f"tuned (seed {seed})", questions, conditions, engine, adapter)
-    _write_result(run, folder, questions, conditions, adapter_hash)
+    _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})
 
 
 def _complete(
@@ -159,12 +171,13 @@ def _read(log: Path, questions: Questions) -> dict[tuple[int, int], dict[str, An
     return found
 
 
-def _write_result(
-    run: RunDir, folder: Path, questions: Questions, conditions: dict[str, Any], adapter_hash: str | None
-) -> None:
+def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: dict[str, Any]) -> None:
     """Score every completion and write result.json: one entry a completion, in question order."""
     tags = run.config.prompt.tags.record()
     completions = _read(folder / "samples.jsonl", questions)
+    asked = len(questions.problems) * run.config.eval.samples
+    if len(completions) != asked:
+        raise HarnessError(f"{folder}: {len(completions)} of {asked} completions are there; run again to make the rest")
     scores = []
     for (index, sample), row in sorted(completions.items()):
         problem = questions.problems[index]
@@ -172,7 +185,7 @@ def _write_result(
         entry = {"id": problem.id, "sample": sample, "gold": problem.gold, "prompt": row["prompt"]}
         entry |= {"finish_reason": row["finish_reason"], "tokens": row["tokens"]}
         scores.append(entry | dataclasses.asdict(score))
-    rundir.write_json(folder / "result.json", {"conditions": conditions, "adapter": adapter_hash, "scores": scores})
+    rundir.write_json(folder / "result.json", evaluation | {"scores": scores})
 
 
 class _Lazy:
@@ -192,12 +205,12 @@ class _Lazy:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.evaluate", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m harness.evaluate", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument("--side", choices=("base", "tuned"), required=True)
     parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
         evaluate(run, args.side)

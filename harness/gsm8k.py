@@ -37,12 +37,17 @@ class Data:
         return {"train": self.train, "dev": self.dev, "test": self.test}[name]
 
     def content_hash(self) -> str:
-        """SHA-256 over ids and golds of every split, in order: equal hashes mean equal data."""
-        digest = hashlib.sha256()
-        for name in SPLITS:
-            for problem in self.split(name):
-                digest.update(f"{name} {problem.id} {problem.gold}\n".encode())
-        return digest.hexdigest()
+        """SHA-256, in hex, over every split, in order: equal hashes mean equal data."""
+        return hashlib.sha256("".join(content_hash(self.split(name)) for name in SPLITS).encode()).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Problems a split, and the rows left out because their question had occurred before."""
+        return {name: len(self.split(name)) for name in SPLITS} | {"repeated": self.repeated}
+
+
+def content_hash(problems: Iterable[Problem]) -> str:
+    """SHA-256, in hex, over the ids and golds of the problems, in order."""
+    return hashlib.sha256("".join(f"{p.id} {p.gold}\n" for p in problems).encode()).hexdigest()
 
 
 def problem_id(question: str) -> str:

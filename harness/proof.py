@@ -19,20 +19,27 @@ import numpy as np
 import torch
 from peft import PeftModel
 from safetensors.torch import save_file
+from transformers import GenerationConfig
 
 from harness.checkpoint import Checkpoint
-from harness.engine import Engine, adapter_weights, load_base, module_name
+from harness.engine import Engine, Request, Sampling, adapter_weights, load_base, module_name
 from harness.errors import HarnessError
 
 CHANGE = 0.5  # nats: B is scaled until PEFT's mean absolute log-prob change on the probes is at least this
 AGREEMENT = 0.95  # correlation of the engine's per-token changes with PEFT's that counts as "applied"
 DOUBLINGS = 40
-PROBES = 16
+PROBES = 16  # prompts scored,
+GENERATED = 8  # and of those, answered
+NEW_TOKENS = 16
 
 
-def check_not_zero(adapter: Path) -> None:
-    """Raise HarnessError for an adapter that changes nothing because every B is zero, as before training."""
+def check_weights(adapter: Path) -> None:
+    """Raise HarnessError for an adapter that cannot be what a training leaves: every B zero, or no numbers in it."""
     weights = adapter_weights(adapter)
+    if not all(torch.isfinite(weight).all() for weight in weights.values()):
+        raise HarnessError(
+            f"{adapter}: holds infinities or NaN: the training diverged; run again with a lower train.learning_rate"
+        )
     b_matrices = [weight for key, weight in weights.items() if ".lora_B." in key]
     if not b_matrices:
         raise HarnessError(f"{adapter}: holds no LoRA B matrices; delete train/ of this run and train again")
@@ -44,14 +51,21 @@ def check_not_zero(adapter: Path) -> None:
 
 
 def prove(
-    engine: Engine, checkpoint: Checkpoint, adapter: Path, prompts: Sequence[Sequence[int]], precision: str
+    engine: Engine,
+    checkpoint: Checkpoint,
+    adapter: Path,
+    prompts: Sequence[Sequence[int]],
+    stop_ids: tuple[int, ...],
+    precision: str,
 ) -> dict[str, Any]:
     """Run the proof on up to 16 prompts and return its figures; raise HarnessError where it fails.
 
     The log-probs compared are those of the tokens after the prompts' common beginning (the system text), so
-    that every probe counts once. Figures: modules, scale (of B in the amplified copy), correlation of the
-    amplified, zeroed and renamed copies, and the mean absolute log-prob change (nats) of PEFT's amplified copy,
-    of the real adapter in this engine, and of an A/A rerun of the base one prompt at a time.
+    that every probe counts once. Completions are generated too, because an engine may score with an adapter and
+    generate without. Figures: modules, scale (of B in the amplified copy), correlation of the amplified, zeroed and
+    renamed copies, the probes whose greedy completion the amplified copy changes in PEFT and, of those, in the
+    engine, and the mean absolute log-prob change (nats) of PEFT's amplified copy, of the real adapter in this
+    engine, and of an A/A rerun of the base one prompt at a time.
     """
     probes = [list(ids) for ids in prompts[:PROBES]]
     start = _common_prefix(probes)
@@ -70,7 +84,9 @@ def prove(
             f"do not fit this checkpoint, so a tuned score would be the base's; train it on this checkpoint"
         )
     own = changes(adapter)
-    scale, reference = _amplified_reference(checkpoint, adapter, probes, start, precision)
+    peft = _Reference(checkpoint, adapter, precision)
+    scale, reference = peft.amplify(probes, start)
+    moved = [i for i, (before, after) in enumerate(peft.completions(probes[:GENERATED], stop_ids)) if before != after]
     figures: dict[str, Any] = {
         "modules": len(modules),
         "modules_loaded": len(loaded),
@@ -84,13 +100,26 @@ def prove(
     copies = {
         "amplified": {k: w * scale if ".lora_B." in k else w for k, w in weights.items()},
         "zeroed": {k: torch.zeros_like(w) if ".lora_B." in k else w for k, w in weights.items()},
-        "renamed": {k.replace(".layers.", ".blocks."): w for k, w in weights.items()},
+        "renamed": {k.replace("base_model.model.", "base_model.model.elsewhere."): w for k, w in weights.items()},
     }
     for name, copy in copies.items():
         with _saved(adapter, copy) as folder:
             figures[f"correlation_{name}"] = _correlation(changes(folder), reference)
+            if name == "amplified":
+                texts = [_generate(engine, probes[:GENERATED], stop_ids, which) for which in (None, folder)]
+    figures["completions_changed_by_peft"] = len(moved)
+    figures["completions_changed"] = sum(texts[0][i] != texts[1][i] for i in moved)
     _judge(adapter, figures)
     return figures
+
+
+def _generate(
+    engine: Engine, probes: Sequence[Sequence[int]], stop_ids: tuple[int, ...], adapter: Path | None
+) -> list[str]:
+    requests = [Request(i, 0, tuple(probe), 0) for i, probe in enumerate(probes)]
+    greedy = Sampling(NEW_TOKENS, temperature=0.0, top_p=1.0, top_k=0, min_p=0.0, stop_ids=stop_ids)
+    finished = {c.index: c.text for batch in engine.generate(requests, greedy, adapter, ()) for c in batch}
+    return [finished[i] for i in range(len(probes))]
 
 
 def _judge(adapter: Path, figures: dict[str, Any]) -> None:
@@ -98,6 +127,12 @@ def _judge(adapter: Path, figures: dict[str, Any]) -> None:
         raise HarnessError(
             f"{adapter}: the engine does not apply it: with B scaled by {figures['scale']:g} its log-probs change in "
             f"correlation {figures['correlation_amplified']:.3f} with PEFT's, {AGREEMENT} is needed"
+        )
+    changed, by_peft = figures["completions_changed"], figures["completions_changed_by_peft"]
+    if 2 * changed < by_peft:
+        raise HarnessError(
+            f"{adapter}: the engine scores with it and generates without: of {by_peft} completions that PEFT's "
+            f"amplified copy changes, the engine's changes {changed}"
         )
     for name in ("zeroed", "renamed"):
         if figures[f"correlation_{name}"] >= AGREEMENT:
@@ -107,37 +142,54 @@ def _judge(adapter: Path, figures: dict[str, Any]) -> None:
             )
 
 
-@torch.inference_mode()
-def _amplified_reference(
-    checkpoint: Checkpoint, adapter: Path, probes: Sequence[Sequence[int]], start: int, precision: str
-) -> tuple[float, np.ndarray]:
-    """PEFT's own per-token changes under the first power of two for B that moves them enough, and that power.
+class _Reference:
+    """PEFT itself with the adapter: a model of its own, unpadded, one probe at a time."""
 
-    Its own model, unpadded, one probe at a time: nothing is shared with the engine but the files.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = PeftModel.from_pretrained(load_base(checkpoint, precision), adapter).to(device).eval()
+    def __init__(self, checkpoint: Checkpoint, adapter: Path, precision: str) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.adapter = adapter
+        base = load_base(checkpoint, precision)
+        base.generation_config = GenerationConfig()
+        self.model = PeftModel.from_pretrained(base, adapter).to(self.device).eval()
 
-    def log_probs() -> np.ndarray:
+    @torch.inference_mode()
+    def log_probs(self, probes: Sequence[Sequence[int]], start: int) -> np.ndarray:
         rows = []
         for probe in probes:
-            ids = torch.tensor([list(probe)], device=device)
-            table = torch.log_softmax(model(input_ids=ids, use_cache=False).logits[0, :-1].float(), -1)
+            ids = torch.tensor([list(probe)], device=self.device)
+            table = torch.log_softmax(self.model(input_ids=ids, use_cache=False).logits[0, :-1].float(), -1)
             rows.append(table.gather(-1, ids[0, 1:, None])[:, 0].tolist())
         return _tail(rows, start)
 
-    with model.disable_adapter():
-        base = log_probs()
-    b_matrices = [weight for name, weight in model.named_parameters() if ".lora_B." in name]
-    scale = 1.0
-    for _ in range(DOUBLINGS):
-        changes = log_probs() - base
-        if np.abs(changes).mean() >= CHANGE:
-            return scale, changes
-        scale *= 2
-        for weight in b_matrices:
-            weight.mul_(2)
-    raise HarnessError(f"{adapter}: B scaled by {scale:g} still does not move PEFT's log-probs: the adapter is void")
+    def amplify(self, probes: Sequence[Sequence[int]], start: int) -> tuple[float, np.ndarray]:
+        """Scale B by the first power of two that moves the log-probs enough; returns it and the changes per token."""
+        with self.model.disable_adapter():
+            base = self.log_probs(probes, start)
+        b_matrices = [weight for name, weight in self.model.named_parameters() if ".lora_B." in name]
+        scale = 1.0
+        for _ in range(DOUBLINGS):
+            changes = self.log_probs(probes, start) - base
+            if np.abs(changes).mean() >= CHANGE:
+                return scale, changes
+            scale *= 2
+            with torch.no_grad():
+                for weight in b_matrices:
+                    weight.mul_(2)
+        raise HarnessError(f"{self.adapter}: B scaled by {scale:g} still does not move PEFT's log-probs: it is void")
+
+    @torch.inference_mode()
+    def completions(self, probes: Sequence[Sequence[int]], stop_ids: tuple[int, ...]) -> list[tuple[list, list]]:
+        """The greedy completion of each probe without and with the adapter as it is now, as token ids."""
+        settings = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=list(stop_ids))
+        settings.pad_token_id = stop_ids[0]
+        pairs = []
+        for probe in probes:
+            ids = torch.tensor([list(probe)], device=self.device)
+            asked = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "generation_config": settings}
+            with self.model.disable_adapter():
+                before = self.model.generate(**asked)[0, len(probe) :].tolist()
+            pairs.append((before, self.model.generate(**asked)[0, len(probe) :].tolist()))
+        return pairs
 
 
 @contextmanager

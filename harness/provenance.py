@@ -54,6 +54,19 @@ def machine() -> dict[str, Any]:
     return found
 
 
+def inputs(data_hash: str, weights_hash: str) -> dict[str, str]:
+    """The content of what the experiment file only names, for RunDir.pin.
+
+    On a CPU the number of threads belongs to it: it decides the order of sums, and with it the last bits.
+    """
+    import torch
+
+    found = {"data": data_hash, "base weights": weights_hash}
+    if not torch.cuda.is_available():
+        found["number of threads (OMP_NUM_THREADS)"] = str(torch.get_num_threads())
+    return found
+
+
 def cost(start_seconds: float, seconds: float, tokens: int, **counts: int) -> dict[str, Any]:
     """What a stage took: wall seconds to start and to work, tokens, other counts, and peak memory of the process."""
     import resource

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,7 @@ class Recorder(TrainerCallback):
         self.tokens = 0
         self.never_stopped = 0
         self.update: Callable[[int, str], None] = lambda completed, note: None
-        kept = [row for row in rundir.read_lines(self.metrics) if row["step"] <= done]
-        self.metrics.unlink(missing_ok=True)
-        rundir.append_lines(self.metrics, kept)
+        rundir.write_lines(self.metrics, [row for row in rundir.read_lines(self.metrics) if row["step"] <= done])
         rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self._rewards: dict[str, list[float | None]] = {}
@@ -102,7 +101,12 @@ class Recorder(TrainerCallback):
     def on_log(self, args, state, control, logs=None, **kwargs):
         if not logs or "train_runtime" in logs:  # the closing summary holds times only
             return
-        values = {key: value for key, value in logs.items() if isinstance(value, (int, float)) or value is None}
+        # JSON has no NaN and no infinity: a gradient norm that is none of the numbers is written as null.
+        values = {
+            key: value if value is not None and math.isfinite(value) else None
+            for key, value in logs.items()
+            if value is None or isinstance(value, (int, float))
+        }
         rundir.append_lines(self.metrics, [{"step": state.global_step} | values])
 
     def on_step_end(self, args, state, control, **kwargs):
@@ -116,5 +120,3 @@ class Recorder(TrainerCallback):
             buffer = io.BytesIO()
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(self.rows), buffer)
             rundir.write_bytes(self.parquet, buffer.getvalue())
-
-    finish = save

@@ -7,7 +7,6 @@ JSON is the truth; the Markdown is drawn from it and can be drawn again at any t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from harness import rundir, summary
 from harness.console import markdown, say
-from harness.errors import exit_code
+from harness.errors import Parser, exit_code
 from harness.rundir import RunDir
 from harness.stats import spell_p
 
@@ -55,7 +54,7 @@ def _lines(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "## How to read this"
     yield ""
-    yield from _reading(numbers)
+    yield from _reading(run, numbers)
     yield ""
     yield "![Accuracy, strict accuracy and format before and after, with 95% intervals](plots/before_after.svg)"
     yield ""
@@ -84,7 +83,7 @@ def _table(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
         yield f"| Weights | {scored} | {scored} | **trained in {trained}** | | | | |"
 
 
-def _reading(numbers: dict[str, Any]) -> Iterator[str]:
+def _reading(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     conditions = numbers["conditions"]
     yield (
         "Brackets are 95% intervals. Accuracy is a right final answer in any format, strict accuracy a right one in "
@@ -99,8 +98,26 @@ def _reading(numbers: dict[str, Any]) -> Iterator[str]:
         f"Both sides: {conditions['split']} split, {decoding}, at most {conditions['max_new_tokens']} new tokens, "
         f"{conditions['precision']}, {conditions['engine']}."
     )
+    p = numbers["problems"]
+    left_out = f" ({p['repeated']} rows left out: their question had occurred before)" if p["repeated"] else ""
+    yield f"Problems: {p['train']:,} train, {p['dev']:,} dev, {p['test']:,} test{left_out}."
     if conditions["split"] == "test":
-        yield "The test split was scored once with the base and once with the tuned model, and never while training."
+        others = _other_looks(run, conditions)
+        yield (
+            "This run scored the test questions once with the base and once with the tuned model, and never while "
+            f"training. {others} other finished run{'s' * (others != 1)} in this results folder scored the same "
+            "questions: the more looks, the better the best of them seems."
+        )
+
+
+def _other_looks(run: RunDir, conditions: dict[str, Any]) -> int:
+    """How many other runs beside this one have been scored on the same questions."""
+    found = 0
+    for file in run.path.parent.glob("*/summary.json"):
+        other = rundir.read_json(file)
+        same = isinstance(other, dict) and other.get("conditions", {}).get("data") == conditions["data"]
+        found += same and file.parent.resolve() != run.path.resolve()
+    return found
 
 
 def _decomposition(numbers: dict[str, Any]) -> Iterator[str]:
@@ -199,7 +216,9 @@ def _proof(numbers: dict[str, Any]) -> Iterator[str]:
         f"The engine loaded {p['modules_loaded']} of the adapter's {p['modules']} modules. With B scaled by "
         f"{p['scale']:g} its log-probs on {p['tokens']} probe tokens change in correlation "
         f"{p['correlation_amplified']:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
-        f"{p['correlation_zeroed']:.4f} and a wrongly named one {p['correlation_renamed']:.4f}. The adapter itself "
+        f"{p['correlation_zeroed']:.4f} and a wrongly named one {p['correlation_renamed']:.4f}. Of the "
+        f"{p['completions_changed_by_peft']} probe completions that it changes in PEFT, it changes "
+        f"{p['completions_changed']} in the engine. The adapter itself "
         f"changes a token's log-prob by {p['adapter_change']:.3g} nats on average, scoring the base again by "
         f"{p['rerun_change']:.3g}."
     )
@@ -246,11 +265,22 @@ def _provenance(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
             f"| {c['peak_memory_mib']:,} | {c.get('peak_gpu_mib', '-')} |"
         )
     yield ""
-    code = manifest.get("code", {})
-    yield f"Harness {code.get('commit') or 'not from a git checkout'}" + (" with changes" if code.get("dirty") else "")
-    yield "Packages: " + ", ".join(f"{name} {v}" for name, v in manifest.get("versions", {}).items())
+    made = list(dict.fromkeys(map(_made_with, manifest.get("made_with", {}).values())))
+    if len(made) > 1:
+        yield "**The stages were made with different versions of the harness or of its packages:**"
+    yield from made
     yield "Content: " + ", ".join(f"{name} {value[:16]}" for name, value in manifest.get("inputs", {}).items())
-    yield f"Scorer version {numbers['conditions']['scorer']}, self-test passed before each evaluation."
+    test = numbers["selftest"]
+    yield (
+        f"Scorer version {numbers['conditions']['scorer']}; before each evaluation its self-test passed on "
+        f"{test['golds']:,} golds in {test['spellings']:,} spellings and {test['adversarial']:,} adversarial texts."
+    )
+
+
+def _made_with(made: dict[str, Any]) -> str:
+    changes = f" with changes ({made['diff_sha256'][:8]})" if made["dirty"] else ""
+    commit = (made["commit"] or "not from a git checkout") + changes
+    return f"Harness {commit}; " + ", ".join(f"{name} {version}" for name, version in made["versions"].items())
 
 
 def _rate(rate: dict[str, Any]) -> str:
@@ -321,9 +351,9 @@ def _plot_reward(metrics: list[dict[str, Any]]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.report", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m harness.report", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", type=Path, help="run directory")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     run = rundir.existing(args.run)
     with rundir.lock(run.path):
         write(run)

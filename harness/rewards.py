@@ -39,6 +39,9 @@ RewardFunction = Callable[..., list[float | None]]
 """Called with equal-length lists by keyword: prompts, completions, answer and whatever else TRL passes."""
 
 
+LARGEST = 3.4e38  # TRL keeps rewards in float32
+
+
 class RewardError(HarnessError, ValueError):
     """A reward function that cannot be found or does not do what it must; the message is one line."""
 
@@ -221,7 +224,7 @@ def _checked(name: str, function: Callable[..., Any]) -> RewardFunction:
         try:
             returned = function(completions=completions, **columns)
             rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise RewardError(f"reward function {name!r} failed: {_one_line(error)}") from error
         if not isinstance(rewards, list) or len(rewards) != len(completions):
             count = len(rewards) if isinstance(rewards, list) else "no list of"
@@ -235,8 +238,8 @@ def _checked(name: str, function: Callable[..., Any]) -> RewardFunction:
 
 def _finite(name: str, value: Any) -> float:
     number = value.item() if hasattr(value, "item") else value
-    if not isinstance(number, Real) or not abs(number) <= sys.float_info.max:
-        raise RewardError(f"reward function {name!r} returned {str(value)[:60]!r}, no finite number")
+    if not isinstance(number, Real) or not abs(number) <= LARGEST:
+        raise RewardError(f"reward function {name!r} returned {str(value)[:60]!r}, no number that float32 holds")
     return float(number)
 
 

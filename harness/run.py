@@ -8,62 +8,87 @@ where an earlier one was stopped or killed, and does nothing when the run is com
 
 from __future__ import annotations
 
-import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import gsm8k, provenance, report, rewards, rundir, stats
-from harness.config import Config
+from harness.config import Config, unsupported
 from harness.console import say
-from harness.errors import HarnessError, exit_code
+from harness.errors import HarnessError, Parser, exit_code
 from harness.rundir import RunDir
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # at which the plan tells what the design can detect
 SHOWN_IDS = 24
 
 
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    outcomes: list[Path]  # all there: the stage is done
+    command: list[str]  # module and options
+
+    @property
+    def done(self) -> bool:
+        return all(outcome.exists() for outcome in self.outcomes)
+
+
+def stages(run: RunDir) -> list[Stage]:
+    """The stages before the report, in order."""
+    seeds = run.config.train.seeds
+    tuned = [run.tuned(seed) / "result.json" for seed in seeds]
+    return [
+        Stage("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"]),
+        Stage("training", [run.adapter(seed) for seed in seeds], ["harness.train"]),
+        Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"]),
+    ]
+
+
+def complete(run: RunDir) -> bool:
+    return run.report.exists() and all(stage.done for stage in stages(run))
+
+
 def execute(run: RunDir, held: int | None) -> int:
-    """Run the stages that the run still lacks; returns the exit code of the first that failed.
+    """Run the stages that the run still lacks, and report; returns the exit code of the first that failed.
 
     `held` is the descriptor of the run's lock, which the stages inherit.
     """
-    seeds = run.config.train.seeds
-    tuned = [run.tuned(seed) / "result.json" for seed in seeds]
-    stages = [
-        ("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"]),
-        ("training", [run.adapter(seed) for seed in seeds], ["harness.train"]),
-        ("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"]),
-    ]
     began = time.perf_counter()
-    if not run.report.exists():
-        run.note("code", provenance.code())
-        run.note("versions", provenance.versions())
-        run.note("seeds", {"train": run.config.train.seeds, "lora": run.config.lora.seed, "eval": run.config.eval.seed})
-        for number, (what, outcomes, command) in enumerate(stages, 1):
-            if all(outcome.exists() for outcome in outcomes):
-                say(f"[{number}/4] {what}: done already.")
-                continue
-            say(f"[{number}/4] {what}")
-            if code := _stage(run, held, command):
-                return code
-        say("[4/4] report")
-        report.write(run)
-        say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
+    run.note("seeds", {"train": run.config.train.seeds, "lora": run.config.lora.seed, "eval": run.config.eval.seed})
+    for number, stage in enumerate(stages(run), 1):
+        if stage.done:
+            say(f"[{number}/4] {stage.name}: done already.")
+            continue
+        say(f"[{number}/4] {stage.name}")
+        run.note("made_with", {stage.name: provenance.code() | {"versions": provenance.versions()}})
+        if code := _start(run, held, stage):
+            return code
+    say("[4/4] report")
+    report.write(run)
+    say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
     report.show(run)
     return 0
 
 
-def _stage(run: RunDir, held: int | None, command: list[str]) -> int:
-    module, *options = command
-    return subprocess.run(
+def _start(run: RunDir, held: int | None, stage: Stage) -> int:
+    module, *options = stage.command
+    code = subprocess.run(
         [sys.executable, "-m", module, str(run.path), *options],
         env=rundir.stage_environment(run),
         pass_fds=[held] if held is not None else [],
         preexec_fn=rundir.die_with_parent,
     ).returncode
+    if code < 0:
+        cause = signal.Signals(-code).name
+        hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""
+        raise HarnessError(f"the {stage.name} was ended by {cause}{hint}; the same command goes on from here")
+    if not code and not stage.done:
+        raise HarnessError(f"the {stage.name} ended without its outcome, {stage.outcomes[0]}; run again")
+    return code
 
 
 def check_inputs(config: Config) -> gsm8k.Data:
@@ -71,6 +96,12 @@ def check_inputs(config: Config) -> gsm8k.Data:
 
     Raises HarnessError; nothing has been written by then.
     """
+    if reason := unsupported(config):
+        raise HarnessError(reason)
+    return _data(config)
+
+
+def _data(config: Config) -> gsm8k.Data:
     names = [function.name for function in config.rewards.functions]
     rewards.build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
     data = gsm8k.load(config.data)
@@ -84,9 +115,9 @@ def plan(run: RunDir) -> None:
     config = run.config
     say(config.to_yaml())
     t = config.train
-    done = "complete" if run.report.exists() else "begun" if run.settings.exists() else "new"
+    done = "complete" if complete(run) else "begun" if run.settings.exists() else "new"
     say(f"Results: {run.path} ({done}); digest {config.digest()}")
-    data = check_inputs(config)
+    data = _data(config)
     n = len(data.split(config.eval.split)[: config.eval.limit])
     say(
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
@@ -102,6 +133,8 @@ def plan(run: RunDir) -> None:
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     _plan_prompts(config, data)
+    if reason := unsupported(config):
+        say(f"This version cannot run it as it is: {reason}")
 
 
 def _plan_prompts(config: Config, data: gsm8k.Data) -> None:
@@ -122,25 +155,27 @@ def _plan_prompts(config: Config, data: gsm8k.Data) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.run", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m harness.run", description=__doc__.split("\n\n")[0])
     parser.add_argument("experiment", help="exp/NAME.yaml (means experiments/NAME.yaml), a file, or a run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings changed for this run")
     parser.add_argument("--dry-run", action="store_true", help="print the plan; load no weights, write nothing")
     parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR", help="default: results")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     run = rundir.open_run(args.experiment, args.overrides, args.results, create=False)
     if args.dry_run:
         plan(run)
         return 0
+    if complete(run):
+        report.show(run)
+        return 0
     if not run.settings.exists():
         check_inputs(run.config)
         run = rundir.open_run(args.experiment, args.overrides, args.results)
     with rundir.lock(run.path) as held:
-        if not run.report.exists():
-            check_inputs(run.config)
-            # What the digest leaves out may be other than when the run began: the stages read it from here.
-            rundir.write_text(run.settings, run.config.to_yaml())
+        check_inputs(run.config)
+        # What the digest leaves out may be other than when the run began: the stages read it from here.
+        rundir.write_text(run.settings, run.config.to_yaml())
         return execute(run, held)
 
 

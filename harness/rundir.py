@@ -220,13 +220,22 @@ def read_json(path: Path) -> Any:
         raise HarnessError(f"{path}: not JSON ({error}); delete it and run again") from None
 
 
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace a log by these rows, whole."""
+    write_text(path, _as_lines(rows))
+
+
 def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """Append one JSON line a row and return when they are on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
-        stream.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        stream.write(_as_lines(rows))
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _as_lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -21,19 +21,19 @@ limit on int-to-str conversion never matters.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
+from harness.errors import HarnessError, Parser, exit_code
 from harness.schema import Score, Tags
 
 DEFAULT_TAGS = Tags()
@@ -374,24 +374,18 @@ def selftest(golds: Iterable[str], tags: Tags = DEFAULT_TAGS) -> SelfTest:
     return SelfTest(tried, spellings, len(cases) - spellings, tuple(failures))
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = _Parser(prog="python -m harness.scoring", description="Prove the scorer against gold answers.")
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser(prog="python -m harness.scoring", description="Prove the scorer against gold answers.")
     parser.add_argument("--selftest", action="store_true", required=True, help="run the self-test")
     parser.add_argument("--golds", type=Path, metavar="FILE.jsonl", help="default: a built-in list")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     golds = BUILT_IN_GOLDS
     if args.golds:
         try:
             text = args.golds.read_text(encoding="utf-8").strip("\n")
             golds = [json.loads(row)["answer"].rpartition("####")[2].strip() for row in text.split("\n")]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            parser.error(f"no gold answers in {args.golds}: {type(error).__name__}: {error}")
+            raise HarnessError(f"--golds: no gold answers in {args.golds}: {type(error).__name__}: {error}") from None
     result = selftest(golds)
     counts = f"{result.golds} golds, {result.spellings} spellings, {result.adversarial} adversarial strings"
     end = "all passed" if result.passed else f"{len(result.failures)} FAILED, first: {result.failures[0]}"
@@ -400,4 +394,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

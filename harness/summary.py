@@ -23,7 +23,7 @@ def summarize(run: RunDir) -> dict[str, Any]:
 
     Raises HarnessError where the two are not comparable: other questions, prompts or settings.
     """
-    seed = run.config.train.seeds[0]
+    seed, samples = run.config.train.seeds[0], run.config.eval.samples
     base = rundir.read_json(run.base / "result.json")
     tuned = rundir.read_json(run.tuned(seed) / "result.json")
     check_pair(run, base, tuned)
@@ -42,10 +42,12 @@ def summarize(run: RunDir) -> dict[str, Any]:
         "name": run.config.name,
         "digest": run.config.digest(),
         "n": n,
-        "samples": run.config.eval.samples,
+        "samples": samples,
         "conditions": base["conditions"],
-        "base": _side(base["scores"], columns["base"]),
-        "tuned": _side(tuned["scores"], columns["tuned"]) | {"adapter": tuned["adapter"]},
+        "problems": base["problems"],
+        "selftest": base["selftest"],
+        "base": _side(base["scores"], columns["base"], samples),
+        "tuned": _side(tuned["scores"], columns["tuned"], samples) | {"adapter": tuned["adapter"]},
         "difference": {name: _difference(d) for name, d in differences.items()},
         "decomposition": {
             "mathematics": _difference(parts.mathematics),
@@ -64,7 +66,7 @@ def summarize(run: RunDir) -> dict[str, Any]:
             "discordance_high": verdict.discordance_high,
         },
         "train": _training(run, seed),
-        "proof": rundir.read_json(run.tuned(seed) / "proof.json"),
+        "proof": {k: v for k, v in rundir.read_json(run.tuned(seed) / "proof.json").items() if k != "adapter"},
     }
 
 
@@ -98,8 +100,8 @@ def _columns(scores: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     }
 
 
-def _side(scores: Sequence[dict[str, Any]], columns: dict[str, np.ndarray]) -> dict[str, Any]:
-    return {name: _rate(values) for name, values in columns.items()} | {
+def _side(scores: Sequence[dict[str, Any]], columns: dict[str, np.ndarray], samples: int) -> dict[str, Any]:
+    return {name: _rate(values, samples) for name, values in columns.items()} | {
         "completions": len(scores),
         "truncated": sum(score["finish_reason"] == "length" for score in scores),
         "unparsed": sum(score["answer"] is None for score in scores),
@@ -107,9 +109,9 @@ def _side(scores: Sequence[dict[str, Any]], columns: dict[str, np.ndarray]) -> d
     }
 
 
-def _rate(values: np.ndarray) -> dict[str, Any]:
+def _rate(values: np.ndarray, samples: int) -> dict[str, Any]:
     """A rate with its 95% interval: Wilson for one sample a question, else the bootstrap of question means."""
-    if np.all((values == 0) | (values == 1)):
+    if samples == 1:
         rate = dataclasses.asdict(stats.proportion(values))
         return rate | {"method": "Wilson"}
     interval = stats.bootstrap_mean(values)
@@ -137,19 +139,20 @@ def _by_rule(base: Sequence[dict[str, Any]], tuned: Sequence[dict[str, Any]]) ->
 
 
 def _training(run: RunDir, seed: int) -> dict[str, Any]:
-    metrics = rundir.read_lines(run.train(seed) / "metrics.jsonl")
-    ends = max(1, round(len(metrics) * REWARD_SHARE))
-    rewards = [row["reward"] for row in metrics if row.get("reward") is not None]
+    # Only the steps that began with a rollout have rewards; with num_iterations others learn from it again.
+    rollouts = [row for row in rundir.read_lines(run.train(seed) / "metrics.jsonl") if row.get("reward") is not None]
+    rewards = [row["reward"] for row in rollouts]
+    ends = max(1, round(len(rewards) * REWARD_SHARE))
     dropped = rundir.read_json(run.train(seed) / "dropped_prompts.json")
     disagree = {
-        name: float(np.mean([row[f"profiles_disagree/{name}"] for row in metrics]))
+        name: float(np.mean([row[f"profiles_disagree/{name}"] for row in rollouts]))
         for name in ("format", "answer")
-        if metrics and all(f"profiles_disagree/{name}" in row for row in metrics)
+        if rollouts
     }
     return {
         "seed": seed,
         "steps": run.config.train.steps,
-        "completions": run.config.train.steps * run.config.completions_per_step,
+        "completions": len(rollouts) * run.config.completions_per_step,
         "dropped_prompts": len(dropped["dropped"]),
         "reward_first": float(np.mean(rewards[:ends])) if rewards else None,
         "reward_last": float(np.mean(rewards[-ends:])) if rewards else None,

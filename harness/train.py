@@ -9,9 +9,11 @@ evaluation's token ids: what a library dropped, renamed or changed stops the run
 
 from __future__ import annotations
 
-import argparse
+import hashlib
+import itertools
 import math
 import os
+import re
 import shutil
 import sys
 import time
@@ -30,7 +32,7 @@ from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
 from harness.console import progress, say
 from harness.engine import load_base
-from harness.errors import HarnessError, exit_code
+from harness.errors import HarnessError, Parser, exit_code
 from harness.prompts import Prompt
 from harness.recorder import Recorder
 from harness.rundir import RunDir
@@ -49,17 +51,19 @@ def train(run: RunDir, seed: int) -> None:
     checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
     """
     config, folder = run.config, run.train(seed)
-    if config.train.backend == "unsloth":
-        raise HarnessError(
-            "train.backend: unsloth is not in this version of the harness; use train.backend=trl train.rollouts=hf "
-            "(with model.precision=fp32 on a CPU)"
-        )
+    if config.train.backend != "trl":
+        raise HarnessError(f"train.backend: {config.train.backend} is not in this version; use train.backend=trl")
     began = time.perf_counter()
     prompts.quiet()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the trainer forks after tokenizing
     checkpoint = checkpoint_module.resolve(config.model)
     data = gsm8k.load(config.data)
-    run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash} | _reward_files(config))
+    if config.model.max_seq_length > checkpoint.context:
+        raise HarnessError(
+            f"model.max_seq_length: {config.model.max_seq_length} is more than {checkpoint.id}'s context of "
+            f"{checkpoint.context} tokens"
+        )
+    run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | _reward_files(config))
     tokenizer, end = training_tokenizer(checkpoint)
     problems, asked = _fitting(config, data.train, tokenizer, folder)
     resume = _resume_point(folder / "checkpoints")
@@ -78,9 +82,12 @@ def train(run: RunDir, seed: int) -> None:
     say(f"Training seed {seed}: {settings['trainable_parameters']['effective']:,} trainable parameters.")
     with progress(f"training (seed {seed})", config.train.steps, recorder.step) as update:
         recorder.update = update
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        if recorder.resumed_at < config.train.steps:
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        else:  # killed after its last step: train() would take one step more
+            trainer._load_from_checkpoint(str(resume))
     seconds = time.perf_counter() - started
-    recorder.finish()
+    recorder.save()
     _save_adapter(trainer, checkpoint, folder)
     steps = config.train.steps - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
@@ -131,6 +138,21 @@ def _fitting(
     return [problem for problem, _ in kept], [prompt for _, prompt in kept]
 
 
+def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Problem]:
+    """The prompts of the whole training, one after the other: as many passes over the problems as the steps need.
+
+    Each pass has an order of its own, by a hash of seed, pass and problem id. TRL would shuffle too, but goes back
+    to its first pass when it is resumed.
+    """
+    wanted = math.ceil(config.train.steps / config.train.num_iterations) * config.train.prompts_per_step
+    ordered: list[Problem] = []
+    passes = itertools.count()
+    while len(ordered) < wanted:
+        number = next(passes)
+        ordered += sorted(problems, key=lambda p: hashlib.sha256(f"{seed} {number} {p.id}".encode()).digest())
+    return ordered[:wanted]
+
+
 def _build(
     config: Config,
     seed: int,
@@ -142,7 +164,7 @@ def _build(
 ) -> GRPOTrainer:
     rows = [
         {"prompt": gsm8k.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
-        for p in problems
+        for p in in_order(problems, config, seed)
     ]
     functions = rewards.build(
         [function.name for function in config.rewards.functions],
@@ -151,6 +173,9 @@ def _build(
         base_dir=Path.cwd(),
     )
     model = load_base(checkpoint, config.model.precision)
+    adapter = _lora(config)
+    if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
+        raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
     torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
     trainer = GRPOTrainer(
         model=model,
@@ -158,7 +183,7 @@ def _build(
         args=_arguments(config, seed, folder),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        peft_config=_lora(config),
+        peft_config=adapter,
         callbacks=[recorder, _ResumePoints(config, folder / "checkpoints", recorder)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -290,11 +315,11 @@ def _save_adapter(trainer: GRPOTrainer, checkpoint: Checkpoint, folder: Path) ->
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m harness.train", description=__doc__.split("\n\n")[0])
+    parser = Parser(prog="python -m harness.train", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR")
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
         for seed in run.config.train.seeds:

@@ -19,7 +19,7 @@ TEXTS = {  # what a completion may look like: (text, correct, strict, exact form
 PROOF = {
     "modules": 28, "modules_loaded": 28, "probes": 16, "tokens": 600, "scale": 8.0, "amplified_change": 0.6,
     "adapter_change": 0.03, "rerun_change": 1e-7, "correlation_amplified": 0.999, "correlation_zeroed": 0.0,
-    "correlation_renamed": 0.0,
+    "correlation_renamed": 0.0, "completions_changed_by_peft": 8, "completions_changed": 8, "adapter": "a" * 64,
 }  # fmt: skip
 
 
@@ -43,7 +43,13 @@ def result(outcomes: list[str], **conditions: Any) -> dict[str, Any]:
         "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": 1, "engine": "transformers",
         "precision": "fp32",
     }  # fmt: skip
-    return {"conditions": shared | conditions, "adapter": None, "scores": scores}
+    return {
+        "conditions": shared | conditions,
+        "adapter": None,
+        "problems": {"train": 10, "dev": 2, "test": len(outcomes), "repeated": 1},
+        "selftest": {"golds": 1, "spellings": 12, "adversarial": 90},
+        "scores": scores,
+    }
 
 
 def make_run(results: Path, base: list[str], tuned: list[str], *overrides: str, **conditions: Any) -> rundir.RunDir:
@@ -62,7 +68,11 @@ def make_run(results: Path, base: list[str], tuned: list[str], *overrides: str, 
     rundir.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
     rundir.append_lines(
         run.train(seed) / "metrics.jsonl",
-        [{"step": step, "reward": step / 2, "reward_std": 0.5} for step in range(1, 11)],
+        [
+            {"step": step, "reward": step / 2, "reward_std": 0.5}
+            | {"profiles_disagree/format": 0.25, "profiles_disagree/answer": 0.0}
+            for step in range(1, 11)
+        ],
     )
     return run
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from harness import checkpoint, config, engine, gsm8k, prompts, proof
@@ -26,6 +27,9 @@ def questions():
 @pytest.fixture(scope="module")
 def ids(questions):
     return [prompt.ids for prompt in questions.prompts[:10]]
+
+
+STOPS = tuple(prompts.stop_ids(CHECKPOINT, prompts.load_tokenizer(CHECKPOINT)))
 
 
 def start(questions, batch_size: int = 4) -> TransformersEngine:
@@ -68,8 +72,6 @@ def adapter(folder: Path, spread: float, rename: str = "") -> Path:
     model.peft_config["default"].base_model_name_or_path = "tiny"
     model.save_pretrained(folder, save_embedding_layers=False)
     if rename:
-        from safetensors.torch import save_file
-
         weights = engine.adapter_weights(folder)
         renamed = {key.replace("model.layers", rename): weight for key, weight in weights.items()}
         save_file(renamed, folder / "adapter_model.safetensors")
@@ -170,18 +172,19 @@ def test_adapters_are_applied_one_at_a_time_and_taken_off_again(questions, ids, 
 
 
 def test_the_proof_passes_for_an_adapter_whose_effect_is_tiny(running, ids, tmp_path):
-    figures = proof.prove(running, CHECKPOINT, adapter(tmp_path, 1e-4), ids, "fp32")
+    figures = proof.prove(running, CHECKPOINT, adapter(tmp_path, 1e-4), ids, STOPS, "fp32")
     assert figures["modules"] == figures["modules_loaded"] == MODULES
     assert figures["correlation_amplified"] > 0.99
     assert figures["correlation_zeroed"] == figures["correlation_renamed"] == 0
     assert figures["adapter_change"] < 0.01 and figures["scale"] > 1
+    assert figures["completions_changed_by_peft"] == figures["completions_changed"] > 0
 
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")
 def test_the_proof_fails_for_names_that_match_nothing(running, ids, tmp_path):
     wrong = adapter(tmp_path, 0.01, rename="language_model.layers")
     with pytest.raises(HarnessError, match=f"loaded 0 of the adapter's {MODULES} modules"):
-        proof.prove(running, CHECKPOINT, wrong, ids, "fp32")
+        proof.prove(running, CHECKPOINT, wrong, ids, STOPS, "fp32")
 
 
 def test_the_proof_fails_for_an_engine_that_leaves_the_adapter_out(questions, ids, tmp_path):
@@ -191,27 +194,43 @@ def test_the_proof_fails_for_an_engine_that_leaves_the_adapter_out(questions, id
 
     deaf = Deaf(questions.checkpoint, questions.tokenizer, "fp32", 4)
     with pytest.raises(HarnessError, match="does not apply it"):
-        proof.prove(deaf, CHECKPOINT, adapter(tmp_path, 0.01), ids, "fp32")
+        proof.prove(deaf, CHECKPOINT, adapter(tmp_path, 0.01), ids, STOPS, "fp32")
+
+
+def test_the_proof_fails_for_an_engine_that_scores_with_the_adapter_and_generates_without(questions, ids, tmp_path):
+    class Mute(TransformersEngine):
+        def generate(self, requests, sampling, adapter, done):
+            return super().generate(requests, sampling, None, done)
+
+    mute = Mute(questions.checkpoint, questions.tokenizer, "fp32", 4)
+    with pytest.raises(HarnessError, match="scores with it and generates without"):
+        proof.prove(mute, CHECKPOINT, adapter(tmp_path, 0.01), ids, STOPS, "fp32")
 
 
 def test_the_proof_fails_for_an_engine_stuck_on_one_adapter(questions, ids, tmp_path):
-    """Whatever copy it is given it applies the same weights: the zeroed copy must give it away."""
-    good = adapter(tmp_path, 0.3)
+    """Whatever copy it is given it applies the amplified weights: the zeroed copy must give it away."""
+    good = adapter(tmp_path, 0.3)  # so strong that PEFT needs no amplification
 
     class Stuck(TransformersEngine):
         def log_probs(self, sequences, adapter):
             return super().log_probs(sequences, adapter and good)
 
     stuck = Stuck(questions.checkpoint, questions.tokenizer, "fp32", 4)
-    with pytest.raises(HarnessError, match=r"zeroed copy passes it too|does not apply it"):
-        proof.prove(stuck, CHECKPOINT, good, ids, "fp32")
+    with pytest.raises(HarnessError, match="a zeroed copy passes it too"):
+        proof.prove(stuck, CHECKPOINT, good, ids, STOPS, "fp32")
 
 
 def test_an_untrained_adapter_is_refused_before_anything_is_loaded(tmp_path):
     with pytest.raises(HarnessError, match="every B matrix is zero"):
-        proof.check_not_zero(adapter(tmp_path / "zero", 0))
+        proof.check_weights(adapter(tmp_path / "zero", 0))
+    spoilt = adapter(tmp_path / "nan", 0.01)
+    weights = engine.adapter_weights(spoilt)
+    next(iter(weights.values()))[0, 0] = float("nan")
+    save_file(weights, spoilt / "adapter_model.safetensors")
+    with pytest.raises(HarnessError, match="the training diverged"):
+        proof.check_weights(spoilt)
     with pytest.raises(HarnessError, match="no readable adapter"):
-        proof.check_not_zero(tmp_path / "nowhere")
+        proof.check_weights(tmp_path / "nowhere")
 
 
 def test_vllm_is_refused_by_name(questions):

@@ -333,8 +333,8 @@ def test_a_function_of_the_users_own(own):
     [
         ("too_few", "'own_too_few' returned 1 rewards for 2 completions"),
         ("nothing", "'own_nothing' failed: TypeError: 'NoneType' object is not iterable"),
-        ("words", "'own_words' returned 'good', no finite number"),
-        ("not_finite", "'own_not_finite' returned 'nan', no finite number"),
+        ("words", "'own_words' returned 'good', no number that float32 holds"),
+        ("not_finite", "'own_not_finite' returned 'nan', no number that float32 holds"),
         ("broken", "'own_broken' failed: KeyError: 'no such"),
     ],
 )

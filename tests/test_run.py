@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from safetensors.torch import load_file, save_file
@@ -116,7 +118,8 @@ def test_a_complete_run_does_nothing_and_shows_its_verdict(finished):
 
 def start(results: Path, *overrides: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *SMALL, *overrides]
-    return subprocess.Popen([*command, "--results", str(results)], cwd=ROOT, text=True, stderr=subprocess.PIPE)
+    arguments = [*command, "--results", str(results)]
+    return subprocess.Popen(arguments, cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True)
 
 
 def kill_when(results: Path, ready, what: str) -> None:
@@ -207,8 +210,57 @@ def test_a_tuned_stage_without_an_adapter_says_so(tmp_path):
     refused(harness("evaluate", run.path, "--side", "tuned"), "no readable adapter")
 
 
-def test_what_only_a_gpu_version_has_is_refused_by_name(tmp_path):
-    run = rundir.open_run("quickstart", [*SMALL, "train.backend=unsloth"], tmp_path)
-    refused(harness("train", run.path), "train.backend: unsloth")
-    run = rundir.open_run("quickstart", [*SMALL, "eval.engine=vllm"], tmp_path)
-    refused(harness("evaluate", run.path, "--side", "base"), "eval.engine: vllm")
+@pytest.mark.parametrize("setting", ["train.backend=unsloth", "eval.engine=vllm"])
+def test_what_this_version_cannot_do_is_refused_at_once(tmp_path, setting):
+    path, _, value = setting.partition("=")
+    refused(harness("run", "exp/quickstart.yaml", setting, "--results", tmp_path / "results"), f"{path}: {value}")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_stage_that_is_killed_is_named_and_ctrl_c_ends_with_a_line(tmp_path):
+    def stage_of(process):
+        while True:
+            assert process.poll() is None
+            for child in psutil.Process(process.pid).children():
+                if "harness.evaluate" in child.cmdline():
+                    return child
+            time.sleep(0.01)
+
+    process = start(tmp_path)
+    stage_of(process).kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.count("\n") == 1 and "base evaluation was ended by SIGKILL" in errors
+    process = start(tmp_path)
+    stage_of(process)
+    time.sleep(0.5)  # in the middle of the stage's imports
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its stage
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "stopped; the same command goes on from here\n"
+
+
+def test_settings_may_stand_before_and_after_options(tmp_path, capsys):
+    arguments = ["exp/quickstart.yaml", "train.steps=2", "--dry-run", "eval.limit=3", "--results", str(tmp_path)]
+    assert run_module.main(arguments) == 0
+    plan = yaml.safe_load(capsys.readouterr().out.partition("\nResults: ")[0])
+    assert (plan["train"]["steps"], plan["eval"]["limit"]) == (2, 3)
+    refused(harness("run", "exp/quickstart.yaml", "--dri-run"), "--dri-run")
+
+
+def test_answers_that_were_deleted_are_made_again(finished, tmp_path):
+    """A report beside it does not make a run complete."""
+    copy = tmp_path / "results" / finished.name
+    shutil.copytree(finished, copy)
+    shutil.rmtree(copy / "tuned")
+    done = harness("run", copy)
+    assert done.returncode == 0, done.stderr
+    assert (copy / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
+
+
+def test_answers_of_another_adapter_are_refused(finished, tmp_path):
+    copy = tmp_path / "results" / finished.name
+    shutil.copytree(finished, copy)
+    (copy / "tuned/seed-3407/result.json").unlink()
+    weights = load_file(copy / "train/seed-3407/adapter/adapter_model.safetensors")
+    doubled = {key: weight * 2 for key, weight in weights.items()}
+    save_file(doubled, copy / "train/seed-3407/adapter/adapter_model.safetensors")
+    refused(harness("evaluate", copy, "--side", "tuned"), "holds the answers of another adapter")

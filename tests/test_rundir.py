@@ -29,7 +29,7 @@ def test_nothing_is_written_for_a_plan(tmp_path):
 def test_an_edited_configuration_is_refused(tmp_path):
     run = rundir.open_run("quickstart", [], tmp_path)
     file = run.path / "config.yaml"
-    file.write_text(file.read_text().replace("steps: ", "steps: 1"))
+    file.write_text(file.read_text().replace("\n  steps: ", "\n  steps: 1"))
     for target in (str(run.path), "quickstart"):
         with pytest.raises(HarnessError, match="the directory is named for"):
             rundir.open_run(target, [], tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import pyarrow.parquet
@@ -12,6 +13,7 @@ import pytest
 from harness import checkpoint, config, gsm8k, prompts, rundir, settings, train
 from harness.errors import HarnessError
 from harness.recorder import PATIENCE, Recorder
+from tests.conftest import SMALL, harness, refused
 
 CONFIG = config.load(
     config.find_experiment("quickstart"),
@@ -180,6 +182,49 @@ def test_a_half_written_resume_point_is_not_resumed_from(tmp_path):
     assert train._resume_point(tmp_path).name == "checkpoint-4"
     assert not (tmp_path / "checkpoint-6").exists()
     assert train._resume_point(tmp_path / "nothing") is None
+
+
+def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_alike():
+    problems = gsm8k.load(CONFIG.data).train[:5]
+
+    def order(seed, **changes):
+        chosen = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update=changes)})
+        return [p.id for p in train.in_order(problems, chosen, seed)]
+
+    twelve = order(1, steps=6, prompts_per_step=2)
+    assert len(twelve) == 12
+    assert set(twelve[:5]) == set(twelve[5:10]) == {p.id for p in problems}  # a pass is a permutation
+    assert twelve[:5] != twelve[5:10]
+    assert order(1, steps=3, prompts_per_step=2) == twelve[:6]
+    assert order(2, steps=6, prompts_per_step=2) != twelve
+    assert len(order(1, steps=6, prompts_per_step=2, num_iterations=4)) == 4
+
+
+def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(finished, tmp_path):
+    """With a constant learning rate a step too many would be another adapter."""
+    run = rundir.open_run("quickstart", [*SMALL, "train.steps=2", "train.lr_scheduler=constant"], tmp_path)
+    assert harness("train", run.path).returncode == 0
+    (folder,) = (run.path / "train").iterdir()
+    kept = ("adapter/adapter_model.safetensors", "metrics.jsonl", "completions.parquet")
+    before = {name: (folder / name).read_bytes() for name in kept}
+    shutil.rmtree(folder / "adapter")
+    done = harness("train", run.path)
+    assert done.returncode == 0, done.stderr
+    assert {name: (folder / name).read_bytes() for name in kept} == before
+
+
+def test_a_context_too_small_for_the_sequences_is_refused(tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL, "model.max_seq_length=4096"], tmp_path)
+    refused(harness("train", run.path), "model.max_seq_length: 4096", "1024 tokens")
+
+
+def test_a_failing_reward_of_ones_own_ends_the_training_in_one_line(tmp_path):
+    (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    raise SystemExit(0)\n")
+    reward = f"rewards.functions=[{{name: {tmp_path}/mine.py:f}}]"
+    run = rundir.open_run("quickstart", [*SMALL, reward], tmp_path / "results")
+    refused(harness("train", run.path), "rewards.functions", "mine_f", "SystemExit")
+    (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    return [0.0] * len(completions)\n")
+    refused(harness("train", run.path), "the reward file", "changed since this run began")
 
 
 def test_a_finished_training_leaves_what_the_layout_says(finished):
