@@ -1,9 +1,9 @@
-# Two commands on a fresh clone: `make demo` runs the whole loop on a CPU, `make test` the tests and the linter's
-# checks. Both make .venv once and are quick afterwards. Needs Python 3.11 or newer, with pip.
+# Two commands on a fresh clone: `make demo` runs the whole loop on a CPU, `make test` the tests. Both make .venv once
+# and are quick afterwards. Needs Python 3.11 or newer, with pip.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# On a CPU the wheel without CUDA's gigabytes. A machine with an NVIDIA GPU wants: make install TORCH=torch==2.11.0
+# 2.13.0 serves a CPU. A machine with an NVIDIA GPU takes the gpu extra: make install TORCH=torch==2.11.0
 TORCH ?= torch==2.13.0
 
 .PHONY: demo test lint install install-test clean

@@ -24,6 +24,7 @@ COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
     "verdict",
 )  # fmt: skip
+NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
 NEEDED = {"conditions", "n", "base", "tuned", "difference", "verdict"}
 QUANTITIES = ("accuracy", "strict", "format")
 
@@ -40,7 +41,8 @@ def load(paths: list[Path]) -> list[dict[str, Any]]:
         if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
             print(f"skipped {path}: its summary.json is not one of a run", file=sys.stderr)
             continue
-        found.append({"run": path.resolve().name} | summary)
+        settings = _flat(rundir.existing(path).config.model_dump())
+        found.append({"run": path.resolve().name, "settings": settings} | summary)
     return found
 
 
@@ -115,9 +117,28 @@ def show(parted: list[list[dict[str, Any]]], form: str, intervals: str) -> None:
         caption = f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items()) if fields else ""
         rows = [row(summary, intervals) for summary in group]
         if form == "md":
-            print(_markdown(caption, rows))
+            print(_markdown(caption, rows, _settings(group)))
         else:
-            table(caption, COLUMNS, [list(r.values()) for r in rows])
+            table(caption, rows, NARROW)
+            for line in [*_settings(group), ""]:
+                say(line)
+
+
+def _settings(group: list[dict[str, Any]]) -> list[str]:
+    """A line a run with the settings in which the runs of a group differ."""
+    keys = [key for key in group[0]["settings"] if len({str(run["settings"][key]) for run in group}) > 1]
+    return [f"{run['run']}: " + ", ".join(f"{key}={run['settings'][key]}" for key in keys) for run in group if keys]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings by key path; sections are opened, the run's name is left out."""
+    found = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif prefix + key != "name":
+            found[prefix + key] = value
+    return found
 
 
 def _shown(value: Any) -> str:
@@ -147,10 +168,11 @@ def _csv(parted: list[list[dict[str, Any]]]) -> str:
     return out.getvalue()
 
 
-def _markdown(caption: str, rows: list[dict[str, str]]) -> str:
+def _markdown(caption: str, rows: list[dict[str, str]], settings: list[str]) -> str:
     lines = [f"**{caption}**\n"] if caption else []
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(r.values()) + " |" for r in rows]
+    lines += [""] * bool(settings) + [f"- {line}" for line in settings]
     return "\n".join(lines) + "\n"
 
 

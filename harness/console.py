@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -19,7 +20,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-_console = Console(highlight=False, soft_wrap=True)
+WIDE = 240  # characters a line where no terminal limits it
+_console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 def say(message: str) -> None:
@@ -37,14 +39,23 @@ def markdown(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; where the terminal is too narrow, cells wrap."""
-    grid = Table(title=caption or None, title_justify="left")
-    for column in columns:
-        grid.add_column(column)
+def table(caption: str, rows: Sequence[dict[str, str]], wanted: Sequence[str]) -> None:
+    """Print rows as a table: all columns where they fit, else the `wanted` ones with intervals on a second line."""
+    full = _grid(caption, rows)
+    if full.__rich_measure__(_console, _console.options.update(max_width=WIDE)).maximum <= _console.width:
+        _console.print(full)
+        return
+    _console.print(_grid(caption, [{name: row[name].replace(" [", "\n[") for name in wanted} for row in rows]))
+    say("A wider terminal, or --format md, csv or json, shows the other columns.")
+
+
+def _grid(caption: str, rows: Sequence[dict[str, str]]) -> Table:
+    grid = Table(title=escape(caption) or None, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, name in enumerate(rows[0]):
+        grid.add_column(name, no_wrap=number == 0)
     for row in rows:
-        grid.add_row(*map(escape, row))
-    _console.print(grid)
+        grid.add_row(*map(escape, row.values()))
+    return grid
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from harness.stats import spell_p
 
 SHOWN = 3  # questions a kind in the gallery
 LONGEST = 1200  # characters of a completion in the gallery
+TRUNCATED = 0.01  # share of completions cut at the token limit above which the report says it aloud
 LABELS = {"accuracy": "Accuracy", "strict": "Strict accuracy", "format": "Format"}
 
 
@@ -141,6 +142,11 @@ def _decomposition(numbers: dict[str, Any]) -> Iterator[str]:
 
 
 def _counts(numbers: dict[str, Any]) -> Iterator[str]:
+    for side in ("base", "tuned"):
+        share = numbers[side]["truncated"] / numbers[side]["completions"]
+        if share > TRUNCATED:
+            yield f"**{share:.1%} of the {side} completions were cut at the token limit and count as wrong.**"
+            yield ""
     yield "| completions | base | tuned |"
     yield "|---|---|---|"
     for label, name in (

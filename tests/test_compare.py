@@ -36,6 +36,7 @@ def test_comparable_runs_share_one_table(runs):
     for name in ("seed 1", "seed 2", "rank 4"):
         assert runs[name].name in done.stdout
     assert "+20.0" in done.stdout and "not detected" in done.stdout
+    assert f"{runs['seed 1'].name}: lora.r=8, train.seeds=[1]" in done.stdout
 
 
 def test_a_run_with_another_prompt_stands_apart_and_the_field_is_named(runs):

@@ -44,6 +44,12 @@ def test_cut_completions_stay_in_n_and_count_as_wrong(tmp_path):
     assert numbers["tuned"]["truncated"] == 30 and numbers["tuned"]["unparsed"] == 0
 
 
+def test_more_than_a_percent_cut_is_said_aloud(tmp_path):
+    run = reported(tmp_path, ["right"] * 99 + ["right, cut"], ["right"] * 98 + ["right, cut"] * 2)
+    text = run.report.read_text()
+    assert "**2.0% of the tuned completions were cut" in text and "of the base completions were cut" not in text
+
+
 def test_nothing_changed_is_said_as_it_is(tmp_path):
     run = reported(tmp_path, ["right", "wrong"] * 50, ["right", "wrong"] * 50)
     text = run.report.read_text()
