@@ -176,6 +176,11 @@ class Config(Section):
     def completions_per_step(self) -> int:
         return self.train.prompts_per_step * self.train.generations
 
+    @property
+    def rollouts(self) -> int:
+        """How often completions are generated: num_iterations steps learn from each."""
+        return -(-self.train.steps // self.train.num_iterations)
+
     @model_validator(mode="after")
     def _possible(self) -> Config:
         for refusal in _impossible(self):

@@ -147,7 +147,7 @@ def _complete(
             asked += len(rows)
             update(len(done) + asked, f"accuracy so far {correct / asked:.1%}")
     seconds = time.perf_counter() - began
-    run.spend(what, provenance.cost(engine.seconds, seconds, tokens, completions=asked))
+    run.note("stages", {what: provenance.cost(engine.seconds, seconds, tokens, completions=asked)})
     say(f"{what} evaluation: {asked} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
 
 

@@ -263,11 +263,13 @@ def _provenance(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     manifest = run.read_manifest()
     yield "## Time and provenance"
     yield ""
+    yield "What each stage took, in its last attempt if it was resumed:"
+    yield ""
     yield "| stage | start, s | work, s | tokens | tokens/s | peak memory, MiB | peak GPU, MiB |"
     yield "|---|---|---|---|---|---|---|"
     for stage, c in manifest.get("stages", {}).items():
         yield (
-            f"| {stage} | {c['start_seconds']} | {c['seconds']} | {c['tokens']:,} | {c['tokens'] / c['seconds']:,.0f} "
+            f"| {stage} | {c['start_seconds']} | {c['seconds']} | {c['tokens']:,} | {c['tokens'] / max(c['seconds'], 0.01):,.0f} "
             f"| {c['peak_memory_mib']:,} | {c.get('peak_gpu_mib', '-')} |"
         )
     yield ""

@@ -125,8 +125,8 @@ def plan(run: RunDir) -> None:
     )
     say(
         f"Evaluation: {n} questions x {config.eval.samples} completions, twice (base and tuned), on "
-        f"{config.eval.engine}.\nTraining: {t.steps} steps x {t.prompts_per_step} prompts x {t.generations} "
-        f"generations = {t.steps * config.completions_per_step} completions, on {t.backend}."
+        f"{config.eval.engine}.\nTraining: {t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
+        f"{t.generations} generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
     )
     for psi in DISCORDANCES:
         effect = stats.minimum_detectable_effect(n, psi)
@@ -169,11 +169,12 @@ def main(argv: list[str] | None = None) -> int:
     if complete(run):
         report.show(run)
         return 0
-    if not run.settings.exists():
+    if new := not run.settings.exists():
         check_inputs(run.config)
         run = rundir.open_run(args.experiment, args.overrides, args.results)
     with rundir.lock(run.path) as held:
-        check_inputs(run.config)
+        if not new:
+            check_inputs(run.config)
         # What the digest leaves out may be other than when the run began: the stages read it from here.
         rundir.write_text(run.settings, run.config.to_yaml())
         return execute(run, held)

@@ -67,15 +67,6 @@ class RunDir:
         manifest.setdefault(section, {}).update(values)
         write_json(self.manifest, manifest)
 
-    def spend(self, stage: str, cost: dict[str, Any]) -> None:
-        """Add to what a stage has taken so far: a resumed one has several parts. Peaks are the highest of all."""
-        before = self.read_manifest().get("stages", {}).get(stage, {})
-        added = {
-            name: max(value, before.get(name, 0)) if name.startswith("peak") else round(value + before.get(name, 0), 2)
-            for name, value in cost.items()
-        }
-        self.note("stages", {stage: added})
-
     def pin(self, inputs: dict[str, str]) -> None:
         """Record the content hashes of what a number depends on, or refuse when one has changed since.
 

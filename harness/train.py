@@ -91,7 +91,7 @@ def train(run: RunDir, seed: int) -> None:
     _save_adapter(trainer, checkpoint, folder)
     steps = config.train.steps - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
-    run.spend(f"training (seed {seed})", cost)
+    run.note("stages", {f"training (seed {seed})": cost})
     say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
 
 
@@ -144,7 +144,7 @@ def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Pro
     Each pass has an order of its own, by a hash of seed, pass and problem id. TRL would shuffle too, but goes back
     to its first pass when it is resumed.
     """
-    wanted = math.ceil(config.train.steps / config.train.num_iterations) * config.train.prompts_per_step
+    wanted = config.rollouts * config.train.prompts_per_step
     ordered: list[Problem] = []
     passes = itertools.count()
     while len(ordered) < wanted:
