@@ -268,8 +268,9 @@ def _provenance(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     yield "| stage | start, s | work, s | tokens | tokens/s | peak memory, MiB | peak GPU, MiB |"
     yield "|---|---|---|---|---|---|---|"
     for stage, c in manifest.get("stages", {}).items():
+        speed = c["tokens"] / max(c["seconds"], 0.01)
         yield (
-            f"| {stage} | {c['start_seconds']} | {c['seconds']} | {c['tokens']:,} | {c['tokens'] / max(c['seconds'], 0.01):,.0f} "
+            f"| {stage} | {c['start_seconds']} | {c['seconds']} | {c['tokens']:,} | {speed:,.0f} "
             f"| {c['peak_memory_mib']:,} | {c.get('peak_gpu_mib', '-')} |"
         )
     yield ""

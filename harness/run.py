@@ -123,10 +123,10 @@ def plan(run: RunDir) -> None:
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
         + (f", {data.repeated} repeated ones left out" if data.repeated else "")
     )
+    say(f"Evaluation: {n} questions x {config.eval.samples} completions, base and tuned, on {config.eval.engine}.")
     say(
-        f"Evaluation: {n} questions x {config.eval.samples} completions, twice (base and tuned), on "
-        f"{config.eval.engine}.\nTraining: {t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
-        f"{t.generations} generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
+        f"Training: {t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x {t.generations} "
+        f"generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
     )
     for psi in DISCORDANCES:
         effect = stats.minimum_detectable_effect(n, psi)
