@@ -37,7 +37,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from harness.schema import Tags
+from harness.config import SYSTEM_PROMPT
 from harness.scoring import score
 from harness.tiny import problems
 
@@ -46,12 +46,6 @@ PAD, EOS, BOS, UNK, START, END = range(len(SPECIALS))
 CONTEXT = 1024
 ROW = 160  # tokens of one training example, padding included; a longer example is an error
 PROMPT_WEIGHT = 0.2
-
-_TAGS = Tags()
-SYSTEM_PROMPT = f"""You are given a problem.
-Think about the problem and provide your working out.
-Place it between {_TAGS.working_start} and {_TAGS.working_end}.
-Then, provide your solution between {_TAGS.solution_start}{_TAGS.solution_end}"""
 
 # Gemma's turns: one BOS, the system text folded into the first user turn, `model` for the assistant.
 CHAT_TEMPLATE = """\
