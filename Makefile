@@ -22,6 +22,7 @@ install: .venv/installed
 install-test: .venv/installed-test
 
 .venv/installed: pyproject.toml
+	@echo "Setting up .venv; the first time takes a minute or more."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable .

@@ -33,17 +33,23 @@ def load(paths: list[Path]) -> list[dict[str, Any]]:
     """The summaries of the run directories among the paths; a line on standard error for each other one."""
     found = []
     for path in paths:
-        if not (path / "summary.json").is_file():
-            reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
-            print(f"skipped {path}: {reason}", file=sys.stderr)
-            continue
-        summary = rundir.read_json(path / "summary.json")
-        if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
-            print(f"skipped {path}: its summary.json is not one of a run", file=sys.stderr)
-            continue
-        settings = _flat(rundir.existing(path).config.model_dump())
-        found.append({"run": path.resolve().name, "settings": settings} | summary)
+        try:
+            found.append(_load(path))
+        except HarnessError as error:
+            print(f"skipped {error}", file=sys.stderr)
     return found
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """One run's summary with its name and settings. Raises HarnessError where the path is no finished run."""
+    if not (path / "summary.json").is_file():
+        reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
+        raise HarnessError(f"{path}: {reason}")
+    summary = rundir.read_json(path / "summary.json")
+    if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
+        raise HarnessError(f"{path}: its summary.json is not one of a run")
+    settings = _flat(rundir.existing(path).config.model_dump())
+    return {"run": path.resolve().name, "settings": settings} | summary
 
 
 def groups(summaries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 
 import pytest
 
@@ -69,5 +70,14 @@ def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     done = compare(runs["seed 1"], tmp_path / "notes.txt", tmp_path)
     assert done.returncode == 0 and done.stderr.count("skipped /") == 2 and "not a run directory" in done.stderr
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "summary.json").write_text("[]")
+    edited = tmp_path / runs["seed 1"].name
+    shutil.copytree(runs["seed 1"], edited)
+    (edited / "config.yaml").write_text((edited / "config.yaml").read_text().replace("steps: 60", "steps: 61"))
+    done = compare(runs["seed 2"], foreign, edited)
+    assert done.returncode == 0 and runs["seed 2"].name in done.stdout
+    assert "is not one of a run" in done.stderr and "the directory is named for" in done.stderr
     refused_all = compare(tmp_path)
     assert refused_all.returncode == 2 and "no finished run" in refused_all.stderr
