@@ -68,7 +68,7 @@ QUICK = [
 def test_a_mistake_in_the_settings_is_answered_at_once(tmp_path, overrides, parts):
     began = time.perf_counter()
     refused(harness("run", "exp/quickstart.yaml", *overrides, "--results", tmp_path / "results"), *parts)
-    assert time.perf_counter() - began < 3  # a third of a second on idle cores; the tests share theirs
+    assert time.perf_counter() - began < 5  # a third of a second on idle cores; the tests share theirs
     assert not (tmp_path / "results").exists()
 
 
