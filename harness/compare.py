@@ -19,6 +19,7 @@ from harness import rundir
 from harness.console import say, table
 from harness.errors import HarnessError, Parser, exit_code
 from harness.stats import spell_p
+from harness.summary import points_text, rate_text
 
 COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
@@ -76,29 +77,19 @@ def row(summary: dict[str, Any], intervals: str) -> dict[str, str]:
             (
                 summary["run"],
                 str(summary["n"]),
-                _rate(summary["base"]["accuracy"], intervals),
-                _rate(summary["tuned"]["accuracy"], intervals),
-                _points(difference["accuracy"]),
+                rate_text(summary["base"]["accuracy"], intervals),
+                rate_text(summary["tuned"]["accuracy"], intervals),
+                points_text(difference["accuracy"]),
                 str(difference["accuracy"]["gained"]),
                 str(difference["accuracy"]["lost"]),
                 spell_p(difference["accuracy"]["mid_p"]),
-                _points(difference["strict"]),
-                _points(difference["format"]),
+                points_text(difference["strict"]),
+                points_text(difference["format"]),
                 summary["verdict"]["kind"],
             ),
             strict=True,
         )
     )
-
-
-def _rate(rate: dict[str, Any], intervals: str) -> str:
-    prefix = "bootstrap_" if intervals == "bootstrap" and "bootstrap_low" in rate else ""
-    return f"{100 * rate['value']:.1f}% [{100 * rate[prefix + 'low']:.1f}, {100 * rate[prefix + 'high']:.1f}]"
-
-
-def _points(difference: dict[str, Any]) -> str:
-    value, low, high = (100 * difference[name] for name in ("value", "low", "high"))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
 def show(parted: list[list[dict[str, Any]]], form: str, intervals: str) -> None:

@@ -42,7 +42,7 @@ def markdown(text: str) -> None:
 def table(caption: str, rows: Sequence[dict[str, str]], wanted: Sequence[str]) -> None:
     """Print rows as a table: all columns where they fit, else the `wanted` ones with intervals on a second line."""
     full = _grid(caption, rows)
-    if full.__rich_measure__(_console, _console.options.update(max_width=WIDE)).maximum <= _console.width:
+    if _console.measure(full, options=_console.options.update(max_width=WIDE)).maximum <= _console.width:
         _console.print(full)
         return
     _console.print(_grid(caption, [{name: row[name].replace(" [", "\n[") for name in wanted} for row in rows]))

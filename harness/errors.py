@@ -14,7 +14,9 @@ from typing import NoReturn
 LOCK_HELD = "HARNESS_LOCK_HELD"
 
 # What the machine refuses, not what we did wrong.
-_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+_REFUSED = {
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG
+}  # fmt: skip
 
 
 class HarnessError(Exception):

@@ -14,9 +14,10 @@ from typing import Any
 
 from harness import rundir, summary
 from harness.console import markdown, say
-from harness.errors import Parser, exit_code
+from harness.errors import HarnessError, Parser, exit_code
 from harness.rundir import RunDir
 from harness.stats import spell_p
+from harness.summary import points_text, rate_text
 
 SHOWN = 3  # questions a kind in the gallery
 LONGEST = 1200  # characters of a completion in the gallery
@@ -75,7 +76,7 @@ def _table(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     for name, label in LABELS.items():
         d = numbers["difference"][name]
         yield (
-            f"| {label} | {_rate(numbers['base'][name])} | {_rate(numbers['tuned'][name])} | {_points(d)} "
+            f"| {label} | {rate_text(numbers['base'][name])} | {rate_text(numbers['tuned'][name])} | {_points(d)} "
             f"| {d['gained']} | {d['lost']} | {spell_p(d['mid_p'])} | {spell_p(d['exact_p'])} |"
         )
     scored, model = run.config.eval.precision, run.config.model
@@ -115,7 +116,10 @@ def _other_looks(run: RunDir, conditions: dict[str, Any]) -> int:
     """How many other runs beside this one have been scored on the same questions."""
     found = 0
     for file in run.path.parent.glob("*/summary.json"):
-        other = rundir.read_json(file)
+        try:
+            other = rundir.read_json(file)
+        except HarnessError:  # somebody else's broken file is no reason to have no report
+            continue
         same = isinstance(other, dict) and other.get("conditions", {}).get("data") == conditions["data"]
         found += same and file.parent.resolve() != run.path.resolve()
     return found
@@ -156,7 +160,7 @@ def _counts(numbers: dict[str, Any]) -> Iterator[str]:
     ):
         yield f"| {label} | {numbers['base'][name]:,} | {numbers['tuned'][name]:,} |"
     yield f"| mean tokens | {numbers['base']['mean_tokens']:.1f} | {numbers['tuned']['mean_tokens']:.1f} |"
-    yield f"| each tag exactly once | {_rate(numbers['base']['tags'])} | {_rate(numbers['tuned']['tags'])} |"
+    yield f"| each tag exactly once | {rate_text(numbers['base']['tags'])} | {rate_text(numbers['tuned']['tags'])} |"
     yield ""
     yield "| rule that found the answer | base | right | tuned | right | Δ right |"
     yield "|---|---|---|---|---|---|"
@@ -292,13 +296,8 @@ def _made_with(made: dict[str, Any]) -> str:
     return f"Harness {commit}; " + ", ".join(f"{name} {version}" for name, version in made["versions"].items())
 
 
-def _rate(rate: dict[str, Any]) -> str:
-    return f"{100 * rate['value']:.1f}% [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
-
-
-def _points(d: dict[str, Any]) -> str:
-    text = f"{100 * d['value']:+.1f} [{100 * d['low']:+.1f}, {100 * d['high']:+.1f}]"
-    return text.replace("-", "−")
+def _points(difference: dict[str, Any]) -> str:
+    return points_text(difference).replace("-", "−")
 
 
 # --- the plots ------------------------------------------------------------------------------------------------

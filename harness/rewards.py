@@ -32,6 +32,7 @@ from types import ModuleType
 from typing import Any
 
 from harness import scoring
+from harness.config import Config
 from harness.errors import HarnessError
 from harness.schema import Tags
 
@@ -137,6 +138,12 @@ def disagreement(texts: Sequence[str], golds: Sequence[str], tags: Tags) -> dict
 
 
 # --- what the trainer gets
+
+
+def of(config: Config) -> list[RewardFunction]:
+    """The experiment's reward functions; files are looked for from the working directory. Raises RewardError."""
+    names = [function.name for function in config.rewards.functions]
+    return build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
 
 
 def build(functions: Sequence[str], *, profile: str, tags: Tags, base_dir: Path) -> list[RewardFunction]:

@@ -102,8 +102,7 @@ def check_inputs(config: Config) -> gsm8k.Data:
 
 
 def _data(config: Config) -> gsm8k.Data:
-    names = [function.name for function in config.rewards.functions]
-    rewards.build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
+    rewards.of(config)
     data = gsm8k.load(config.data)
     if not data.split(config.eval.split):
         raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")

@@ -99,10 +99,7 @@ def open_run(target: str, overrides: list[str], results: Path, *, create: bool =
     if (path / "config.yaml").exists():
         existing(path)
     elif create:
-        try:
-            write_text(path / "config.yaml", config.to_yaml())
-        except OSError as error:
-            raise HarnessError(f"{path}: cannot be made ({error.strerror}); choose another with --results") from None
+        write_text(path / "config.yaml", config.to_yaml())
     return RunDir(path, config)
 
 
@@ -136,13 +133,7 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
     if os.environ.get(LOCK_HELD) == str(file):
         yield None
         return
-    try:
-        stream = file.open("a+")
-    except OSError as error:
-        raise HarnessError(
-            f"{folder}: cannot be written to ({error.strerror}); choose another with --results"
-        ) from None
-    with stream:
+    with file.open("a+") as stream:
         _acquire(stream, folder, wait)
         stream.truncate(0)
         stream.write(str(os.getpid()))

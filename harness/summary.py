@@ -125,6 +125,18 @@ def _difference(difference: stats.PairedDifference) -> dict[str, Any]:
     return values | {"detectable": stats.detectable(difference.n, difference.gained, difference.lost)}
 
 
+def rate_text(rate: dict[str, Any], intervals: str = "wilson") -> str:
+    """A rate of a summary in percent with its interval; with one sample a question the bootstrap's on request."""
+    prefix = "bootstrap_" if intervals == "bootstrap" and "bootstrap_low" in rate else ""
+    return f"{100 * rate['value']:.1f}% [{100 * rate[prefix + 'low']:.1f}, {100 * rate[prefix + 'high']:.1f}]"
+
+
+def points_text(difference: dict[str, Any]) -> str:
+    """A difference of a summary in points with its interval."""
+    value, low, high = (100 * difference[name] for name in ("value", "low", "high"))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
 def _by_rule(base: Sequence[dict[str, Any]], tuned: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
     """How many completions each extraction rule decided, and how many of those were right, a side."""
     table = {}

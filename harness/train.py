@@ -72,7 +72,7 @@ def train(run: RunDir, seed: int) -> None:
         config,
         stop_ids=prompts.stop_ids(checkpoint, tokenizer),
         eos_id=tokenizer.eos_token_id,
-        done=int(resume.name.partition("-")[2]) if resume else 0,
+        done=_step(resume) if resume else 0,
     )
     trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder)
     _same_prompts(trainer, problems, asked, config)
@@ -166,12 +166,6 @@ def _build(
         {"prompt": gsm8k.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
         for p in in_order(problems, config, seed)
     ]
-    functions = rewards.build(
-        [function.name for function in config.rewards.functions],
-        profile=config.rewards.profile,
-        tags=config.prompt.tags.record(),
-        base_dir=Path.cwd(),
-    )
     model = load_base(checkpoint, config.model.precision)
     adapter = _lora(config)
     if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
@@ -179,7 +173,7 @@ def _build(
     torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=recorder.wrap(functions),
+        reward_funcs=recorder.wrap(rewards.of(config)),
         args=_arguments(config, seed, folder),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
@@ -291,14 +285,19 @@ class _ResumePoints(TrainerCallback):
         current = self.folder / f"checkpoint-{state.global_step}"
         rundir.write_text(current / COMPLETE, "")
         for other in self.folder.glob("checkpoint-*"):
-            step = int(other.name.partition("-")[2])
+            step = _step(other)
             if other != current and (step % self.keep or step > state.global_step):
                 shutil.rmtree(other)
 
 
+def _step(point: Path) -> int:
+    """The step after which a checkpoint-<step> folder was saved."""
+    return int(point.name.partition("-")[2])
+
+
 def _resume_point(folder: Path) -> Path | None:
     """The last resume point that was written to the end; half-written ones are removed."""
-    points = {int(point.name.partition("-")[2]): point for point in folder.glob("checkpoint-*")}
+    points = {_step(point): point for point in folder.glob("checkpoint-*")}
     for step in [step for step, point in points.items() if not (point / COMPLETE).exists()]:
         shutil.rmtree(points.pop(step))
     return points[max(points)] if points else None

@@ -104,6 +104,13 @@ def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
     assert run.summary.read_bytes() == again.summary.read_bytes()
 
 
+def test_a_broken_summary_beside_a_run_does_not_cost_its_report(tmp_path):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/summary.json").write_text("not json")
+    run = reported(tmp_path, ["right"] * 30, ["right"] * 30)
+    assert "0 other finished runs in this results folder" in run.report.read_text()
+
+
 def test_different_precisions_stand_in_the_report(tmp_path):
     run = reported(tmp_path, ["right"] * 30, ["right"] * 30, "model.precision=bf16")
     assert "| Weights | fp32 | fp32 | **trained in bf16** |" in run.report.read_text()

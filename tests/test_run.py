@@ -80,6 +80,15 @@ def test_a_missing_and_a_malformed_file(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_results_that_cannot_be_written_are_one_line(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    refused(harness("run", "exp/quickstart.yaml", "--results", tmp_path / "file"), "choose another place")
+    taken = rundir.open_run("quickstart", [], tmp_path, create=False).path
+    taken.write_text("mine")
+    refused(harness("run", "exp/quickstart.yaml", "--results", tmp_path), "choose another place")
+    assert taken.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("row", "parts"),
     [
