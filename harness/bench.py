@@ -1,6 +1,7 @@
 """Measurements of our own code, printed as a table; nothing here decides anything.
 
 python -m harness.bench scoring
+python -m harness.bench eval exp/grpo_r8.yaml --fixed
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import rewards, scoring
+from harness import bench_eval, rewards, scoring
 from harness.errors import Parser, exit_code
 from harness.schema import Tags
 
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(title="benchmarks", required=True)
     scoring_command = commands.add_parser("scoring", help="the scorer's and the rewards' speed")
     scoring_command.set_defaults(run=bench_scoring)
+    bench_eval.add(commands)
     args = parser.parse_args(argv)
     args.run(args)
     return 0

@@ -27,7 +27,7 @@ Place it between <start_working_out> and <end_working_out>.
 Then, provide your solution between <SOLUTION></SOLUTION>"""
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps")
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps", "eval.gpu_memory_utilization")
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -160,6 +160,9 @@ class EvalSection(Section):
     samples: Positive = 1  # completions a question
     seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
     batch_size: Positive = 64  # prompts a batch, transformers engine
+    batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch; slower
+    enforce_eager: bool | None = None  # vllm: no compiling, no CUDA graphs; null: decided by the tokens asked for
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's memory it may take
 
 
 class Config(Section):
@@ -240,15 +243,6 @@ def _impossible(config: Config):
     tags = list(config.prompt.tags.model_dump().values())
     if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
         yield "prompt.tags: the four tags must differ, and none may be part of another"
-
-
-def unsupported(config: Config) -> str | None:
-    """What of the experiment this version cannot do, and what to say instead; None if it can do all."""
-    if config.eval.engine == "vllm":
-        return "eval.engine: vllm is not in this version; use eval.engine=transformers (on a CPU, eval.precision=fp32)"
-    if config.train.backend == "unsloth":
-        return "train.backend: unsloth is not in this version; use train.backend=trl (on a CPU, model.precision=fp32)"
-    return None
 
 
 # --- reading ----------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Token ids → completions. An engine holds one base checkpoint and scores it with or without an adapter.
 
-`transformers` batches prompts of like length: for a CPU and for small models. Every engine hands completions
-over as they finish, gives each its own seed, and says why each one ended.
+`transformers` batches prompts of like length: for a CPU and for small models. `vllm` (harness.vllm_engine) is for a
+GPU. Every engine hands completions over as they finish, gives each its own seed, and says why each one ended.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from harness.adapter import adapter_weights, module_name
 from harness.checkpoint import Checkpoint
 from harness.config import EvalSection
-from harness.errors import HarnessError
 from harness.prompts import quiet
 from harness.schema import Completion
 
@@ -58,6 +58,15 @@ class Sampling:
     stop_ids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an engine is started for."""
+
+    completions: int  # of the whole evaluation, whatever is left of it
+    longest: int  # tokens of the longest prompt and its completion together
+    lora_rank: int  # the largest rank of the adapters to come; 0: none
+
+
 class Engine(Protocol):
     """What an evaluation and the adapter proof ask of an engine."""
 
@@ -78,17 +87,23 @@ def completion_seed(seed: int, problem_id: str, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {problem_id} {sample}".encode()).digest()[:7])
 
 
-def version(section: EvalSection) -> str:
+def version(section: EvalSection, work: Work) -> str:
     """The engine with all that its completions depend on: what comparable evaluations share."""
+    if section.engine == "vllm":
+        from harness import vllm_engine
+
+        return vllm_engine.describe(section, work)
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
     libraries = f"transformers {transformers.__version__}, peft {peft.__version__}, torch {torch.__version__}"
     return f"{section.engine} engine {VERSION}, {libraries}, {device}"
 
 
-def load(section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Engine:
+def load(section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work) -> Engine:
     """Start the engine that the experiment names. Raises HarnessError where it cannot run."""
-    if section.engine != "transformers":
-        raise HarnessError(f"eval.engine: {section.engine} is not in this version; use eval.engine=transformers")
+    if section.engine == "vllm":
+        from harness.vllm_engine import VllmEngine
+
+        return VllmEngine(section, checkpoint, tokenizer, work)
     return TransformersEngine(checkpoint, tokenizer, section.precision, section.batch_size)
 
 
@@ -243,22 +258,6 @@ def _sampler(batch: Sequence[Request], sampling: Sampling, device: torch.device)
 def load_base(checkpoint: Checkpoint, precision: str) -> torch.nn.Module:
     """The checkpoint's model, weights from safetensors only, in "bf16" or "fp32"."""
     return AutoModelForCausalLM.from_pretrained(checkpoint.path, dtype=DTYPES[precision], use_safetensors=True)
-
-
-def adapter_weights(adapter: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a saved adapter. Raises HarnessError where the file is missing or broken."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(adapter / "adapter_model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise HarnessError(f"{adapter}: no readable adapter ({error}); delete the folder and run again") from None
-
-
-def module_name(key: str) -> str:
-    """The module that a LoRA tensor belongs to: base_model.model.model.layers.0.mlp.up_proj, say."""
-    return key.partition(".lora_")[0]
 
 
 def _adapter_name(adapter: Path) -> str:

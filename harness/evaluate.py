@@ -26,9 +26,10 @@ from harness import gsm8k, prompts, proof, provenance, rundir, scoring
 from harness.checkpoint import file_hash
 from harness.config import Config
 from harness.console import progress, say
-from harness.engine import Engine, Request, Sampling
+from harness.engine import Engine, Request, Sampling, Work
 from harness.errors import HarnessError, Parser, exit_code
 from harness.prompts import Questions
+from harness.proof import Reference
 from harness.rundir import RunDir
 
 
@@ -41,20 +42,36 @@ def evaluate(run: RunDir, side: str) -> None:
         raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {gold_test.failures[0]}")
     run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash))
     run.note("machine", provenance.machine())
+    made_for = work(run.config, questions, adapters=side == "tuned")
     evaluation = {
-        "conditions": _conditions(run.config, questions),
+        "conditions": conditions(run.config, questions, made_for),
         "problems": data.counts(),
         "selftest": {name: getattr(gold_test, name) for name in ("golds", "spellings", "adversarial")},
     }
-    loaded = _Lazy(lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer))
+    loaded = LazyEngine(
+        lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer, made_for)
+    )
     if side == "base":
         _base(run, questions, evaluation, loaded)
-    else:
-        for seed in run.config.train.seeds:
-            _tuned(run, seed, questions, evaluation, loaded)
+        return
+    # All of PEFT's side before the engine starts, which takes the GPU's memory for itself.
+    references = {seed: _reference(run, seed, questions, evaluation["conditions"]) for seed in run.config.train.seeds}
+    for seed, reference in references.items():
+        _tuned(run, seed, questions, evaluation, loaded, reference)
 
 
-def _conditions(config: Config, questions: Questions) -> dict[str, Any]:
+def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
+    """What an engine has to do for an evaluation, with or without adapters."""
+    longest = max(len(prompt.ids) for prompt in questions.prompts)
+    new = max(config.eval.max_new_tokens, proof.NEW_TOKENS)
+    return Work(
+        completions=len(questions.problems) * config.eval.samples,
+        longest=min(longest + new, questions.checkpoint.context),
+        lora_rank=config.lora.r if adapters else 0,
+    )
+
+
+def conditions(config: Config, questions: Questions, made_for: Work) -> dict[str, Any]:
     """What two evaluations must share to be compared; harness.compare groups by exactly these fields."""
     section = config.eval
     return {
@@ -69,12 +86,12 @@ def _conditions(config: Config, questions: Questions) -> dict[str, Any]:
         "samples": section.samples,
         "seed": section.seed if section.temperature else None,
         "stop_ids": prompts.stop_ids(questions.checkpoint, questions.tokenizer),
-        "engine": engine_module.version(section),
+        "engine": engine_module.version(section, made_for),
         "precision": section.precision,
     }
 
 
-def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: _Lazy) -> None:
+def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
     """Evaluate the base, in the folder that its content names, and copy the outcome into the run."""
     conditions = evaluation["conditions"]
     # All that a completion depends on; golds, scorer and tags are left out because they only judge it.
@@ -82,45 +99,60 @@ def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine:
         "problems": [problem.id for problem in questions.problems],
         "weights": questions.checkpoint.weights_hash,
         "tokenizer": questions.checkpoint.tokenizer_hash,
-        "batch_size": run.config.eval.batch_size,
-        "threads": torch.get_num_threads(),
+        # What shares a batch, and how many threads add up, decides the last bits, where the engine leaves them open.
+        "batch_size": run.config.eval.batch_size if run.config.eval.engine == "transformers" else None,
+        "threads": None if torch.cuda.is_available() else torch.get_num_threads(),
     }
     key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     shared = run.shared_bases / key
     with rundir.lock(shared, wait=True):
         rundir.write_json(shared / "content.json", content)
-        _complete(shared / "samples.jsonl", run, "base", questions, conditions, engine, None)
+        complete(shared / "samples.jsonl", run, "base", questions, conditions, engine, None)
         run.base.mkdir(parents=True, exist_ok=True)
         shutil.copy(shared / "samples.jsonl", run.base / ".samples.part")
     (run.base / ".samples.part").replace(run.base / "samples.jsonl")
     _write_result(run, run.base, questions, evaluation | {"adapter": None})
 
 
-def _tuned(run: RunDir, seed: int, questions: Questions, evaluation: dict[str, Any], engine: _Lazy) -> None:
-    """Prove that the engine applies the seed's adapter, then evaluate with it."""
-    folder, adapter, conditions = run.tuned(seed), run.adapter(seed), evaluation["conditions"]
+def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[str, Any]) -> Reference | None:
+    """What the seed's adapter does in PEFT, for the proof; None if the proof was given already."""
+    folder, adapter = run.tuned(seed), run.adapter(seed)
     proof.check_weights(adapter)
+    if (proven := folder / "proof.json").exists():
+        if rundir.read_json(proven)["adapter"] != file_hash(adapter / "adapter_model.safetensors"):
+            raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
+        return None
+    say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
+    ids = [prompt.ids for prompt in questions.prompts]
+    return proof.reference(questions.checkpoint, adapter, ids, tuple(conditions["stop_ids"]), run.config.eval.precision)
+
+
+def _tuned(
+    run: RunDir,
+    seed: int,
+    questions: Questions,
+    evaluation: dict[str, Any],
+    engine: LazyEngine,
+    reference: Reference | None,
+) -> None:
+    """Prove that the engine applies the seed's adapter, then evaluate with it."""
+    folder, adapter = run.tuned(seed), run.adapter(seed)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
-    proven = folder / "proof.json"
-    if not proven.exists():
-        say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
-        ids = [prompt.ids for prompt in questions.prompts]
-        stops = tuple(conditions["stop_ids"])
-        figures = proof.prove(engine.get(), questions.checkpoint, adapter, ids, stops, run.config.eval.precision)
-        rundir.write_json(proven, figures | {"adapter": adapter_hash})
-    elif rundir.read_json(proven)["adapter"] != adapter_hash:
-        raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
-    _complete(folder / "samples.jsonl", run, f"tuned (seed {seed})", questions, conditions, engine, adapter)
+    if reference:
+        figures = proof.prove(engine.get(), adapter, reference)
+        rundir.write_json(folder / "proof.json", figures | {"adapter": adapter_hash})
+    what = f"tuned (seed {seed})"
+    complete(folder / "samples.jsonl", run, what, questions, evaluation["conditions"], engine, adapter)
     _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})
 
 
-def _complete(
+def complete(
     log: Path,
     run: RunDir,
     what: str,
     questions: Questions,
     conditions: dict[str, Any],
-    engine: _Lazy,
+    engine: LazyEngine,
     adapter: Path | None,
 ) -> None:
     """Generate the completions that the log lacks, and note what it took."""
@@ -133,7 +165,7 @@ def _complete(
     model = engine.get()
     began, tokens, correct, asked = time.perf_counter(), 0, 0, 0
     tags = run.config.prompt.tags.record()
-    with progress(f"{what} evaluation", len(requests), len(done)) as update:
+    with rundir.appending(log) as append, progress(f"{what} evaluation", len(requests), len(done)) as update:
         for finished in model.generate(requests, sampling, adapter, done):
             rows = []
             for c in finished:
@@ -143,7 +175,7 @@ def _complete(
                 rows.append({"id": problem.id, "prompt": prompt.hash} | values)
                 tokens += c.tokens
                 correct += scoring.score(c.text, problem.gold, finish_reason=c.finish_reason, tags=tags).correct
-            rundir.append_lines(log, rows)
+            append(rows)
             asked += len(rows)
             update(len(done) + asked, f"accuracy so far {correct / asked:.1%}")
     seconds = time.perf_counter() - began
@@ -188,7 +220,7 @@ def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: d
     rundir.write_json(folder / "result.json", evaluation | {"scores": scores})
 
 
-class _Lazy:
+class LazyEngine:
     """An engine that is started when it is first needed: a complete evaluation loads no weights."""
 
     def __init__(self, start: Callable[[], Engine]) -> None:

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from peft import PeftModel
 from safetensors.torch import save_file
 from transformers import GenerationConfig
 
+from harness.adapter import adapter_weights, module_name
 from harness.checkpoint import Checkpoint
-from harness.engine import Engine, Request, Sampling, adapter_weights, load_base, module_name
+from harness.engine import Engine, Request, Sampling, load_base
 from harness.errors import HarnessError
 
 CHANGE = 0.5  # nats: B is scaled until PEFT's mean absolute log-prob change on the probes is at least this
@@ -50,15 +52,36 @@ def check_weights(adapter: Path) -> None:
         )
 
 
-def prove(
-    engine: Engine,
-    checkpoint: Checkpoint,
-    adapter: Path,
-    prompts: Sequence[Sequence[int]],
-    stop_ids: tuple[int, ...],
-    precision: str,
-) -> dict[str, Any]:
-    """Run the proof on up to 16 prompts and return its figures; raise HarnessError where it fails.
+@dataclass(frozen=True)
+class Reference:
+    """What PEFT itself does with an adapter on the probes, for the engine to be held against."""
+
+    probes: list[list[int]]  # token ids
+    start: int  # position of the first token that is compared: what comes before is common to all probes
+    stop_ids: tuple[int, ...]
+    scale: float  # of B in the amplified copy
+    changes: np.ndarray  # log-prob changes (nats), amplified copy − base, per compared token
+    moved: list[int]  # probes whose greedy completion the amplified copy changes
+
+
+def reference(
+    checkpoint: Checkpoint, adapter: Path, prompts: Sequence[Sequence[int]], stop_ids: tuple[int, ...], precision: str
+) -> Reference:
+    """PEFT's side of the proof, on up to 16 prompts. Holds the whole model meanwhile: call it before an engine starts.
+
+    Raises HarnessError for an adapter that does not fit the checkpoint or changes nothing.
+    """
+    probes = [list(ids) for ids in prompts[:PROBES]]
+    start = _common_prefix(probes)
+    peft = _Peft(checkpoint, adapter, precision)
+    scale, changes = peft.amplify(probes, start)
+    pairs = peft.completions(probes[:GENERATED], stop_ids)
+    moved = [i for i, (before, after) in enumerate(pairs) if before != after]
+    return Reference(probes, start, stop_ids, scale, changes, moved)
+
+
+def prove(engine: Engine, adapter: Path, peft: Reference) -> dict[str, Any]:
+    """Hold the engine against PEFT and return the proof's figures; raise HarnessError where it fails.
 
     The log-probs compared are those of the tokens after the prompts' common beginning (the system text), so
     that every probe counts once. Completions are generated too, because an engine may score with an adapter and
@@ -67,50 +90,51 @@ def prove(
     engine, and the mean absolute log-prob change (nats) of PEFT's amplified copy, of the real adapter in this
     engine, and of an A/A rerun of the base one prompt at a time.
     """
-    probes = [list(ids) for ids in prompts[:PROBES]]
-    start = _common_prefix(probes)
+    probes = peft.probes
     weights = adapter_weights(adapter)
     modules = {module_name(key) for key in weights}
 
     def changes(copy: Path) -> np.ndarray:
-        return _tail(engine.log_probs(probes, copy), start) - base
+        return _tail(engine.log_probs(probes, copy), peft.start) - base
 
-    base = _tail(engine.log_probs(probes, None), start)
-    again = _tail([engine.log_probs([probe], None)[0] for probe in probes], start)
+    base = _tail(engine.log_probs(probes, None), peft.start)
+    again = _tail([engine.log_probs([probe], None)[0] for probe in probes], peft.start)
     loaded = engine.adapter_modules(adapter)
     if loaded != modules:
         raise HarnessError(
-            f"{adapter}: the engine loaded {len(loaded & modules)} of the adapter's {len(modules)} modules: its names "
-            f"do not fit this checkpoint, so a tuned score would be the base's; train it on this checkpoint"
+            f"{adapter}: the engine loaded {len(loaded & modules)} of the adapter's {len(modules)} modules: "
+            f"{_example(modules - loaded)} is not in its model, so a tuned score would be the base's; train the "
+            f"adapter on this checkpoint"
         )
     own = changes(adapter)
-    peft = _Reference(checkpoint, adapter, precision)
-    scale, reference = peft.amplify(probes, start)
-    moved = [i for i, (before, after) in enumerate(peft.completions(probes[:GENERATED], stop_ids)) if before != after]
     figures: dict[str, Any] = {
         "modules": len(modules),
         "modules_loaded": len(loaded),
         "probes": len(probes),
         "tokens": len(base),
-        "scale": scale,
-        "amplified_change": float(np.abs(reference).mean()),
+        "scale": peft.scale,
+        "amplified_change": float(np.abs(peft.changes).mean()),
         "adapter_change": float(np.abs(own).mean()),
         "rerun_change": float(np.abs(again - base).mean()),
     }
     copies = {
-        "amplified": {k: w * scale if ".lora_B." in k else w for k, w in weights.items()},
+        "amplified": {k: w * peft.scale if ".lora_B." in k else w for k, w in weights.items()},
         "zeroed": {k: torch.zeros_like(w) if ".lora_B." in k else w for k, w in weights.items()},
         "renamed": {k.replace("base_model.model.", "base_model.model.elsewhere."): w for k, w in weights.items()},
     }
     for name, copy in copies.items():
         with _saved(adapter, copy) as folder:
-            figures[f"correlation_{name}"] = _correlation(changes(folder), reference)
+            figures[f"correlation_{name}"] = _correlation(changes(folder), peft.changes)
             if name == "amplified":
-                texts = [_generate(engine, probes[:GENERATED], stop_ids, which) for which in (None, folder)]
-    figures["completions_changed_by_peft"] = len(moved)
-    figures["completions_changed"] = sum(texts[0][i] != texts[1][i] for i in moved)
+                texts = [_generate(engine, probes[:GENERATED], peft.stop_ids, which) for which in (None, folder)]
+    figures["completions_changed_by_peft"] = len(peft.moved)
+    figures["completions_changed"] = sum(texts[0][i] != texts[1][i] for i in peft.moved)
     _judge(adapter, figures)
     return figures
+
+
+def _example(names: set[str]) -> str:
+    return min(names, default="a module").removeprefix("base_model.model.")
 
 
 def _generate(
@@ -142,7 +166,7 @@ def _judge(adapter: Path, figures: dict[str, Any]) -> None:
             )
 
 
-class _Reference:
+class _Peft:
     """PEFT itself with the adapter: a model of its own, unpadded, one probe at a time."""
 
     def __init__(self, checkpoint: Checkpoint, adapter: Path, precision: str) -> None:
@@ -151,6 +175,12 @@ class _Reference:
         base = load_base(checkpoint, precision)
         base.generation_config = GenerationConfig()
         self.model = PeftModel.from_pretrained(base, adapter).to(self.device).eval()
+        known = {module_name(key) for key in self.model.state_dict() if ".lora_" in key}
+        if strange := {module_name(key) for key in adapter_weights(adapter)} - known:
+            raise HarnessError(
+                f"{adapter}: {len(strange)} of its modules are not in {checkpoint.id}: {_example(strange)} is named "
+                f"otherwise there; an adapter trained on another class of the model changes nothing"
+            )
 
     @torch.inference_mode()
     def log_probs(self, probes: Sequence[Sequence[int]], start: int) -> np.ndarray:

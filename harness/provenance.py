@@ -76,7 +76,7 @@ def cost(start_seconds: float, seconds: float, tokens: int, **counts: int) -> di
     spent = {"start_seconds": round(start_seconds, 2), "seconds": round(seconds, 2), "tokens": tokens, **counts}
     spent["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     if torch.cuda.is_available():
-        spent["peak_gpu_mib"] = torch.cuda.max_memory_allocated() // 2**20
+        spent["peak_gpu_mib"] = torch.cuda.max_memory_reserved() // 2**20
     return spent
 
 

@@ -278,6 +278,15 @@ def _provenance(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
             f"| {c['peak_memory_mib']:,} | {c.get('peak_gpu_mib', '-')} |"
         )
     yield ""
+    if wall := manifest.get("wall_seconds"):
+        gpu = manifest.get("machine", {}).get("gpu")
+        hours = f"; {sum(wall.values()) / 3600:.3f} GPU-hours on one {gpu}" if gpu else ""
+        took = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in wall.items())
+        yield f"Wall time of the stages, imports and all attempts that came to an end included: {took}{hours}."
+        if run.config.eval.engine == "vllm":
+            share = run.config.eval.gpu_memory_utilization
+            yield f"vLLM fills its share of the GPU ({share:g} of it) with KV cache, whatever it needs."
+        yield ""
     made = list(dict.fromkeys(map(_made_with, manifest.get("made_with", {}).values())))
     if len(made) > 1:
         yield "**The stages were made with different versions of the harness or of its packages:**"

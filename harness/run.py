@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import gsm8k, provenance, report, rewards, rundir, stats
-from harness.config import Config, unsupported
+from harness import gsm8k, machine, provenance, report, rewards, rundir, stats
+from harness.config import Config
 from harness.console import say
 from harness.errors import HarnessError, Parser, exit_code
 from harness.rundir import RunDir
@@ -63,7 +63,7 @@ def execute(run: RunDir, held: int | None) -> int:
         if stage.done:
             say(f"[{number}/4] {stage.name}: done already.")
             continue
-        say(f"[{number}/4] {stage.name}")
+        say(f"[{number}/4] {stage.name}{_free_memory()}")
         run.note("made_with", {stage.name: provenance.code() | {"versions": provenance.versions()}})
         if code := _start(run, held, stage):
             return code
@@ -74,14 +74,21 @@ def execute(run: RunDir, held: int | None) -> int:
     return 0
 
 
+def _free_memory() -> str:
+    return "".join(f"; {gpu.name}: {gpu.free:.1f} of {gpu.total:.1f} GiB free" for gpu in machine.gpus()[:1])
+
+
 def _start(run: RunDir, held: int | None, stage: Stage) -> int:
     module, *options = stage.command
+    began = time.perf_counter()
     code = subprocess.run(
         [sys.executable, "-m", module, str(run.path), *options],
         env=rundir.stage_environment(run),
         pass_fds=[held] if held is not None else [],
         preexec_fn=rundir.die_with_parent,
     ).returncode
+    before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
+    run.note("wall_seconds", {stage.name: round(before + time.perf_counter() - began, 1)})
     if code < 0:
         cause = signal.Signals(-code).name
         hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""
@@ -96,7 +103,7 @@ def check_inputs(config: Config) -> gsm8k.Data:
 
     Raises HarnessError; nothing has been written by then.
     """
-    if reason := unsupported(config):
+    if reason := machine.cannot_run(config):
         raise HarnessError(reason)
     return _data(config)
 
@@ -132,8 +139,8 @@ def plan(run: RunDir) -> None:
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     _plan_prompts(config, data)
-    if reason := unsupported(config):
-        say(f"This version cannot run it as it is: {reason}")
+    if reason := machine.cannot_run(config):
+        say(f"It cannot run here as it is: {reason}")
 
 
 def _plan_prompts(config: Config, data: gsm8k.Data) -> None:

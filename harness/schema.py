@@ -33,7 +33,7 @@ class Completion:
     text: str  # decoded without special tokens
     finish_reason: str  # "stop" (the turn was ended) or "length" (max_new_tokens reached)
     tokens: int  # generated tokens, the turn-ending one included
-    seconds: float  # wall time of the batch it came from, divided by the batch's size
+    seconds: float  # wall time: its share of its batch (transformers), or from the asking to its end (vllm)
 
 
 @dataclass(frozen=True, slots=True)

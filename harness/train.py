@@ -22,12 +22,12 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from harness import checkpoint as checkpoint_module
 from harness import gsm8k, prompts, provenance, rewards, rundir
+from harness.adapter import lora_config
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
 from harness.console import progress, say
@@ -39,8 +39,6 @@ from harness.rundir import RunDir
 from harness.schema import Problem
 from harness.settings import PINNED, check_settings
 
-ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
-MLP = ("gate_proj", "up_proj", "down_proj")
 COMPLETE = "complete"  # a resume point without this file was being written when the process died
 
 
@@ -167,7 +165,7 @@ def _build(
         for p in in_order(problems, config, seed)
     ]
     model = load_base(checkpoint, config.model.precision)
-    adapter = _lora(config)
+    adapter = lora_config(config)
     if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
         raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
     torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
@@ -182,22 +180,6 @@ def _build(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _lora(config: Config) -> LoraConfig:
-    section = config.lora
-    kinds = ATTENTION * section.finetune_attention_modules + MLP * section.finetune_mlp_modules
-    vision = r"(?=.*vision)" if not section.finetune_language_layers else ""
-    if not section.finetune_vision_layers:
-        vision = r"(?!.*vision)"
-    return LoraConfig(
-        r=section.r,
-        lora_alpha=section.alpha,
-        lora_dropout=section.dropout,
-        bias=section.bias,
-        target_modules=rf"{vision}.*\.({'|'.join(kinds)})",
-        task_type="CAUSAL_LM",
-    )
 
 
 def _arguments(config: Config, seed: int, folder: Path) -> GRPOConfig:

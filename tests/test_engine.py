@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from transformers import GenerationConfig
 
 from harness import checkpoint, config, engine, gsm8k, prompts, proof
+from harness.adapter import adapter_weights
 from harness.engine import Request, Sampling, TransformersEngine
 from harness.errors import HarnessError
 
@@ -72,10 +73,14 @@ def adapter(folder: Path, spread: float, rename: str = "") -> Path:
     model.peft_config["default"].base_model_name_or_path = "tiny"
     model.save_pretrained(folder, save_embedding_layers=False)
     if rename:
-        weights = engine.adapter_weights(folder)
+        weights = adapter_weights(folder)
         renamed = {key.replace("model.layers", rename): weight for key, weight in weights.items()}
         save_file(renamed, folder / "adapter_model.safetensors")
     return folder
+
+
+def prove(running, folder: Path, ids) -> dict:
+    return proof.prove(running, folder, proof.reference(CHECKPOINT, folder, ids, STOPS, "fp32"))
 
 
 def test_greedy_completions_are_those_of_plain_generate(running, questions, ids):
@@ -172,7 +177,7 @@ def test_adapters_are_applied_one_at_a_time_and_taken_off_again(questions, ids, 
 
 
 def test_the_proof_passes_for_an_adapter_whose_effect_is_tiny(running, ids, tmp_path):
-    figures = proof.prove(running, CHECKPOINT, adapter(tmp_path, 1e-4), ids, STOPS, "fp32")
+    figures = prove(running, adapter(tmp_path, 1e-4), ids)
     assert figures["modules"] == figures["modules_loaded"] == MODULES
     assert figures["correlation_amplified"] > 0.99
     assert figures["correlation_zeroed"] == figures["correlation_renamed"] == 0
@@ -182,9 +187,12 @@ def test_the_proof_passes_for_an_adapter_whose_effect_is_tiny(running, ids, tmp_
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")
 def test_the_proof_fails_for_names_that_match_nothing(running, ids, tmp_path):
-    wrong = adapter(tmp_path, 0.01, rename="language_model.layers")
+    good = proof.reference(CHECKPOINT, adapter(tmp_path / "good", 0.01), ids, STOPS, "fp32")
+    wrong = adapter(tmp_path / "wrong", 0.01, rename="language_model.layers")
     with pytest.raises(HarnessError, match=f"loaded 0 of the adapter's {MODULES} modules"):
-        proof.prove(running, CHECKPOINT, wrong, ids, STOPS, "fp32")
+        proof.prove(running, wrong, good)
+    with pytest.raises(HarnessError, match=rf"{MODULES} of its modules are not in tiny: language_model"):
+        proof.reference(CHECKPOINT, wrong, ids, STOPS, "fp32")
 
 
 def test_the_proof_fails_for_an_engine_that_leaves_the_adapter_out(questions, ids, tmp_path):
@@ -194,7 +202,7 @@ def test_the_proof_fails_for_an_engine_that_leaves_the_adapter_out(questions, id
 
     deaf = Deaf(questions.checkpoint, questions.tokenizer, "fp32", 4)
     with pytest.raises(HarnessError, match="does not apply it"):
-        proof.prove(deaf, CHECKPOINT, adapter(tmp_path, 0.01), ids, STOPS, "fp32")
+        prove(deaf, adapter(tmp_path, 0.01), ids)
 
 
 def test_the_proof_fails_for_an_engine_that_scores_with_the_adapter_and_generates_without(questions, ids, tmp_path):
@@ -204,7 +212,7 @@ def test_the_proof_fails_for_an_engine_that_scores_with_the_adapter_and_generate
 
     mute = Mute(questions.checkpoint, questions.tokenizer, "fp32", 4)
     with pytest.raises(HarnessError, match="scores with it and generates without"):
-        proof.prove(mute, CHECKPOINT, adapter(tmp_path, 0.01), ids, STOPS, "fp32")
+        prove(mute, adapter(tmp_path, 0.01), ids)
 
 
 def test_the_proof_fails_for_an_engine_stuck_on_one_adapter(questions, ids, tmp_path):
@@ -217,22 +225,17 @@ def test_the_proof_fails_for_an_engine_stuck_on_one_adapter(questions, ids, tmp_
 
     stuck = Stuck(questions.checkpoint, questions.tokenizer, "fp32", 4)
     with pytest.raises(HarnessError, match="a zeroed copy passes it too"):
-        proof.prove(stuck, CHECKPOINT, good, ids, STOPS, "fp32")
+        prove(stuck, good, ids)
 
 
 def test_an_untrained_adapter_is_refused_before_anything_is_loaded(tmp_path):
     with pytest.raises(HarnessError, match="every B matrix is zero"):
         proof.check_weights(adapter(tmp_path / "zero", 0))
     spoilt = adapter(tmp_path / "nan", 0.01)
-    weights = engine.adapter_weights(spoilt)
+    weights = adapter_weights(spoilt)
     next(iter(weights.values()))[0, 0] = float("nan")
     save_file(weights, spoilt / "adapter_model.safetensors")
     with pytest.raises(HarnessError, match="the training diverged"):
         proof.check_weights(spoilt)
     with pytest.raises(HarnessError, match="no readable adapter"):
         proof.check_weights(tmp_path / "nowhere")
-
-
-def test_vllm_is_refused_by_name(questions):
-    with pytest.raises(HarnessError, match=r"eval\.engine: vllm"):
-        engine.load(config.EvalSection(engine="vllm"), questions.checkpoint, questions.tokenizer)

@@ -11,6 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from harness import checkpoint, config, gsm8k, prompts, rundir, settings, train
+from harness.adapter import lora_config
 from harness.errors import HarnessError
 from harness.recorder import PATIENCE, Recorder
 from tests.conftest import SMALL, harness, refused
@@ -96,7 +97,7 @@ def test_the_trainers_prompts_are_the_evaluations(built):
 
 def test_only_the_chosen_modules_are_trained():
     chosen = CONFIG.model_copy(update={"lora": CONFIG.lora.model_copy(update={"finetune_mlp_modules": False})})
-    pattern = train._lora(chosen).target_modules
+    pattern = lora_config(chosen).target_modules
     assert re.fullmatch(pattern, "model.layers.0.self_attn.q_proj")
     assert not re.fullmatch(pattern, "model.layers.0.mlp.up_proj")
     assert not re.fullmatch(pattern, "model.vision_tower.encoder.layers.0.self_attn.q_proj")

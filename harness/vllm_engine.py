@@ -1,0 +1,287 @@
+"""The vLLM engine: all prompts in one continuous batch, completions handed over in the order in which they end.
+
+vLLM runs inside this process: an engine core in a process of its own outlives a kill and keeps the GPU's memory. Its
+import takes half a minute, so it happens when an engine is started.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import time
+from collections.abc import Collection, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from harness.adapter import adapter_weights, module_name, scaling
+from harness.checkpoint import Checkpoint, file_hash
+from harness.config import EvalSection
+from harness.engine import DTYPES, Request, Sampling, Work
+from harness.errors import HarnessError
+from harness.prompts import quiet
+from harness.schema import Completion
+
+# Raised whenever this module could make another completion of the same prompt.
+VERSION = "1"
+
+# Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
+COMPILE_FROM = 200_000  # tokens asked for
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters, for which vLLM makes room
+LENGTH_STEP = 512  # tokens: lengths are rounded up to it, so that like experiments share a compile cache
+CONTEXT_GIB = 0.3  # that CUDA takes between our look at the free memory and vLLM's
+WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, beside the weights
+
+
+def eager(section: EvalSection, work: Work) -> bool:
+    """Whether the model runs as it is, without compiling and CUDA graphs: what the section says, or by the work.
+
+    By all the work of an evaluation, never by what is left of it: the two modes differ in the last bits.
+    """
+    if section.enforce_eager is not None:
+        return section.enforce_eager
+    return work.completions * section.max_new_tokens < COMPILE_FROM
+
+
+def describe(section: EvalSection, work: Work) -> str:
+    """The engine with all that its completions depend on."""
+    try:
+        installed = version("vllm")
+    except PackageNotFoundError:
+        installed = "not installed"
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
+    how = "eager" if eager(section, work) else "compiled"
+    invariant = ", batch-invariant" if section.batch_invariant else ""
+    return f"vllm engine {VERSION}, vllm {installed} ({how}{invariant}), torch {torch.__version__}, {gpu}"
+
+
+def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> dict[str, Any]:
+    """What vLLM's LLM is started with: text only, no more context than is needed, as much memory as there is.
+
+    Raises HarnessError where the memory or the adapter's rank does not allow it.
+    """
+    longest = math.ceil(work.longest / LENGTH_STEP) * LENGTH_STEP
+    settings: dict[str, Any] = {
+        "model": str(checkpoint.path),
+        "dtype": str(DTYPES[section.precision]).removeprefix("torch."),
+        "load_format": "safetensors",
+        "max_model_len": min(longest, checkpoint.context),
+        "gpu_memory_utilization": memory_share(section, checkpoint),
+        "enforce_eager": eager(section, work),
+        "generation_config": "vllm",  # nothing out of the checkpoint's own sampling settings
+        "language_model_only": "vision_config" in checkpoint.config,
+        "use_tqdm_on_load": False,
+        "seed": 0,
+    }
+    if work.lora_rank > RANKS[-1]:
+        raise HarnessError(f"lora.r: vLLM takes adapters up to rank {RANKS[-1]}; use eval.engine=transformers")
+    if work.lora_rank:
+        rank = next(rank for rank in RANKS if rank >= work.lora_rank)
+        settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
+    return settings
+
+
+class VllmEngine:
+    def __init__(
+        self, section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work
+    ) -> None:
+        self.section, self.tokenizer = section, tokenizer
+        settings = llm_settings(section, checkpoint, work)
+        environment(section)
+        quiet()
+        try:
+            # LLM itself asks for the memory it is told to take; a card too full or too small ends here.
+            from vllm import LLM
+
+            self.llm = LLM(**settings)
+        except ImportError as error:
+            raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
+        except (ValueError, RuntimeError) as error:
+            raise _out_of_memory(error, section) or error from None
+        self._adapters: dict[str, Any] = {}
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
+    ) -> Iterator[list[Completion]]:
+        """As Engine.generate. A completion's seconds run from the asking to its end, waiting for a place included."""
+        wanted = [request for request in requests if (request.index, request.sample) not in done]
+        began = time.perf_counter()
+        params = [self._params(sampling, request.seed) for request in wanted]
+        waiting = self._ask(wanted, params, adapter)
+        try:
+            while waiting:
+                ended = [output for output in self._step() if output.finished]
+                if ended:
+                    seconds = time.perf_counter() - began
+                    pairs = [(waiting.pop(output.request_id), output.outputs[0].token_ids) for output in ended]
+                    yield self._completions(pairs, sampling, seconds)
+        finally:
+            self.llm.llm_engine.abort_request(list(waiting))
+
+    def log_probs(self, sequences: Sequence[Sequence[int]], adapter: Path | None) -> list[list[float]]:
+        """As Engine.log_probs: vLLM's prompt log-probabilities."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
+        requests = [Request(i, 0, tuple(sequence), 0) for i, sequence in enumerate(sequences)]
+        waiting = self._ask(requests, [params] * len(requests), adapter)
+        rows: dict[int, list[float]] = {}
+        while waiting:
+            for output in self._step():
+                if output.finished:
+                    request = waiting.pop(output.request_id)
+                    tokens = zip(request.ids[1:], output.prompt_logprobs[1:], strict=True)
+                    rows[request.index] = [table[token].logprob for token, table in tokens]
+        return [rows[i] for i in range(len(requests))]
+
+    def adapter_modules(self, adapter: Path) -> set[str]:
+        """As Engine.adapter_modules: those whose matrices stand, bit for bit, in the memory that the GPU reads."""
+        request = self._request(adapter)
+        try:
+            self.llm.llm_engine.add_lora(request)
+        except ValueError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise HarnessError(f"{adapter}: vLLM cannot load it ({reason}); use eval.engine=transformers") from None
+        weights = adapter_weights(adapter)
+        scale = scaling(adapter)
+        (found,) = self.llm.apply_model(lambda model: loaded_modules(model, request.lora_int_id, weights, scale))
+        return found
+
+    def _params(self, sampling: Sampling, seed: int) -> Any:
+        from vllm import SamplingParams
+
+        return SamplingParams(
+            max_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            seed=seed if sampling.temperature else None,
+            stop_token_ids=list(sampling.stop_ids),
+            ignore_eos=True,  # the stop ids are ours, all of them and no others
+            detokenize=False,
+        )
+
+    def _ask(self, requests: Sequence[Request], params: Sequence[Any], adapter: Path | None) -> dict[str, Request]:
+        """Queue the requests; returns them by the id that vLLM answers with."""
+        lora = None if adapter is None else self._request(adapter)
+        prompts = [{"prompt_token_ids": list(request.ids)} for request in requests]
+        ids = self.llm.enqueue(prompts, params, lora_request=lora, use_tqdm=False)
+        # enqueue's ids carry a random tail that keeps them unique; outputs come without it.
+        return {name.rpartition("-")[0] or name: request for name, request in zip(ids, requests, strict=True)}
+
+    def _step(self) -> list[Any]:
+        try:
+            return self.llm.llm_engine.step()
+        except RuntimeError as error:
+            raise _out_of_memory(error, self.section) or error from None
+
+    def _completions(
+        self, pairs: Sequence[tuple[Request, Sequence[int]]], sampling: Sampling, seconds: float
+    ) -> list[Completion]:
+        stopped = [bool(tokens) and tokens[-1] in sampling.stop_ids for _, tokens in pairs]
+        kept = [list(tokens[:-1] if stop else tokens) for (_, tokens), stop in zip(pairs, stopped, strict=True)]
+        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
+        return [
+            Completion(request.index, request.sample, text, "stop" if stop else "length", len(tokens), seconds)
+            for (request, tokens), text, stop in zip(pairs, texts, stopped, strict=True)
+        ]
+
+    def _request(self, adapter: Path) -> Any:
+        """The adapter as vLLM names it: by content, because it keeps what it once loaded under a name."""
+        from vllm.lora.request import LoRARequest
+
+        name = file_hash(adapter / "adapter_model.safetensors") + file_hash(adapter / "adapter_config.json")
+        if name not in self._adapters:
+            self._adapters[name] = LoRARequest(name, len(self._adapters) + 1, str(adapter.resolve()))
+        return self._adapters[name]
+
+
+def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], scale: float) -> set[str]:
+    """Which of an adapter's modules stand in the active slot of vLLM's LoRA layers exactly as in its file.
+
+    vLLM packs q, k, v and gate, up into one layer each, a slice a module, and multiplies the scale into B. A module
+    whose name it does not know is left out without a word; this is where that shows.
+    """
+    from vllm.lora.utils import parse_fine_tuned_lora_name
+
+    manager = model.lora_manager
+    slot = manager.lora_index_to_id.index(lora_id)
+    mapper = getattr(model, "hf_to_vllm_mapper", None)
+    mapper = mapper.get_unstacked_mapper() if mapper else None
+    places = {
+        name: (layer, i)
+        for layer_name, layer in manager.modules.items()
+        for i, name in enumerate(manager.packed_modules.get(layer_name, [layer_name]))
+    }
+    same: dict[str, bool] = {}
+    for key, weight in weights.items():
+        name, is_a = parse_fine_tuned_lora_name(key, mapper)
+        layer, i = places.get(name, (None, 0))
+        equal = False
+        if layer is not None:
+            held = (layer.lora_a_stacked if is_a else layer.lora_b_stacked)[i][slot, 0]
+            rows, columns = weight.shape
+            given = weight.to(held.dtype)
+            if not is_a:
+                given = given * scale
+            equal = torch.equal(held[:rows, :columns].cpu(), given)
+        same[module_name(key)] = same.get(module_name(key), True) and equal
+    return {module for module, equal in same.items() if equal}
+
+
+# --- memory -------------------------------------------------------------------------------------------------
+
+
+def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
+    """The share of the GPU's memory that vLLM may take: what the section allows, less where others hold some.
+
+    Raises HarnessError where that cannot hold the weights and a KV cache.
+    """
+    if not torch.cuda.is_available():
+        raise HarnessError("eval.engine: vllm needs an NVIDIA GPU, and torch finds none; use eval.engine=transformers")
+    gc.collect()
+    torch.cuda.empty_cache()  # what an earlier part of this process held
+    free, total = (number / 2**30 for number in torch.cuda.mem_get_info())
+    share = math.floor(100 * min(section.gpu_memory_utilization, (free - CONTEXT_GIB) / total)) / 100
+    needed = sum(file.stat().st_size for file in checkpoint.path.glob("*.safetensors")) / 2**30 + WORKSPACE_GIB
+    if share * total < needed:
+        raise HarnessError(
+            f"eval.gpu_memory_utilization: {checkpoint.id} needs about {needed:.1f} GiB and vLLM may take "
+            f"{max(share, 0) * total:.1f} (of {total:.1f} GiB {free:.1f} are free, {section.gpu_memory_utilization:g} "
+            f"may be used); end other programs on the GPU, raise the setting, or take a smaller model"
+        )
+    return share
+
+
+def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:
+    """The one line for vLLM's ways of saying that memory does not suffice; None for any other error."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return HarnessError(
+            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM "
+            f"keeps for itself ({section.gpu_memory_utilization:g}); lower the setting or end other programs on the GPU"
+        )
+    if any(words in str(error) for words in ("GPU memory", "cache blocks", "KV cache")):
+        reason = str(error).strip().splitlines()[0]
+        return HarnessError(
+            f"eval.gpu_memory_utilization: vLLM does not get the memory it needs ({reason}); raise the setting (now "
+            f"{section.gpu_memory_utilization:g}), end other programs on the GPU, or lower eval.max_new_tokens"
+        )
+    return None
+
+
+def environment(section: EvalSection) -> None:
+    """vLLM's switches; it reads them when it is imported. What the user has set stays, but for the first two."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    os.environ["VLLM_BATCH_INVARIANT"] = str(int(section.batch_invariant))
+    for name, value in {
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+        # FlashInfer's sampler is compiled by nvcc at the first start, for minutes; it draws what torch's draws.
+        "VLLM_USE_FLASHINFER_SAMPLER": "0",
+    }.items():
+        os.environ.setdefault(name, value)
