@@ -6,11 +6,14 @@ import takes half a minute, so it happens when an engine is started.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import math
 import os
+import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from transformers import PreTrainedTokenizerBase
 from harness.adapter import adapter_weights, module_name, scaling
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import EvalSection
+from harness.console import say
 from harness.engine import DTYPES, Request, Sampling, Work
 from harness.errors import HarnessError
 from harness.prompts import quiet
@@ -28,6 +32,8 @@ from harness.schema import Completion
 
 # Raised whenever this module could make another completion of the same prompt.
 VERSION = "1"
+
+QUIET = "ERROR"  # of vLLM's log, where the user asks for no other
 
 # Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
 COMPILE_FROM = 200_000  # tokens asked for
@@ -93,16 +99,21 @@ class VllmEngine:
         settings = llm_settings(section, checkpoint, work)
         environment(section)
         quiet()
+        how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
+        say(f"Starting vLLM ({how}).")
+        began = time.perf_counter()
         try:
-            # LLM itself asks for the memory it is told to take; a card too full or too small ends here.
-            from vllm import LLM
+            with _hushed():
+                from vllm import LLM
 
-            self.llm = LLM(**settings)
+                self.llm = LLM(**settings)
         except ImportError as error:
             raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
         except (ValueError, RuntimeError) as error:
             raise _out_of_memory(error, section) or error from None
-        self._adapters: dict[str, Any] = {}
+        atexit.register(_leave)
+        self._adapters: dict[str, int] = {}
+        say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
@@ -196,9 +207,8 @@ class VllmEngine:
         from vllm.lora.request import LoRARequest
 
         name = file_hash(adapter / "adapter_model.safetensors") + file_hash(adapter / "adapter_config.json")
-        if name not in self._adapters:
-            self._adapters[name] = LoRARequest(name, len(self._adapters) + 1, str(adapter.resolve()))
-        return self._adapters[name]
+        number = self._adapters.setdefault(name, len(self._adapters) + 1)
+        return LoRARequest(name, number, str(adapter.resolve()))
 
 
 def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], scale: float) -> set[str]:
@@ -232,6 +242,36 @@ def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], s
             equal = torch.equal(held[:rows, :columns].cpu(), given)
         same[module_name(key)] = same.get(module_name(key), True) and equal
     return {module for module, equal in same.items() if equal}
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop what vLLM and its libraries print while they start, from C too, unless VLLM_LOGGING_LEVEL asks for it.
+
+    What goes wrong in this process is an exception, not a line of a log.
+    """
+    if os.environ.get("VLLM_LOGGING_LEVEL") != QUIET:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with open(os.devnull, "w") as nothing:
+        try:
+            for number in (1, 2):
+                os.dup2(nothing.fileno(), number)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, old in enumerate(kept, 1):
+                os.dup2(old, number)
+                os.close(old)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():  # which vLLM leaves to the exit, with a warning
+        torch.distributed.destroy_process_group()
 
 
 # --- memory -------------------------------------------------------------------------------------------------
@@ -279,7 +319,7 @@ def environment(section: EvalSection) -> None:
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_BATCH_INVARIANT"] = str(int(section.batch_invariant))
     for name, value in {
-        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_LOGGING_LEVEL": QUIET,
         "VLLM_NO_USAGE_STATS": "1",
         # FlashInfer's sampler is compiled by nvcc at the first start, for minutes; it draws what torch's draws.
         "VLLM_USE_FLASHINFER_SAMPLER": "0",

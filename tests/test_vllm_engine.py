@@ -80,9 +80,12 @@ def test_a_module_with_other_numbers_than_its_file_is_not_loaded(running, tmp_pa
 
 
 def test_an_adapter_is_known_by_its_content(running, tmp_path):
-    first, second = running._request(adapter(tmp_path, 0.01)), running._request(adapter(tmp_path, 0.02))
+    first, second = running._request(adapter(tmp_path / "a", 0.01)), running._request(adapter(tmp_path / "a", 0.02))
     assert first.lora_path == second.lora_path
     assert (first.lora_name, first.lora_int_id) != (second.lora_name, second.lora_int_id)
+    moved = running._request(adapter(tmp_path / "b", 0.01))
+    assert (moved.lora_name, moved.lora_int_id) == (first.lora_name, first.lora_int_id)
+    assert moved.lora_path == str(tmp_path / "b")
 
 
 def test_an_evaluation_goes_on_where_it_stopped_and_shares_its_base(llm, tmp_path, monkeypatch):
