@@ -1,14 +1,14 @@
 """Measurements of our own code, printed as a table; nothing here decides anything.
 
-python -m harness.bench scoring
-python -m harness.bench eval exp/grpo_r8.yaml --fixed
+python -m harness.bench scoring                        the scorer's and the rewards' speed
+python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation beside raw vLLM and transformers
 """
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,8 +52,9 @@ def _milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
     return 1000 * min(times)
 
 
-def bench_scoring(_: argparse.Namespace) -> None:
+def bench_scoring(argv: list[str]) -> None:
     """Score and the tutorial's rewards on hostile texts, and score on ordinary ones."""
+    Parser(prog="python -m harness.bench scoring", description=bench_scoring.__doc__).parse(argv)
     functions = {"score": lambda text: scoring.score(text, "18")}
     names = list(rewards.PROFILES["tutorial"])
     for function in rewards.build(names, profile="tutorial", tags=Tags(), base_dir=Path()):
@@ -68,14 +69,14 @@ def bench_scoring(_: argparse.Namespace) -> None:
     print(f"score on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
 
 
+COMMANDS: dict[str, Callable[[list[str]], None]] = {"scoring": bench_scoring, "eval": bench_eval.main}
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.bench", description="Measure our own code.")
-    commands = parser.add_subparsers(title="benchmarks", required=True)
-    scoring_command = commands.add_parser("scoring", help="the scorer's and the rewards' speed")
-    scoring_command.set_defaults(run=bench_scoring)
-    bench_eval.add(commands)
-    args = parser.parse_args(argv)
-    args.run(args)
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = Parser(prog="python -m harness.bench", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", choices=list(COMMANDS), help="each has a --help of its own")
+    COMMANDS[parser.parse(arguments[:1]).benchmark](arguments[1:])
     return 0
 
 

@@ -16,46 +16,52 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
 from harness import config as config_module
 from harness import machine, provenance
 from harness.console import say
-from harness.errors import HarnessError
+from harness.errors import HarnessError, Parser
 from harness.rundir import RunDir
 
 PATHS = ("raw", "harness", "transformers")
 B_SPREAD = 1e-4  # of a random adapter's B: what 50 Adam steps at 5e-6 leave
+OUT = "HARNESS_BENCH_OUT"  # where a path's own process leaves its rows
 BROKEN = ("zeroed", "wrongly named", "named for the other class")
 
 
-def add(commands: Any) -> None:
-    """Add `eval` to the bench command's subcommands."""
-    parser = commands.add_parser("eval", help="the evaluation beside raw vLLM and the transformers engine")
+def main(argv: list[str]) -> None:
+    """Measure each path in a process of its own and print the table."""
+    parser = Parser(
+        prog="python -m harness.bench eval", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
     parser.add_argument("experiment", help="exp/NAME.yaml: its model, data, prompts and eval section are measured")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS), metavar="PATH", help=", ".join(PATHS))
+    parser.add_argument("--paths", default=",".join(PATHS), metavar="A,B", help=f"default: {','.join(PATHS)}")
     parser.add_argument("--fixed", action="store_true", help="no stop ids: every completion has all its new tokens")
     parser.add_argument("--repeats", type=int, default=2, metavar="N", help="timed rounds a path; the table has all")
     parser.add_argument("--slow-questions", type=int, default=128, metavar="N", help="questions for transformers")
     parser.add_argument("--adapters", type=int, default=0, metavar="N", help="also score N random adapters, and prove")
     parser.add_argument("--only", choices=PATHS, help=argparse.SUPPRESS)  # a path's own process
-    parser.set_defaults(run=bench)
-
-
-def bench(args: argparse.Namespace) -> None:
-    """Measure each path in a process of its own and print the table."""
+    args = parser.parse(argv)
+    config = config_module.load(config_module.find_experiment(args.experiment), args.overrides)
     if args.only:
-        _measure(args)
+        rows = _raw(config, args) if args.only == "raw" else _harness(config, args)
+        Path(os.environ[OUT]).write_text(json.dumps(rows), encoding="utf-8")
         return
+    paths = args.paths.split(",")
+    if unknown := set(paths) - set(PATHS):
+        raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(PATHS)}")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="bench-eval-") as folder:
-        for path in args.paths:
+        for path in paths:
             out = Path(folder) / f"{path}.json"
-            command = [sys.executable, *sys.orig_argv[1:], "--only", path]
-            environment = os.environ | {"HARNESS_BENCH_OUT": str(out)}
-            if subprocess.run(command, env=environment).returncode:
+            command = [sys.executable, "-m", "harness.bench", "eval", *argv, "--only", path]
+            if path == "transformers":
+                command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
+            if subprocess.run(command, env=os.environ | {OUT: str(out)}).returncode:
                 raise HarnessError(f"bench eval: the {path} path failed (its message is above)")
             rows += json.loads(out.read_text(encoding="utf-8"))
     _print(rows)
@@ -83,15 +89,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
 
 
 # --- a path's own process ------------------------------------------------------------------------------------
-
-
-def _measure(args: argparse.Namespace) -> None:
-    overrides = list(args.overrides)
-    if args.only == "transformers":
-        overrides += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
-    config = config_module.load(config_module.find_experiment(args.experiment), overrides)
-    rows = _raw(config, args) if args.only == "raw" else _harness(config, args)
-    Path(os.environ["HARNESS_BENCH_OUT"]).write_text(json.dumps(rows), encoding="utf-8")
 
 
 def _prepare(config: config_module.Config, args: argparse.Namespace) -> tuple[Any, dict[str, Any], Any]:

@@ -122,7 +122,8 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> str:
     chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
     ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
     prompt = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=True, return_dict=True)
-    special = set(tokenizer.all_special_ids)
+    # Gemma 3's <end_of_turn> is special among the added tokens, but none of the tokenizer's named ones.
+    special = {*tokenizer.all_special_ids, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
     for token in ids[len(prompt["input_ids"]) :]:
         if token in special:
             return tokenizer.convert_ids_to_tokens(token)

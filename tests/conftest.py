@@ -26,7 +26,8 @@ SMALL = (
 def harness(module: str, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 240) -> subprocess.CompletedProcess:
     """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
     command = [sys.executable, "-m", f"harness.{module}", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
 
 
