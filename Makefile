@@ -3,10 +3,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# 2.13.0 serves a CPU. A machine with an NVIDIA GPU takes the gpu extra: make install TORCH=torch==2.11.0
+# 2.13.0 serves a CPU; make gpu takes what the lock file says.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test lint install install-test clean
+.PHONY: demo test lint install install-test gpu clean
 
 demo: install
 	$(BIN)/python -m harness.run exp/quickstart.yaml
@@ -31,6 +31,18 @@ install-test: .venv/installed-test
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
+
+# A machine with an NVIDIA GPU: Linux, x86-64, Python 3.12, every package as locked; ends with what it can run.
+gpu: .venv/installed-gpu
+	$(BIN)/python -m harness.doctor
+
+.venv/installed-gpu: pyproject.toml requirements-gpu.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "the lock file is for Python 3.12: make gpu PYTHON=python3.12")'
+	@echo "Setting up .venv with several GB of CUDA packages; this takes minutes."
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements-gpu.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch .venv/installed .venv/installed-test $@
 
 clean:
 	rm -rf .venv *.egg-info

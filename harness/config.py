@@ -240,6 +240,8 @@ def _impossible(config: Config):
         yield "train.seeds: one seed an experiment; run the file once for each seed and use harness.compare"
     if evaluation.samples > 1 and evaluation.temperature == 0:
         yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
+    if evaluation.engine == "vllm" and evaluation.precision == "fp32":
+        yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
     tags = list(config.prompt.tags.model_dump().values())
     if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
         yield "prompt.tags: the four tags must differ, and none may be part of another"
@@ -266,6 +268,12 @@ _Loader.add_implicit_resolver(
 )
 
 
+def experiments() -> dict[str, Path]:
+    """The experiment files by name, sorted: those of the working directory before those beside the package."""
+    folders = [Path(__file__).resolve().parent.parent / "experiments", Path("experiments")]
+    return dict(sorted({file.stem: file for folder in folders for file in folder.glob("*.yaml")}.items()))
+
+
 def find_experiment(name: str) -> Path:
     """The file that a command-line argument means: exp/NAME.yaml and NAME mean experiments/NAME.yaml.
 
@@ -275,12 +283,9 @@ def find_experiment(name: str) -> Path:
     if given.is_file():
         return given
     stem = given.name.removesuffix(".yaml")
-    folders = [Path("experiments"), Path(__file__).resolve().parent.parent / "experiments"]
-    if str(given.parent) in (".", "exp", "experiments"):
-        for folder in folders:
-            if (folder / f"{stem}.yaml").is_file():
-                return folder / f"{stem}.yaml"
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    known = experiments()
+    if str(given.parent) in (".", "exp", "experiments") and stem in known:
+        return known[stem]
     near = difflib.get_close_matches(stem, known, n=1)
     hint = f"did you mean exp/{near[0]}.yaml?" if near else f"there are: {', '.join(known) or 'none'}"
     raise HarnessError(f"{name}: no such experiment file; {hint}")

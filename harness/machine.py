@@ -18,8 +18,9 @@ class Gpu:
     name: str
     total: float
     free: float
-    capability: str  # compute capability, "9.0"
+    capability: tuple[int, int]  # compute capability
     driver: str
+    cuda: tuple[int, int]  # the newest CUDA that the driver runs
 
 
 def gpus() -> list[Gpu]:
@@ -49,13 +50,14 @@ def _visible(handles: list) -> list:
 
 def _gpu(pynvml, handle) -> Gpu:
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    cuda = pynvml.nvmlSystemGetCudaDriverVersion()
     return Gpu(
         name=pynvml.nvmlDeviceGetName(handle),
         total=memory.total / GIB,
         free=memory.free / GIB,
-        capability=f"{major}.{minor}",
+        capability=tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
         driver=pynvml.nvmlSystemGetDriverVersion(),
+        cuda=(cuda // 1000, cuda % 1000 // 10),
     )
 
 

@@ -24,6 +24,8 @@ from harness.rundir import RunDir
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # at which the plan tells what the design can detect
 SHOWN_IDS = 24
+RELEASE_SECONDS = 15  # that the driver may take to free the memory of a stage that has ended
+HELD_GIB = 0.3  # that other programs may have taken meanwhile
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,23 @@ def execute(run: RunDir, held: int | None) -> int:
 
 
 def _free_memory() -> str:
+    """For the line that announces a stage: the first GPU, which all stages use, and its free memory."""
     return "".join(f"; {gpu.name}: {gpu.free:.1f} of {gpu.total:.1f} GiB free" for gpu in machine.gpus()[:1])
+
+
+def _wait_until_free(before: list[machine.Gpu]) -> None:
+    """Return when the GPU is as free as before a stage that has ended; after a while say that it is not."""
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while before and (held := before[0].free - machine.gpus()[0].free) > HELD_GIB:
+        if time.monotonic() > deadline:
+            say(f"{before[0].name}: {held:.1f} GiB less are free than before the stage; nvidia-smi names the holder.")
+            return
+        time.sleep(0.2)
 
 
 def _start(run: RunDir, held: int | None, stage: Stage) -> int:
     module, *options = stage.command
-    began = time.perf_counter()
+    began, gpus = time.perf_counter(), machine.gpus()
     code = subprocess.run(
         [sys.executable, "-m", module, str(run.path), *options],
         env=rundir.stage_environment(run),
@@ -89,6 +102,7 @@ def _start(run: RunDir, held: int | None, stage: Stage) -> int:
     ).returncode
     before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
     run.note("wall_seconds", {stage.name: round(before + time.perf_counter() - began, 1)})
+    _wait_until_free(gpus)
     if code < 0:
         cause = signal.Signals(-code).name
         hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""

@@ -220,7 +220,7 @@ def test_a_tuned_stage_without_an_adapter_says_so(tmp_path):
     refused(harness("evaluate", run.path, "--side", "tuned"), "no readable adapter")
 
 
-@pytest.mark.parametrize("setting", ["train.backend=unsloth", "eval.engine=vllm"])
+@pytest.mark.parametrize("setting", ["train.backend=unsloth"])
 def test_what_this_version_cannot_do_is_refused_at_once(tmp_path, setting):
     path, _, value = setting.partition("=")
     refused(harness("run", "exp/quickstart.yaml", setting, "--results", tmp_path / "results"), f"{path}: {value}")

@@ -1,0 +1,131 @@
+"""What this machine can run, in a second or two: GPUs, packages against the pins, and which experiments fit.
+
+    python -m harness.doctor
+
+Loads neither torch nor vLLM. Memory needs are estimates from the size of the weights; a run that does not fit stops
+with a line that says what to change.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from harness import checkpoint, machine
+from harness import config as config_module
+from harness.config import Config
+from harness.console import say
+from harness.errors import HarnessError, Parser, exit_code
+from harness.machine import GIB, Gpu
+
+# Parameters of the checkpoints that the experiments here name, for the time before they are on this machine.
+PARAMETERS = {"google/gemma-3-4b-it": 4.30e9, "google/gemma-3-1b-it": 1.00e9}
+BYTES = {"4bit": 0.7, "8bit": 1.1, "bf16": 2.0, "fp32": 4.0}  # a parameter, scales and unquantized layers included
+BESIDE_WEIGHTS = 2.0  # GiB: activations, adapter, optimizer, the smallest useful KV cache
+CUDA = (13, 0)  # that the gpu extra's torch is built for
+BF16 = (8, 0)  # compute capability from which bf16 is fast, and vLLM takes it
+
+
+def main(argv: list[str] | None = None) -> int:
+    Parser(prog="python -m harness.doctor", description=__doc__.split("\n\n")[0]).parse(argv)
+    found = machine.gpus()
+    for line in [*_machine(found), "", *_packages(bool(found)), "", *_experiments(found)]:
+        say(line)
+    return 0
+
+
+def _machine(found: list[Gpu]) -> Iterator[str]:
+    yield (
+        f"Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_memory():.0f} GiB memory, "
+        f"Python {platform.python_version()}"
+    )
+    if not found:
+        yield "GPU: no NVIDIA GPU (NVML finds none): evaluation by transformers, training by TRL, on the CPU"
+    for gpu in found:
+        yield (
+            f"GPU: {gpu.name}, {gpu.total:.1f} GiB ({gpu.free:.1f} free), compute capability "
+            f"{'.'.join(map(str, gpu.capability))}, driver {gpu.driver}, CUDA up to {'.'.join(map(str, gpu.cuda))}"
+        )
+        if gpu.cuda < CUDA:
+            yield f"  too old a driver for the gpu extra: its torch is built for CUDA {CUDA[0]}.{CUDA[1]}; update it"
+        if gpu.capability < BF16:
+            yield "  no bf16: neither vLLM nor Gemma 3's training will do"
+
+
+def _memory() -> float:
+    """This machine's memory, GiB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+
+
+def _packages(gpu: bool) -> Iterator[str]:
+    """Each direct requirement that is missing or another version than pinned; those of the gpu extra on a GPU only."""
+    try:
+        wanted = [Requirement(text) for text in requires("grpo-harness") or []]
+    except PackageNotFoundError:
+        yield 'Packages: the harness is not installed; pip install -e . (with a GPU: pip install -e ".[gpu]")'
+        return
+    extras = ["", "gpu"] if gpu else [""]
+    chosen = [r for r in wanted if not r.marker or any(r.marker.evaluate({"extra": extra}) for extra in extras)]
+    wrong = []
+    for requirement in chosen:
+        try:
+            there = version(requirement.name)
+        except PackageNotFoundError:
+            wrong.append(f"  {requirement.name}: missing, {requirement.specifier or 'any version'} is wanted")
+            continue
+        if not requirement.specifier.contains(there, prereleases=True):
+            wrong.append(f"  {requirement.name}: {there} is installed, {requirement.specifier} is wanted")
+    yield f"Packages: {len(chosen) - len(wrong)} of {len(chosen)} as pinned" + (
+        f'; pip install -e ".{"[gpu]" if gpu else ""}" puts the others right' if wrong else ""
+    )
+    yield from wrong
+
+
+def _experiments(found: list[Gpu]) -> Iterator[str]:
+    yield "Experiments:"
+    files = config_module.experiments()
+    width = max(map(len, files), default=0)
+    for name, file in files.items():
+        try:
+            answer = _fits(config_module.load(file), found)
+        except HarnessError as error:
+            answer = f"no: {error}"
+        yield f"  {name:{width}}  {answer}"
+
+
+def _fits(config: Config, found: list[Gpu]) -> str:
+    if reason := machine.cannot_run(config):
+        return f"no: {reason}"
+    count = _parameters(config)
+    if count is None:
+        return f"yes, if it fits: the size of {config.model.id} is not known before it is on this machine"
+    model = config.model
+    trained = "4bit" if model.load_in_4bit else "8bit" if model.load_in_8bit else model.precision
+    needs = {"evaluation": BYTES[config.eval.precision], "training": BYTES[trained]}
+    needs = {stage: count * size / GIB + BESIDE_WEIGHTS for stage, size in needs.items()}
+    room = min(max(gpu.total for gpu in found), _memory()) if found else _memory()
+    where = "GPU memory" if found else "memory"
+    need = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in needs.items())
+    if max(needs.values()) > room:
+        return f"no: it takes about {need}, and there are {room:.1f} GiB of {where}"
+    return f"yes: about {need}, of {room:.1f} GiB of {where}"
+
+
+def _parameters(config: Config) -> float | None:
+    """The checkpoint's parameters: from its files where they are here (2 bytes each), or known by name."""
+    if config.model.id in PARAMETERS:
+        return PARAMETERS[config.model.id]
+    if config.model.id != "tiny" and not Path(config.model.id).is_dir():
+        return None
+    folder = checkpoint.resolve(config.model).path
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
