@@ -102,5 +102,7 @@ def test_which_experiments_fit_is_told_by_their_memory(monkeypatch):
 def test_a_gpu_without_vllm_is_told_how_to_install_it(monkeypatch):
     monkeypatch.setattr(machine, "gpus", lambda: [BIG])
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
-    refusal = machine.cannot_run(config.load(config.find_experiment("quickstart"), ["eval.engine=vllm", "eval.precision=bf16"]))
+    refusal = machine.cannot_run(
+        config.load(config.find_experiment("quickstart"), ["eval.engine=vllm", "eval.precision=bf16"])
+    )
     assert "vllm is not installed" in refusal and 'pip install -e ".[gpu]"' in refusal

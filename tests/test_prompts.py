@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from harness import checkpoint, config, gsm8k, prompts
 from harness.errors import HarnessError
@@ -57,6 +58,16 @@ def test_the_turn_ends_with_gemmas_token_and_that_stops_a_completion(tokenizer):
     assert tokenizer.eos_token == "<eos>"
     stops = tokenizer.convert_ids_to_tokens(prompts.stop_ids(CHECKPOINT, tokenizer))
     assert set(stops) >= {"<eos>", "<end_of_turn>"}
+
+
+def test_a_turn_end_that_is_special_among_the_added_tokens_only_is_found(tokenizer):
+    """Gemma 3's own tokenizer names bos, eos, pad, unk and three image tokens; its <end_of_turn> is just added."""
+    bare = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
+    )
+    bare.chat_template = tokenizer.chat_template
+    assert "<end_of_turn>" not in bare.all_special_tokens
+    assert prompts.turn_end(bare) == "<end_of_turn>"
 
 
 def test_a_template_that_ends_no_turn_is_refused(tokenizer):

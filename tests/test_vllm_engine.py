@@ -168,5 +168,14 @@ def test_without_a_gpu_or_vllm_the_experiment_is_refused_at_once(tmp_path):
     done = harness("run", "exp/quickstart.yaml", "eval.engine=vllm", "eval.precision=bf16", "--results", tmp_path / "r")
     refused(done, "eval.engine: vllm needs an NVIDIA GPU", "eval.engine=transformers")
     assert not Path(tmp_path / "r").exists()
-    done = harness("evaluate", "exp/quickstart.yaml", "eval.engine=vllm", "eval.precision=bf16", "--side", "base", "--results", tmp_path / "r")
+    done = harness(
+        "evaluate",
+        "exp/quickstart.yaml",
+        "eval.engine=vllm",
+        "eval.precision=bf16",
+        "--side",
+        "base",
+        "--results",
+        tmp_path / "r",
+    )
     refused(done, "eval.engine: vllm needs an NVIDIA GPU")
