@@ -2,6 +2,7 @@
 
 python -m harness.bench scoring                        the scorer's and the rewards' speed
 python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation beside raw vLLM and transformers
+python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import bench_eval, rewards, scoring
+from harness import bench_eval, bench_train, rewards, scoring
 from harness.errors import Parser, exit_code
 from harness.schema import Tags
 
@@ -69,7 +70,11 @@ def bench_scoring(argv: list[str]) -> None:
     print(f"score on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
 
 
-COMMANDS: dict[str, Callable[[list[str]], None]] = {"scoring": bench_scoring, "eval": bench_eval.main}
+COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "scoring": bench_scoring,
+    "eval": bench_eval.main,
+    "train": bench_train.main,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

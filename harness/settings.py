@@ -19,7 +19,7 @@ from harness.errors import HarnessError
 PINNED = {
     "use_vllm": False,
     "log_completions": False,
-    "shuffle_dataset": False,  # train.in_order does
+    "shuffle_dataset": False,  # grpo.in_order does
     "disable_dropout": False,
     "multi_objective_aggregation": "sum_then_normalize",
     "top_entropy_quantile": 1.0,

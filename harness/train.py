@@ -1,298 +1,19 @@
-"""The training stage: GRPO with TRL and PEFT, every setting pinned, checked and resumable.
+"""The training stage: one GRPO training a seed.
 
     python -m harness.train exp/quickstart.yaml
     python -m harness.train results/quickstart-1a2b3c4d
 
-After the trainer is built its effective settings are compared with what was asked, and its prompts with the
-evaluation's token ids: what a library dropped, renamed or changed stops the run before the first step.
+The training itself is harness.grpo.
 """
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import math
-import os
-import re
-import shutil
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
-from trl import GRPOConfig, GRPOTrainer
-
-from harness import checkpoint as checkpoint_module
-from harness import gsm8k, prompts, provenance, rewards, rundir
-from harness.adapter import lora_config
-from harness.checkpoint import Checkpoint, file_hash
-from harness.config import Config
-from harness.console import progress, say
-from harness.engine import load_base
-from harness.errors import HarnessError, Parser, exit_code
-from harness.prompts import Prompt
-from harness.recorder import Recorder
-from harness.rundir import RunDir
-from harness.schema import Problem
-from harness.settings import PINNED, check_settings
-
-COMPLETE = "complete"  # a resume point without this file was being written when the process died
-
-
-def train(run: RunDir, seed: int) -> None:
-    """Train one seed, or go on with it from its last resume point. The caller holds the run's lock.
-
-    Leaves adapter/ (adapter and tokenizer), metrics.jsonl, completions.parquet, effective_settings.json and
-    checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
-    """
-    config, folder = run.config, run.train(seed)
-    if config.train.backend != "trl":
-        raise HarnessError(f"train.backend: {config.train.backend} is not in this version; use train.backend=trl")
-    began = time.perf_counter()
-    prompts.quiet()
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the trainer forks after tokenizing
-    checkpoint = checkpoint_module.resolve(config.model)
-    data = gsm8k.load(config.data)
-    if config.model.max_seq_length > checkpoint.context:
-        raise HarnessError(
-            f"model.max_seq_length: {config.model.max_seq_length} is more than {checkpoint.id}'s context of "
-            f"{checkpoint.context} tokens"
-        )
-    run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | _reward_files(config))
-    tokenizer, end = training_tokenizer(checkpoint)
-    problems, asked = _fitting(config, data.train, tokenizer, folder)
-    resume = _resume_point(folder / "checkpoints")
-    recorder = Recorder(
-        folder,
-        config,
-        stop_ids=prompts.stop_ids(checkpoint, tokenizer),
-        eos_id=tokenizer.eos_token_id,
-        done=_step(resume) if resume else 0,
-    )
-    trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder)
-    _same_prompts(trainer, problems, asked, config)
-    settings = check_settings(trainer, config, seed, end)
-    rundir.write_json(folder / "effective_settings.json", settings)
-    started = time.perf_counter()
-    say(f"Training seed {seed}: {settings['trainable_parameters']['effective']:,} trainable parameters.")
-    with progress(f"training (seed {seed})", config.train.steps, recorder.step) as update:
-        recorder.update = update
-        if recorder.resumed_at < config.train.steps:
-            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        else:  # killed after its last step: train() would take one step more
-            trainer._load_from_checkpoint(str(resume))
-    seconds = time.perf_counter() - started
-    recorder.save()
-    _save_adapter(trainer, checkpoint, folder)
-    steps = config.train.steps - recorder.resumed_at
-    cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
-    run.note("stages", {f"training (seed {seed})": cost})
-    say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
-
-
-def _reward_files(config: Config) -> dict[str, str]:
-    """Content hashes of the user's own reward files: the experiment file only names them."""
-    files = {f.name.rpartition(":")[0] for f in config.rewards.functions if ":" in f.name}
-    return {f"reward file {file}": file_hash(Path(file)) for file in sorted(files)}
-
-
-def training_tokenizer(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerBase, str]:
-    """The tokenizer as training needs it, and the token that ends the model's turn.
-
-    TRL 1.14 stops rollouts at the tokenizer's one eos and nothing else, whatever the checkpoint's own stop ids
-    say. Gemma ends its turn with <end_of_turn>: with <eos> every completion would run to the token limit.
-    """
-    tokenizer = prompts.load_tokenizer(checkpoint)
-    end = prompts.turn_end(tokenizer)
-    tokenizer.eos_token = end
-    return tokenizer, end
-
-
-def _fitting(
-    config: Config, problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase, folder: Path
-) -> tuple[list[Problem], list[Prompt]]:
-    """The training problems whose prompts fit, with those prompts; the others are listed in a file or refused."""
-    limit = config.train.max_prompt_tokens
-    encoded = prompts.encode(tokenizer, problems, config.prompt.system)
-    pairs = list(zip(problems, encoded, strict=True))
-    long = [{"id": prompt.problem_id, "tokens": len(prompt.ids)} for _, prompt in pairs if len(prompt.ids) > limit]
-    if long and config.train.long_prompts == "refuse":
-        raise HarnessError(
-            f"train.long_prompts: {len(long)} of {len(problems)} training prompts have more than {limit} tokens (the "
-            f"longest {max(p['tokens'] for p in long)}); raise train.max_prompt_tokens or set long_prompts to drop"
-        )
-    rundir.write_json(folder / "dropped_prompts.json", {"limit": limit, "of": len(problems), "dropped": long})
-    if long:
-        say(f"Training leaves out {len(long)} of {len(problems)} prompts: more than {limit} tokens.")
-    kept = [(problem, prompt) for problem, prompt in pairs if len(prompt.ids) <= limit]
-    if len(kept) < config.train.prompts_per_step:
-        raise HarnessError(
-            f"train.max_prompt_tokens: {len(kept)} training prompts of at most {limit} tokens are left, a step needs "
-            f"{config.train.prompts_per_step}; raise it"
-        )
-    return [problem for problem, _ in kept], [prompt for _, prompt in kept]
-
-
-def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Problem]:
-    """The prompts of the whole training, one after the other: as many passes over the problems as the steps need.
-
-    Each pass has an order of its own, by a hash of seed, pass and problem id. TRL would shuffle too, but goes back
-    to its first pass when it is resumed.
-    """
-    wanted = config.rollouts * config.train.prompts_per_step
-    ordered: list[Problem] = []
-    passes = itertools.count()
-    while len(ordered) < wanted:
-        number = next(passes)
-        ordered += sorted(problems, key=lambda p: hashlib.sha256(f"{seed} {number} {p.id}".encode()).digest())
-    return ordered[:wanted]
-
-
-def _build(
-    config: Config,
-    seed: int,
-    checkpoint: Checkpoint,
-    tokenizer: PreTrainedTokenizerBase,
-    problems: Sequence[Problem],
-    folder: Path,
-    recorder: Recorder,
-) -> GRPOTrainer:
-    rows = [
-        {"prompt": gsm8k.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
-        for p in in_order(problems, config, seed)
-    ]
-    model = load_base(checkpoint, config.model.precision)
-    adapter = lora_config(config)
-    if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
-        raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
-    torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=recorder.wrap(rewards.of(config)),
-        args=_arguments(config, seed, folder),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[recorder, _ResumePoints(config, folder / "checkpoints", recorder)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def _arguments(config: Config, seed: int, folder: Path) -> GRPOConfig:
-    """The trainer's arguments; its batch arithmetic is in completions, ours in prompts times generations."""
-    t, cuda = config.train, torch.cuda.is_available()
-    micro = t.micro_batch or config.completions_per_step
-    return GRPOConfig(
-        output_dir=str(folder / "checkpoints"),
-        seed=seed,
-        use_cpu=not cuda,
-        bf16=config.model.precision == "bf16",
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=config.completions_per_step // micro,
-        num_generations=t.generations,
-        max_completion_length=t.max_completion_tokens,
-        max_steps=t.steps,
-        learning_rate=t.learning_rate,
-        warmup_steps=math.ceil(t.warmup_ratio * t.steps),  # transformers 5 has no warmup_ratio any more
-        lr_scheduler_type=t.lr_scheduler,
-        optim=t.optimizer,
-        adam_beta1=t.adam_beta1,
-        adam_beta2=t.adam_beta2,
-        adam_epsilon=t.adam_epsilon,
-        weight_decay=t.weight_decay,
-        max_grad_norm=t.max_grad_norm,
-        loss_type=t.loss_type,
-        beta=t.beta,
-        use_bias_correction_kl=t.kl_importance_weighted,
-        scale_rewards=t.scale_rewards,
-        importance_sampling_level=t.importance_sampling,
-        epsilon=t.epsilon,
-        num_iterations=t.num_iterations,
-        mask_truncated_completions=t.mask_truncated_completions,
-        temperature=t.temperature,
-        top_p=t.top_p,
-        top_k=t.top_k,
-        min_p=t.min_p or None,
-        reward_weights=[function.weight for function in config.rewards.functions],
-        gradient_checkpointing=t.gradient_checkpointing,
-        logging_steps=t.logging_steps,
-        save_strategy="no",  # _ResumePoints decides
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=cuda,
-        **PINNED,
-    )
-
-
-# --- the checks before the first step ------------------------------------------------------------------------
-
-
-def _same_prompts(trainer: GRPOTrainer, problems: Sequence[Problem], asked: Sequence[Prompt], config: Config) -> None:
-    """Raise HarnessError where the ids that the trainer makes of a training prompt are not ours."""
-    chats = [gsm8k.messages(problem.question, config.prompt.system) for problem in problems]
-    made, *_ = trainer._tokenize_prompts(chats)  # the very path of its rollouts; nothing public tells
-    for prompt, ids in zip(asked, made, strict=True):
-        if prompts.ids_hash(ids) != prompt.hash:
-            raise HarnessError(
-                f"prompt: the trainer makes other token ids than the evaluation of problem {prompt.problem_id}: "
-                f"{list(ids)[:8]}... and {list(prompt.ids)[:8]}...; the two would train and test different prompts"
-            )
-
-
-# --- resume points --------------------------------------------------------------------------------------------
-
-
-class _ResumePoints(TrainerCallback):
-    """Saves at every resume_every-th and save_steps-th step; keeps of the former only the last."""
-
-    def __init__(self, config: Config, folder: Path, recorder: Recorder) -> None:
-        t = config.train
-        # A rollout may serve several steps (num_iterations): between them the trainer holds state that is not saved.
-        self.every = math.ceil(t.resume_every / t.num_iterations) * t.num_iterations
-        self.keep = t.save_steps
-        self.folder, self.recorder = folder, recorder
-
-    def on_step_end(self, args, state, control, **kwargs):
-        step = state.global_step
-        if step % self.every == 0 or step % self.keep == 0:
-            control.should_save = True
-        return control
-
-    def on_save(self, args, state, control, **kwargs):
-        self.recorder.save()
-        current = self.folder / f"checkpoint-{state.global_step}"
-        rundir.write_text(current / COMPLETE, "")
-        for other in self.folder.glob("checkpoint-*"):
-            step = _step(other)
-            if other != current and (step % self.keep or step > state.global_step):
-                shutil.rmtree(other)
-
-
-def _step(point: Path) -> int:
-    """The step after which a checkpoint-<step> folder was saved."""
-    return int(point.name.partition("-")[2])
-
-
-def _resume_point(folder: Path) -> Path | None:
-    """The last resume point that was written to the end; half-written ones are removed."""
-    points = {_step(point): point for point in folder.glob("checkpoint-*")}
-    for step in [step for step, point in points.items() if not (point / COMPLETE).exists()]:
-        shutil.rmtree(points.pop(step))
-    return points[max(points)] if points else None
-
-
-def _save_adapter(trainer: GRPOTrainer, checkpoint: Checkpoint, folder: Path) -> None:
-    part = folder / ".adapter.part"
-    shutil.rmtree(part, ignore_errors=True)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    model.peft_config["default"].base_model_name_or_path = checkpoint.id  # as the experiment names it, no local path
-    model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
-    prompts.load_tokenizer(checkpoint).save_pretrained(part)
-    part.rename(folder / "adapter")
+from harness import rundir
+from harness.console import say
+from harness.errors import Parser, exit_code
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -303,11 +24,13 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
+        from harness import grpo
+
         for seed in run.config.train.seeds:
             if run.adapter(seed).exists():
                 say(f"Training seed {seed}: done already.")
             else:
-                train(run, seed)
+                grpo.train(run, seed)
     return 0
 
 

@@ -21,3 +21,13 @@ def test_wrong_arguments_are_one_line():
     refused(harness("bench", "speed"), "invalid choice", "scoring")
     refused(harness("bench", "eval", "exp/quickstart.yaml", "--paths", "raw,tgi"), "--paths: tgi")
     refused(harness("bench", "eval", "exp/quickstrt.yaml"), "did you mean exp/quickstart.yaml?")
+
+
+def test_a_training_step_is_measured_by_the_ordinary_stage():
+    done = harness(
+        "bench", "train", "exp/quickstart.yaml", "train.prompts_per_step=2", "train.generations=2", "--paths", "trl-hf",
+        "--steps", "2", "--warm-up", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| trl-hf | " in done.stdout and "| 4 x " in done.stdout
+    refused(harness("bench", "train", "exp/quickstart.yaml", "--steps", "2"), "--steps: 2 leave nothing")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pyarrow.parquet
 import pytest
 
-from harness import checkpoint, config, gsm8k, prompts, rundir, settings, train
+from harness import checkpoint, config, grpo, gsm8k, prompts, rundir, settings
 from harness.adapter import lora_config
 from harness.errors import HarnessError
 from harness.recorder import PATIENCE, Recorder
@@ -38,9 +38,9 @@ def overheard(folder, done=0):
 def built(tmp_path_factory):
     """A real trainer on the embedded checkpoint, not trained, with the problems and prompts it was built for."""
     folder = tmp_path_factory.mktemp("train")
-    tokenizer, end = train.training_tokenizer(CHECKPOINT)
-    problems, asked = train._fitting(CONFIG, gsm8k.load(CONFIG.data).train[:12], tokenizer, folder)
-    trainer = train._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder))
+    tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
+    problems, asked = grpo._fitting(CONFIG, gsm8k.load(CONFIG.data).train[:12], tokenizer, folder)
+    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder))
     return SimpleNamespace(trainer=trainer, problems=problems, asked=asked, end=end)
 
 
@@ -89,10 +89,10 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
 
 
 def test_the_trainers_prompts_are_the_evaluations(built):
-    train._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
+    grpo._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
     other = CONFIG.model_copy(update={"prompt": CONFIG.prompt.model_copy(update={"system": "Answer."})})
     with pytest.raises(HarnessError, match="other token ids than the evaluation"):
-        train._same_prompts(built.trainer, built.problems, built.asked, other)
+        grpo._same_prompts(built.trainer, built.problems, built.asked, other)
 
 
 def test_only_the_chosen_modules_are_trained():
@@ -105,7 +105,7 @@ def test_only_the_chosen_modules_are_trained():
 
 def test_long_prompts_are_dropped_and_listed_or_refused(tmp_path):
     problems = gsm8k.load(CONFIG.data).train[:12]
-    tokenizer, _ = train.training_tokenizer(CHECKPOINT)
+    tokenizer, _ = grpo.training_tokenizer(CHECKPOINT)
     lengths = [len(prompt.ids) for prompt in prompts.encode(tokenizer, problems, CONFIG.prompt.system)]
     limit = sorted(lengths)[len(lengths) // 2]
     long = sum(length > limit for length in lengths)
@@ -116,14 +116,14 @@ def test_long_prompts_are_dropped_and_listed_or_refused(tmp_path):
             update={"train": CONFIG.train.model_copy(update=changes | {"max_prompt_tokens": limit})}
         )
 
-    kept, asked = train._fitting(limited(), problems, tokenizer, tmp_path)
+    kept, asked = grpo._fitting(limited(), problems, tokenizer, tmp_path)
     assert len(kept) == len(asked) == len(problems) - long
     listed = json.loads((tmp_path / "dropped_prompts.json").read_text())
     assert len(listed["dropped"]) == long and all(entry["tokens"] > limit for entry in listed["dropped"])
     with pytest.raises(HarnessError, match=r"train\.long_prompts"):
-        train._fitting(limited(long_prompts="refuse"), problems, tokenizer, tmp_path)
+        grpo._fitting(limited(long_prompts="refuse"), problems, tokenizer, tmp_path)
     with pytest.raises(HarnessError, match="a step needs"):
-        train._fitting(limited(prompts_per_step=len(problems)), problems, tokenizer, tmp_path)
+        grpo._fitting(limited(prompts_per_step=len(problems)), problems, tokenizer, tmp_path)
 
 
 def rollout(listener, completion_ids, step=0):
@@ -179,10 +179,10 @@ def test_a_half_written_resume_point_is_not_resumed_from(tmp_path):
     for step, complete in ((2, True), (4, True), (6, False)):
         (tmp_path / f"checkpoint-{step}").mkdir()
         if complete:
-            (tmp_path / f"checkpoint-{step}" / train.COMPLETE).touch()
-    assert train._resume_point(tmp_path).name == "checkpoint-4"
+            (tmp_path / f"checkpoint-{step}" / grpo.COMPLETE).touch()
+    assert grpo._resume_point(tmp_path).name == "checkpoint-4"
     assert not (tmp_path / "checkpoint-6").exists()
-    assert train._resume_point(tmp_path / "nothing") is None
+    assert grpo._resume_point(tmp_path / "nothing") is None
 
 
 def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_alike():
@@ -190,7 +190,7 @@ def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_a
 
     def order(seed, **changes):
         chosen = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update=changes)})
-        return [p.id for p in train.in_order(problems, chosen, seed)]
+        return [p.id for p in grpo.in_order(problems, chosen, seed)]
 
     twelve = order(1, steps=6, prompts_per_step=2)
     assert len(twelve) == 12

@@ -1,0 +1,86 @@
+"""`python -m harness.bench train`: seconds a GRPO step and peak memory, by backend and by what makes the rollouts.
+
+Each path is the ordinary training stage in a process of its own, on the same prompts with the same settings. The
+first steps, in which libraries compile, are shown apart.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+from argparse import RawDescriptionHelpFormatter
+from pathlib import Path
+from typing import Any
+
+from harness import config as config_module
+from harness import machine, provenance, rundir
+from harness.errors import HarnessError, Parser
+
+PATHS = ("trl-hf", "unsloth-hf", "unsloth-vllm")
+
+
+def main(argv: list[str]) -> None:
+    """Measure each path in a process of its own and print the table."""
+    parser = Parser(
+        prog="python -m harness.bench train", description=__doc__, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", help="exp/NAME.yaml: its train section is measured")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument("--paths", default=",".join(PATHS), metavar="A,B", help=f"default: {','.join(PATHS)}")
+    parser.add_argument("--steps", type=int, default=6, metavar="N", help="steps a path, warm-up included")
+    parser.add_argument("--warm-up", type=int, default=2, metavar="N", help="first steps that the median leaves out")
+    args = parser.parse(argv)
+    paths = args.paths.split(",")
+    if unknown := set(paths) - set(PATHS):
+        raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(PATHS)}")
+    if args.steps <= args.warm_up:
+        raise HarnessError(f"--steps: {args.steps} leave nothing after {args.warm_up} steps of warm-up")
+    rows = [_measure(path, args.experiment, args.overrides, args.steps, args.warm_up) for path in paths]
+    _print(rows)
+
+
+def _measure(path: str, experiment: str, overrides: list[str], steps: int, warm_up: int) -> dict[str, Any]:
+    backend, rollouts = path.split("-")
+    chosen = [
+        *overrides, f"train.backend={backend}", f"train.rollouts={rollouts}", f"train.steps={steps}",
+        f"train.resume_every={steps}", f"train.save_steps={steps}",
+    ]  # fmt: skip
+    config = config_module.load(config_module.find_experiment(experiment), chosen)
+    with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
+        command = [sys.executable, "-m", "harness.train", experiment, *chosen, "--results", folder]
+        if subprocess.run(command).returncode:
+            raise HarnessError(f"bench train: the {path} path failed (its message is above)")
+        run = rundir.existing(Path(folder) / config.run_name())
+        (metrics,) = run.path.glob("train/*/metrics.jsonl")
+        logged = rundir.read_lines(metrics)
+        (cost,) = run.read_manifest()["stages"].values()
+    seconds = [row["step_time"] for row in logged]
+    tokens = [row["completions/mean_length"] * config.completions_per_step for row in logged]
+    return {
+        "path": path,
+        "start": cost["start_seconds"],
+        "first": seconds[0],
+        "step": statistics.median(seconds[warm_up:]),
+        "tokens": sum(tokens[warm_up:]) / sum(seconds[warm_up:]),
+        "length": statistics.mean(tokens[warm_up:]) / config.completions_per_step,
+        "completions": config.completions_per_step,
+        "gpu_mib": cost.get("peak_gpu_mib"),
+        "memory_mib": cost["peak_memory_mib"],
+    }
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    versions = provenance.versions()
+    gpu = ", ".join(gpu.name for gpu in machine.gpus()) or "no GPU"
+    shown = ("python", "torch", "trl", "unsloth", "vllm", "transformers", "peft")
+    print(f"\n{gpu}; " + ", ".join(f"{name} {versions[name]}" for name in shown if name in versions) + "\n")
+    print("| path | start, s | first step, s | step (median), s | completions x mean tokens | tokens/s | peak, GiB |")
+    print("|---|---|---|---|---|---|---|")
+    for r in rows:
+        peak = f"{r['gpu_mib'] / 1024:.1f} (GPU)" if r["gpu_mib"] else f"{r['memory_mib'] / 1024:.1f}"
+        print(
+            f"| {r['path']} | {r['start']:.1f} | {r['first']:.2f} | {r['step']:.2f} "
+            f"| {r['completions']} x {r['length']:.0f} | {r['tokens']:,.0f} | {peak} |"
+        )
