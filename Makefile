@@ -24,7 +24,7 @@ install-test: .venv/installed-test
 .venv/installed: pyproject.toml
 	@echo "Setting up .venv; the first time takes a minute or more."
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet $(TORCH)
+	[ -e .venv/installed-gpu ] || $(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
@@ -38,8 +38,8 @@ gpu: .venv/installed-gpu
 
 .venv/installed-gpu: pyproject.toml requirements-gpu.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "the lock file is for Python 3.12: make gpu PYTHON=python3.12")'
-	@echo "Setting up .venv with several GB of CUDA packages; this takes minutes."
-	$(PYTHON) -m venv .venv
+	@echo "Setting up .venv afresh with several GB of CUDA packages; this takes minutes."
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements-gpu.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch .venv/installed .venv/installed-test $@

@@ -2,7 +2,7 @@
 
 Every path is a process of its own, one after the other, on the same token ids with the same settings:
 
-- raw: one LLM.generate call, vLLM as it comes (its engine core in a second process)
+- raw: one LLM.generate call, started with the same settings, vLLM's engine core in a process of its own as it comes
 - harness: what an evaluation does, durable log and scoring included
 - transformers: the same evaluation on that engine
 """
@@ -54,6 +54,8 @@ def main(argv: list[str]) -> None:
     paths = args.paths.split(",")
     if unknown := set(paths) - set(PATHS):
         raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(PATHS)}")
+    if args.repeats < 1:
+        raise HarnessError(f"--repeats: {args.repeats}: at least one round is needed")
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="bench-eval-") as folder:
         for path in paths:
@@ -61,6 +63,8 @@ def main(argv: list[str]) -> None:
             command = [sys.executable, "-m", "harness.bench", "eval", *argv, "--only", path]
             if path == "transformers":
                 command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
+            else:
+                command += ["eval.engine=vllm"]
             if subprocess.run(command, env=os.environ | {OUT: str(out)}).returncode:
                 raise HarnessError(f"bench eval: the {path} path failed (its message is above)")
             rows += json.loads(out.read_text(encoding="utf-8"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,11 @@ class Checkpoint:
         if found is None:
             found = self.text_config.get("eos_token_id")
         return frozenset([found] if isinstance(found, int) else found or [])
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the weight files hold, from their headers; 0 where they are not on this machine."""
+        return sum(_elements(file) for file in self.path.glob("*.safetensors"))
 
     @cached_property
     def weights_hash(self) -> str:
@@ -106,6 +112,13 @@ def _download(model: ModelSection, weights: bool) -> Path:
             f"model.id: {model.id} is not on this machine and could not be fetched ({type(error).__name__}: {reason}); "
             f"accept its licence and log in to the hub, or give a local folder with model.id=PATH"
         ) from None
+
+
+def _elements(file: Path) -> int:
+    """The number of elements in a safetensors file: its JSON header follows 8 bytes that say how long it is."""
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
 
 
 def _hash_files(files: list[Path]) -> str:

@@ -27,7 +27,10 @@ Place it between <start_working_out> and <end_working_out>.
 Then, provide your solution between <SOLUTION></SOLUTION>"""
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps", "eval.gpu_memory_utilization")
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps")
+VLLM_ONLY = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
+VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
+VLLM_RANK = 512  # of a LoRA adapter, at most
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -160,7 +163,7 @@ class EvalSection(Section):
     samples: Positive = 1  # completions a question
     seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
     batch_size: Positive = 64  # prompts a batch, transformers engine
-    batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch; slower
+    batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch
     enforce_eager: bool | None = None  # vllm: no compiling, no CUDA graphs; null: decided by the tokens asked for
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's memory it may take
 
@@ -190,10 +193,17 @@ class Config(Section):
             raise ValueError(refusal)
         return self
 
+    def _idle(self) -> tuple[str, ...]:
+        """Key paths that change no number in this experiment."""
+        if self.eval.engine != "vllm":
+            return VLLM_ONLY
+        # How many completions share a batch follows from the memory, and matters where batches do.
+        return ("eval.gpu_memory_utilization",) if self.eval.batch_invariant else ()
+
     def digest(self) -> str:
-        """SHA-256, in hex, over every setting that changes a number (all but OUTSIDE_DIGEST)."""
+        """SHA-256, in hex, over every setting that changes a number."""
         kept = self.model_dump()
-        for path in OUTSIDE_DIGEST:
+        for path in (*OUTSIDE_DIGEST, *self._idle()):
             *parents, leaf = path.split(".")
             section = kept
             for parent in parents:
@@ -242,6 +252,13 @@ def _impossible(config: Config):
         yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
     if evaluation.engine == "vllm" and evaluation.precision == "fp32":
         yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
+    low, high = VLLM_TEMPERATURES
+    if evaluation.engine == "vllm" and evaluation.temperature and not low <= evaluation.temperature <= high:
+        yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
+    if evaluation.engine == "vllm" and lora.r > VLLM_RANK:
+        yield f"lora.r: vllm takes adapters up to rank {VLLM_RANK}; lower it, or set eval.engine to transformers"
+    if evaluation.engine == "vllm" and lora.finetune_vision_layers:
+        yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
     tags = list(config.prompt.tags.model_dump().values())
     if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
         yield "prompt.tags: the four tags must differ, and none may be part of another"

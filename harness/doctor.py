@@ -29,7 +29,6 @@ PARAMETERS = {"google/gemma-3-4b-it": 4.30e9, "google/gemma-3-1b-it": 1.00e9}
 BYTES = {"4bit": 0.7, "8bit": 1.1, "bf16": 2.0, "fp32": 4.0}  # a parameter, scales and unquantized layers included
 BESIDE_WEIGHTS = 2.0  # GiB: activations, adapter, optimizer, the smallest useful KV cache
 CUDA = (13, 0)  # that the gpu extra's torch is built for
-BF16 = (8, 0)  # compute capability from which bf16 is fast, and vLLM takes it
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _machine(found: list[Gpu]) -> Iterator[str]:
     yield (
-        f"Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_memory():.0f} GiB memory, "
+        f"Machine: {platform.system()} {platform.machine()}, {os.cpu_count()} cores, {machine.ram():.0f} GiB memory, "
         f"Python {platform.python_version()}"
     )
     if not found:
@@ -54,13 +53,8 @@ def _machine(found: list[Gpu]) -> Iterator[str]:
         )
         if gpu.cuda < CUDA:
             yield f"  too old a driver for the gpu extra: its torch is built for CUDA {CUDA[0]}.{CUDA[1]}; update it"
-        if gpu.capability < BF16:
+        if gpu.capability < machine.BF16:
             yield "  no bf16: neither vLLM nor Gemma 3's training will do"
-
-
-def _memory() -> float:
-    """This machine's memory, GiB."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
 
 
 def _packages(gpu: bool) -> Iterator[str]:
@@ -109,8 +103,11 @@ def _fits(config: Config, found: list[Gpu]) -> str:
     trained = "4bit" if model.load_in_4bit else "8bit" if model.load_in_8bit else model.precision
     needs = {"evaluation": BYTES[config.eval.precision], "training": BYTES[trained]}
     needs = {stage: count * size / GIB + BESIDE_WEIGHTS for stage, size in needs.items()}
-    room = min(max(gpu.total for gpu in found), _memory()) if found else _memory()
-    where = "GPU memory" if found else "memory"
+    rooms = [(machine.ram(), "memory")]  # which weights pass through on their way to a GPU
+    if found:  # the first one: every stage uses it
+        share = config.eval.gpu_memory_utilization if config.eval.engine == "vllm" else 1.0
+        rooms.append((share * found[0].total, "GPU memory"))
+    room, where = min(rooms)
     need = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in needs.items())
     if max(needs.values()) > room:
         return f"no: it takes about {need}, and there are {room:.1f} GiB of {where}"
@@ -118,13 +115,12 @@ def _fits(config: Config, found: list[Gpu]) -> str:
 
 
 def _parameters(config: Config) -> float | None:
-    """The checkpoint's parameters: from its files where they are here (2 bytes each), or known by name."""
+    """The checkpoint's parameters: known by name, or counted in its files where they are here."""
     if config.model.id in PARAMETERS:
         return PARAMETERS[config.model.id]
     if config.model.id != "tiny" and not Path(config.model.id).is_dir():
         return None
-    folder = checkpoint.resolve(config.model).path
-    return sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 2
+    return checkpoint.resolve(config.model).parameters
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from harness import engine as engine_module
-from harness import gsm8k, prompts, proof, provenance, rundir, scoring
+from harness import gsm8k, prompts, proof, provenance, rundir, scoring, summary
 from harness.checkpoint import file_hash
 from harness.config import Config
 from harness.console import progress, say
@@ -54,6 +54,8 @@ def evaluate(run: RunDir, side: str) -> None:
     if side == "base":
         _base(run, questions, evaluation, loaded)
         return
+    if (before := run.base / "result.json").exists():  # better now than when the report finds it out
+        summary.check_conditions(run, rundir.read_json(before)["conditions"], evaluation["conditions"])
     # All of PEFT's side before the engine starts, which takes the GPU's memory for itself.
     references = {seed: _reference(run, seed, questions, evaluation["conditions"]) for seed in run.config.train.seeds}
     for seed, reference in references.items():
@@ -91,20 +93,30 @@ def conditions(config: Config, questions: Questions, made_for: Work) -> dict[str
     }
 
 
-def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
-    """Evaluate the base, in the folder that its content names, and copy the outcome into the run."""
-    conditions = evaluation["conditions"]
-    # All that a completion depends on; golds, scorer and tags are left out because they only judge it.
-    content = {name: conditions[name] for name in conditions if name not in ("data", "scorer", "tags", "split")} | {
+def _content(config: Config, questions: Questions, conditions: dict[str, Any]) -> dict[str, Any]:
+    """All that a base completion depends on; golds, scorer and tags are left out because they only judge it."""
+    section = config.eval
+    batches = section.engine == "vllm" and not section.batch_invariant
+    return {name: conditions[name] for name in conditions if name not in ("data", "scorer", "tags", "split")} | {
         "problems": [problem.id for problem in questions.problems],
         "weights": questions.checkpoint.weights_hash,
         "tokenizer": questions.checkpoint.tokenizer_hash,
         # What shares a batch, and how many threads add up, decides the last bits, where the engine leaves them open.
-        "batch_size": run.config.eval.batch_size if run.config.eval.engine == "transformers" else None,
+        "batch_size": section.batch_size if section.engine == "transformers" else None,
+        "gpu_memory_utilization": section.gpu_memory_utilization if batches else None,
         "threads": None if torch.cuda.is_available() else torch.get_num_threads(),
     }
-    key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    shared = run.shared_bases / key
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
+    """Evaluate the base, in the folder that its content names, and copy the outcome into the run."""
+    conditions = evaluation["conditions"]
+    content = _content(run.config, questions, conditions)
+    shared = run.shared_bases / _digest(content)
     with rundir.lock(shared, wait=True):
         rundir.write_json(shared / "content.json", content)
         complete(shared / "samples.jsonl", run, "base", questions, conditions, engine, None)
@@ -119,8 +131,11 @@ def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[st
     folder, adapter = run.tuned(seed), run.adapter(seed)
     proof.check_weights(adapter)
     if (proven := folder / "proof.json").exists():
-        if rundir.read_json(proven)["adapter"] != file_hash(adapter / "adapter_model.safetensors"):
+        given = rundir.read_json(proven)
+        if given["adapter"] != file_hash(adapter / "adapter_model.safetensors"):
             raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
+        if given["content"] != _digest(_content(run.config, questions, conditions)):
+            raise HarnessError(f"{folder}: was begun with another engine or other prompts; delete it and run again")
         return None
     say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
     ids = [prompt.ids for prompt in questions.prompts]
@@ -140,7 +155,8 @@ def _tuned(
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     if reference:
         figures = proof.prove(engine.get(), adapter, reference)
-        rundir.write_json(folder / "proof.json", figures | {"adapter": adapter_hash})
+        content = _digest(_content(run.config, questions, evaluation["conditions"]))
+        rundir.write_json(folder / "proof.json", figures | {"adapter": adapter_hash, "content": content})
     what = f"tuned (seed {seed})"
     complete(folder / "samples.jsonl", run, what, questions, evaluation["conditions"], engine, adapter)
     _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 from harness.config import Config
 
 GIB = 2**30
+BF16 = (8, 0)  # compute capability from which a GPU has bf16
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,51 +26,74 @@ class Gpu:
 
 
 def gpus() -> list[Gpu]:
-    """The NVIDIA GPUs, in NVML's order, that CUDA_VISIBLE_DEVICES leaves; none where there is no driver."""
+    """The NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order or NVML's; none where there is no driver."""
     import pynvml
 
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError:
         return []
+    found = []
     try:
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        return [_gpu(pynvml, handle) for handle in _visible(handles)]
+        for handle in _visible(pynvml):
+            try:
+                found.append(_gpu(pynvml, handle))
+            except pynvml.NVMLError:  # a container may see a device and not be allowed to ask about it
+                continue
     finally:
         pynvml.nvmlShutdown()
+    return found
 
 
-def _visible(handles: list) -> list:
+def _visible(pynvml: Any) -> list[Any]:
+    """The handles that CUDA will see: numbers or UUIDs, up to the first that names none."""
+    handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
         return handles
-    numbers = [part.strip() for part in wanted.split(",") if part.strip()]
-    if not all(number.lstrip("-").isdigit() for number in numbers):  # UUIDs: CUDA knows, NVML's order does not tell
-        return handles
-    return [handles[int(number)] for number in numbers if 0 <= int(number) < len(handles)]
+    known = {str(i): handle for i, handle in enumerate(handles)}
+    known |= {pynvml.nvmlDeviceGetUUID(handle): handle for handle in handles}
+    chosen = []
+    for name in map(str.strip, wanted.split(",")):
+        if name not in known:
+            break
+        chosen.append(known[name])
+    return chosen
 
 
-def _gpu(pynvml, handle) -> Gpu:
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+def _gpu(pynvml: Any, handle: Any) -> Gpu:
+    try:
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        total, free = memory.total / GIB, memory.free / GIB
+    except pynvml.NVMLError_NotSupported:  # the GPU has no memory of its own
+        total = free = ram()
     cuda = pynvml.nvmlSystemGetCudaDriverVersion()
     return Gpu(
         name=pynvml.nvmlDeviceGetName(handle),
-        total=memory.total / GIB,
-        free=memory.free / GIB,
+        total=total,
+        free=free,
         capability=tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
         driver=pynvml.nvmlSystemGetDriverVersion(),
         cuda=(cuda // 1000, cuda % 1000 // 10),
     )
 
 
+def ram() -> float:
+    """This machine's memory, GiB."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+
+
 def cannot_run(config: Config) -> str | None:
     """What of the experiment cannot be done on this machine or by this version, and what to say instead; else None."""
     if config.eval.engine == "vllm":
         instead = "use eval.engine=transformers (on a CPU, with eval.precision=fp32)"
-        if not gpus():
+        found = gpus()
+        if not found:
             return f"eval.engine: vllm needs an NVIDIA GPU, and this machine shows none; {instead}"
+        if found[0].capability < BF16:
+            return f"eval.engine: vllm in bf16 needs compute capability 8.0, {found[0].name} has less; {instead}"
         if not find_spec("vllm"):
-            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]" (README: Install), or {instead}'
+            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {instead}'
     if config.train.backend == "unsloth":
         return "train.backend: unsloth is not in this version; use train.backend=trl (on a CPU, model.precision=fp32)"
     return None

@@ -285,7 +285,7 @@ def _provenance(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
         yield f"Wall time of the stages, imports and all attempts that came to an end included: {took}{hours}."
         if run.config.eval.engine == "vllm":
             share = run.config.eval.gpu_memory_utilization
-            yield f"vLLM fills its share of the GPU ({share:g} of it) with KV cache, whatever it needs."
+            yield f"vLLM fills its share of the GPU (at most {share:g} of it) with KV cache, whatever it needs."
         yield ""
     made = list(dict.fromkeys(map(_made_with, manifest.get("made_with", {}).values())))
     if len(made) > 1:

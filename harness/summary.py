@@ -66,19 +66,25 @@ def summarize(run: RunDir) -> dict[str, Any]:
             "discordance_high": verdict.discordance_high,
         },
         "train": _training(run, seed),
-        "proof": {k: v for k, v in rundir.read_json(run.tuned(seed) / "proof.json").items() if k != "adapter"},
+        "proof": {
+            k: v for k, v in rundir.read_json(run.tuned(seed) / "proof.json").items() if k not in ("adapter", "content")
+        },
     }
 
 
-def check_pair(run: RunDir, base: dict[str, Any], tuned: dict[str, Any]) -> None:
-    """Raise HarnessError unless both sides were asked the same prompts under the same conditions."""
-    before, after = base["conditions"], tuned["conditions"]
+def check_conditions(run: RunDir, before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Raise HarnessError, naming the first difference, unless both sides were evaluated under the same conditions."""
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             raise HarnessError(
                 f"{run.path}: base and tuned were not evaluated alike ({name}: {_short(before.get(name))} and "
-                f"{_short(after.get(name))}); delete tuned/ and run again"
+                f"{_short(after.get(name))}); delete base/ and tuned/ and run again"
             )
+
+
+def check_pair(run: RunDir, base: dict[str, Any], tuned: dict[str, Any]) -> None:
+    """Raise HarnessError unless both sides were asked the same prompts under the same conditions."""
+    check_conditions(run, base["conditions"], tuned["conditions"])
     asked = [[(s["id"], s["sample"], s["prompt"]) for s in side["scores"]] for side in (base, tuned)]
     if asked[0] != asked[1]:
         raise HarnessError(f"{run.path}: base and tuned answered different questions; delete tuned/ and run again")

@@ -34,6 +34,16 @@ from harness.schema import Completion
 VERSION = "1"
 
 QUIET = "ERROR"  # of vLLM's log, where the user asks for no other
+DEFAULTS = {
+    "VLLM_LOGGING_LEVEL": QUIET,
+    "VLLM_NO_USAGE_STATS": "1",
+    # nvcc compiles FlashInfer's sampler at the first start, for minutes; greedy and seeded requests do not use it.
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",
+}
+HARMLESS = {  # variables that change no completion, or are the evaluation section's own
+    "VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT",
+    "VLLM_LOGGING_PREFIX", "VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_BATCH_INVARIANT",
+}  # fmt: skip
 
 # Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
 COMPILE_FROM = 200_000  # tokens asked for
@@ -62,7 +72,8 @@ def describe(section: EvalSection, work: Work) -> str:
     gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
     how = "eager" if eager(section, work) else "compiled"
     invariant = ", batch-invariant" if section.batch_invariant else ""
-    return f"vllm engine {VERSION}, vllm {installed} ({how}{invariant}), torch {torch.__version__}, {gpu}"
+    switches = "".join(f", {name}={value}" for name, value in sorted(_switches().items()))
+    return f"vllm engine {VERSION}, vllm {installed} ({how}{invariant}{switches}), torch {torch.__version__}, {gpu}"
 
 
 def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> dict[str, Any]:
@@ -83,8 +94,6 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
         "use_tqdm_on_load": False,
         "seed": 0,
     }
-    if work.lora_rank > RANKS[-1]:
-        raise HarnessError(f"lora.r: vLLM takes adapters up to rank {RANKS[-1]}; use eval.engine=transformers")
     if work.lora_rank:
         rank = next(rank for rank in RANKS if rank >= work.lora_rank)
         settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
@@ -109,8 +118,8 @@ class VllmEngine:
                 self.llm = LLM(**settings)
         except ImportError as error:
             raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
-        except (ValueError, RuntimeError) as error:
-            raise _out_of_memory(error, section) or error from None
+        except (ValueError, RuntimeError, AssertionError) as error:
+            raise _out_of_memory(error, section) or _refusal(error) from error
         atexit.register(_leave)
         self._adapters: dict[str, int] = {}
         say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
@@ -125,8 +134,7 @@ class VllmEngine:
         waiting = self._ask(wanted, params, adapter)
         try:
             while waiting:
-                ended = [output for output in self._step() if output.finished]
-                if ended:
+                if ended := self._step():
                     seconds = time.perf_counter() - began
                     pairs = [(waiting.pop(output.request_id), output.outputs[0].token_ids) for output in ended]
                     yield self._completions(pairs, sampling, seconds)
@@ -143,10 +151,9 @@ class VllmEngine:
         rows: dict[int, list[float]] = {}
         while waiting:
             for output in self._step():
-                if output.finished:
-                    request = waiting.pop(output.request_id)
-                    tokens = zip(request.ids[1:], output.prompt_logprobs[1:], strict=True)
-                    rows[request.index] = [table[token].logprob for token, table in tokens]
+                request = waiting.pop(output.request_id)
+                tokens = zip(request.ids[1:], output.prompt_logprobs[1:], strict=True)
+                rows[request.index] = [table[token].logprob for token, table in tokens]
         return [rows[i] for i in range(len(requests))]
 
     def adapter_modules(self, adapter: Path) -> set[str]:
@@ -186,10 +193,18 @@ class VllmEngine:
         return {name.rpartition("-")[0] or name: request for name, request in zip(ids, requests, strict=True)}
 
     def _step(self) -> list[Any]:
+        """One step of the engine; returns the requests that it ended, none of them aborted."""
+        engine = self.llm.llm_engine
+        if not engine.has_unfinished_requests():
+            raise RuntimeError("vLLM has lost requests: it holds none, and completions are still waited for")
         try:
-            return self.llm.llm_engine.step()
-        except RuntimeError as error:
-            raise _out_of_memory(error, self.section) or error from None
+            ended = [output for output in engine.step() if output.finished]
+        except torch.OutOfMemoryError as error:
+            raise _out_of_memory(error, self.section) from error
+        for output in ended:
+            if (reason := output.outputs[0].finish_reason) not in ("stop", "length"):
+                raise RuntimeError(f"vLLM ended a request by {reason!r}")
+        return ended
 
     def _completions(
         self, pairs: Sequence[tuple[Request, Sequence[int]]], sampling: Sampling, seconds: float
@@ -288,7 +303,7 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
     torch.cuda.empty_cache()  # what an earlier part of this process held
     free, total = (number / 2**30 for number in torch.cuda.mem_get_info())
     share = math.floor(100 * min(section.gpu_memory_utilization, (free - CONTEXT_GIB) / total)) / 100
-    needed = sum(file.stat().st_size for file in checkpoint.path.glob("*.safetensors")) / 2**30 + WORKSPACE_GIB
+    needed = 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
     if share * total < needed:
         raise HarnessError(
             f"eval.gpu_memory_utilization: {checkpoint.id} needs about {needed:.1f} GiB and vLLM may take "
@@ -305,8 +320,13 @@ def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | Non
             f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM "
             f"keeps for itself ({section.gpu_memory_utilization:g}); lower the setting or end other programs on the GPU"
         )
-    if any(words in str(error) for words in ("GPU memory", "cache blocks", "KV cache")):
-        reason = str(error).strip().splitlines()[0]
+    reason = str(error).strip().partition("\n")[0]
+    if "Free memory on device" in reason or "memory profiling" in reason:
+        return HarnessError(
+            f"eval.gpu_memory_utilization: another program takes or frees GPU memory while vLLM starts ({reason}); run "
+            f"again, or lower the setting (now {section.gpu_memory_utilization:g})"
+        )
+    if any(words in reason for words in ("cache blocks", "KV cache")):
         return HarnessError(
             f"eval.gpu_memory_utilization: vLLM does not get the memory it needs ({reason}); raise the setting (now "
             f"{section.gpu_memory_utilization:g}), end other programs on the GPU, or lower eval.max_new_tokens"
@@ -314,14 +334,26 @@ def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | Non
     return None
 
 
+def _refusal(error: Exception) -> Exception:
+    """The one line for a configuration or a GPU that vLLM does not take; other errors as they are."""
+    if isinstance(error, ValueError):
+        reason = " ".join(str(error).split())[:300]
+        return HarnessError(f"eval.engine: vLLM does not start ({reason}); use eval.engine=transformers")
+    return error
+
+
+def _switches() -> dict[str, str]:
+    """vLLM's environment variables that the user has set and that may change a completion."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("VLLM_") and name not in HARMLESS and value != DEFAULTS.get(name)
+    }
+
+
 def environment(section: EvalSection) -> None:
     """vLLM's switches; it reads them when it is imported. What the user has set stays, but for the first two."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_BATCH_INVARIANT"] = str(int(section.batch_invariant))
-    for name, value in {
-        "VLLM_LOGGING_LEVEL": QUIET,
-        "VLLM_NO_USAGE_STATS": "1",
-        # FlashInfer's sampler is compiled by nvcc at the first start, for minutes; it draws what torch's draws.
-        "VLLM_USE_FLASHINFER_SAMPLER": "0",
-    }.items():
+    for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

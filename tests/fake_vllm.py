@@ -69,6 +69,9 @@ class LLM:
         some, self.queue = self.queue[:3], self.queue[3:]
         return [SimpleNamespace(finished=False), *(self._output(*entry) for entry in some)]
 
+    def has_unfinished_requests(self) -> bool:
+        return bool(self.queue)
+
     def abort_request(self, ids: list[str]) -> None:
         self.queue = [entry for entry in self.queue if entry[0] not in ids]
 
@@ -85,7 +88,8 @@ class LLM:
             made = self.engine.model.generate(
                 prompt, attention_mask=torch.ones_like(prompt), generation_config=settings
             )[0, len(ids) :]
-        output = SimpleNamespace(token_ids=tuple(made.tolist()))
+        reason = "stop" if made[-1].item() in params.stop_token_ids else "length"
+        output = SimpleNamespace(token_ids=tuple(made.tolist()), finish_reason=reason)
         return SimpleNamespace(request_id=name, finished=True, outputs=[output], prompt_logprobs=logprobs)
 
     def add_lora(self, request: LoRARequest) -> None:
@@ -126,7 +130,7 @@ def _stacked(matrix: torch.Tensor) -> torch.Tensor:
 
 def _parse_name(key: str, mapper: Any) -> tuple[str, bool]:
     name, _, letter = key.removeprefix("base_model.model.").removesuffix(".weight").rpartition(".lora_")
-    return name, letter == "A"
+    return (mapper(name) if mapper else name), letter == "A"
 
 
 def install(monkeypatch) -> type[LLM]:
@@ -144,6 +148,5 @@ def install(monkeypatch) -> type[LLM]:
         module.__dict__.update(content)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(vllm_engine, "memory_share", lambda section, checkpoint: 0.9)
-    monkeypatch.setattr(vllm_engine, "environment", lambda section: None)
     LLM.started = []
     return LLM

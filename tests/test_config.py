@@ -104,6 +104,11 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("name: " + "x" * 300, (), ("name", "at most 80 characters")),
         ("train: {backend: trl}\nmodel: {load_in_4bit: true}", (), ("train.backend",)),
         ("train: {backend: trl, rollouts: vllm}", (), ("train.rollouts",)),
+        ("eval: {precision: fp32}", (), ("eval.precision", "vllm scores in bf16")),
+        ("eval: {temperature: 0.001}", (), ("eval.temperature", "0.01 to 2")),
+        ("eval: {temperature: 2.5}", (), ("eval.temperature", "0.01 to 2")),
+        ("lora: {r: 600}", (), ("lora.r", "up to rank 512")),
+        ("lora: {finetune_vision_layers: true}", (), ("lora.finetune_vision_layers", "the text model alone")),
         ("model: {load_in_4bit: true, load_in_8bit: true}", (), ("model.load_in_8bit",)),
         ("eval: {samples: 4}", (), ("eval.samples", "greedy")),
         ("prompt: {tags: {working_end: <start_working_out>}}", (), ("prompt.tags",)),
@@ -144,6 +149,17 @@ def test_the_digest_covers_what_changes_a_number_and_nothing_else(tmp_path):
         assert load(tmp_path, "", outside).digest() == base
     for inside in ("train.steps=51", "lora.r=4", "eval.limit=9", "prompt.system=Think.", "train.seeds=[1]"):
         assert load(tmp_path, "", inside).digest() != base
+
+
+def test_vllms_settings_count_where_they_change_a_number(tmp_path):
+    """On the other engine none of them does; its memory does where completions depend on what shares their batch."""
+    settings = ("eval.batch_invariant=false", "eval.enforce_eager=true", "eval.gpu_memory_utilization=0.5")
+    other = load(tmp_path, "eval: {engine: transformers}").digest()
+    assert {load(tmp_path, "eval: {engine: transformers}", setting).digest() for setting in settings} == {other}
+    on, off = load(tmp_path, ""), load(tmp_path, "", settings[0])
+    assert len({on.digest(), off.digest(), load(tmp_path, "", settings[1]).digest()}) == 3
+    assert load(tmp_path, "", settings[2]).digest() == on.digest()
+    assert load(tmp_path, "", settings[0], settings[2]).digest() != off.digest()
 
 
 def test_the_written_configuration_reads_back_as_itself(tmp_path):

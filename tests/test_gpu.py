@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,9 @@ NEAR_TIE = 0.5  # nats between two tokens in fp32 within which bf16 may take eit
 SAMPLED = ("eval.engine=vllm", "eval.precision=bf16", "eval.temperature=1.0", "eval.samples=4")
 
 
-@pytest.fixture(scope="module")
-def running(questions):
-    section = CONFIG.eval.model_copy(update={"gpu_memory_utilization": 0.3})
+@pytest.fixture(scope="module", params=[True, False], ids=["eager", "compiled"])
+def running(questions, request):
+    section = CONFIG.eval.model_copy(update={"gpu_memory_utilization": 0.3, "enforce_eager": request.param})
     work = engine.Work(completions=QUESTIONS, longest=300, lora_rank=4)
     return engine.load(section, questions.checkpoint, questions.tokenizer, work)
 
@@ -78,14 +79,40 @@ def test_the_proof_passes_for_a_real_adapter_and_fails_for_every_broken_copy(run
             proof.prove(running, copy, peft)
 
 
-def test_a_completion_does_not_depend_on_what_shares_its_batch(running, questions):
+@pytest.mark.parametrize("with_adapter", [False, True])
+def test_a_completion_does_not_depend_on_what_shares_its_batch(running, questions, tmp_path, with_adapter):
+    folder = adapter(tmp_path, 0.2) if with_adapter else None
     prompts = [prompt.ids for prompt in questions.prompts[:QUESTIONS]]
     settings = sampling(questions, max_new_tokens=72)
-    together = completions(running, requests(prompts), settings)
+    together = completions(running, requests(prompts), settings, folder)
     alone = {}
     for start in range(0, QUESTIONS, 7):
-        alone |= completions(running, requests(prompts)[start : start + 7], settings)
+        alone |= completions(running, requests(prompts)[start : start + 7], settings, folder)
     assert alone == together
+
+
+def test_an_adapter_of_zeros_is_the_base(running, questions, tmp_path):
+    """What is left of the difference between base and tuned is the weights' doing."""
+    prompts = [prompt.ids for prompt in questions.prompts[:QUESTIONS]]
+    wanted, settings = requests(prompts), sampling(questions, max_new_tokens=72)
+    assert completions(running, wanted, settings, adapter(tmp_path, 0)) == completions(running, wanted, settings)
+
+
+def test_sampling_follows_the_models_distribution(running, questions):
+    """First tokens of many samples against softmax(logits / temperature), and top-k 1 against greedy."""
+    ids = questions.prompts[0].ids
+    wanted = requests([ids], samples=2000)
+    drawn = sampling(questions, temperature=1.5, max_new_tokens=1)
+    counts = Counter(c.text for batch in running.generate(wanted, drawn, None, ()) for c in batch)
+    with torch.inference_mode():
+        exact = engine.load_base(questions.checkpoint, "fp32").cuda().eval()
+        shares = torch.softmax(exact(torch.tensor([list(ids)], device="cuda")).logits[0, -1].float() / 1.5, -1)
+    for token in shares.topk(5).indices.tolist():
+        expected = shares[token].item()
+        found = counts[questions.tokenizer.decode([token], skip_special_tokens=True)] / 2000
+        assert abs(found - expected) < 4 * (expected * (1 - expected) / 2000) ** 0.5 + 0.01
+    first = completions(running, wanted[:20], sampling(questions, temperature=1.5, top_k=1, max_new_tokens=20))
+    assert set(first.values()) == set(completions(running, wanted[:1], sampling(questions, max_new_tokens=20)).values())
 
 
 def test_a_killed_evaluation_goes_on_to_the_result_of_a_straight_one(tmp_path):

@@ -20,6 +20,7 @@ class Nvml:
     """NVML as a machine with two GPUs shows it (CI has none)."""
 
     NVMLError = RuntimeError
+    NVMLError_NotSupported = type("NVMLError_NotSupported", (RuntimeError,), {})
     nvmlInit = nvmlShutdown = staticmethod(lambda: None)
     nvmlDeviceGetCount = staticmethod(lambda: 2)
     nvmlDeviceGetHandleByIndex = staticmethod(lambda i: i)
@@ -28,6 +29,7 @@ class Nvml:
     nvmlDeviceGetCudaComputeCapability = staticmethod(lambda handle: (8, 9))
     nvmlSystemGetDriverVersion = staticmethod(lambda: "580.1")
     nvmlSystemGetCudaDriverVersion = staticmethod(lambda: 12080)
+    nvmlDeviceGetUUID = staticmethod(lambda handle: f"GPU-{handle}a2b")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,9 @@ class Nvml:
         ("1,0", ["GPU 1", "GPU 0"]),
         ("", []),
         ("-1", []),
-        ("GPU-1a2b", ["GPU 0", "GPU 1"]),
+        ("GPU-1a2b", ["GPU 1"]),
+        ("0,-1,1", ["GPU 0"]),
+        ("0,7,1", ["GPU 0"]),
     ],
 )
 def test_the_gpus_are_those_that_cuda_will_see(monkeypatch, visible, names):
@@ -49,6 +53,18 @@ def test_the_gpus_are_those_that_cuda_will_see(monkeypatch, visible, names):
     found = machine.gpus()
     assert [gpu.name for gpu in found] == names
     assert all(gpu.cuda == (12, 8) and gpu.total == 24 for gpu in found)
+
+
+def test_a_gpu_that_may_not_be_asked_is_left_out_and_one_without_its_own_memory_has_the_machines(monkeypatch):
+    class Odd(Nvml):
+        @staticmethod
+        def nvmlDeviceGetMemoryInfo(handle):
+            raise (Nvml.NVMLError_NotSupported if handle else Nvml.NVMLError)("no")
+
+    monkeypatch.setitem(sys.modules, "pynvml", Odd)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    (found,) = machine.gpus()
+    assert found.name == "GPU 1" and found.total == found.free == machine.ram()
 
 
 def test_no_driver_is_no_gpu(monkeypatch):
@@ -94,9 +110,15 @@ def test_which_experiments_fit_is_told_by_their_memory(monkeypatch):
     monkeypatch.setattr(machine, "cannot_run", lambda config: None)
     four = config.load(config.find_experiment("grpo_r8"))
     assert doctor._fits(four, [BIG]).startswith("yes: about 10.0 GiB for the evaluation and 10.0 GiB for the training")
-    assert doctor._fits(four, [SMALL]).startswith("no: it takes about 10.0 GiB")
+    small = doctor._fits(four, [SMALL])
+    assert small.startswith("no: it takes about 10.0 GiB") and small.endswith("5.4 GiB of GPU memory")
     unknown = config.load(config.find_experiment("grpo_r8"), ["model.id=somebody/model"])
     assert "not known" in doctor._fits(unknown, [BIG])
+
+
+def test_a_gpu_without_bf16_is_refused_for_vllm(monkeypatch):
+    monkeypatch.setattr(machine, "gpus", lambda: [SMALL])
+    assert "compute capability 8.0" in machine.cannot_run(config.load(config.find_experiment("grpo_r8")))
 
 
 def test_a_gpu_without_vllm_is_told_how_to_install_it(monkeypatch):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import os
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from harness import config, engine, evaluate, proof, rundir, vllm_engine
 from harness.adapter import adapter_weights
+from harness.checkpoint import Checkpoint
 from harness.errors import HarnessError
 from harness.rundir import RunDir
 from harness.vllm_engine import VllmEngine
@@ -67,16 +69,89 @@ def test_the_proof_passes_and_fails_as_on_the_other_engine(running, ids, tmp_pat
         proof.prove(running, wrong, good)
 
 
-def test_a_module_with_other_numbers_than_its_file_is_not_loaded(running, tmp_path):
+@pytest.mark.parametrize("part", ["k_proj.lora_A", "k_proj.lora_B", "down_proj.lora_A"])
+def test_a_module_with_other_numbers_than_its_file_is_not_loaded(running, tmp_path, part):
     folder = adapter(tmp_path, 0.01)
     request = running._request(folder)
     running.llm.add_lora(request)
     weights = adapter_weights(folder)
-    key = next(key for key in weights if "k_proj.lora_B" in key)
+    key = next(key for key in weights if part in key)
     weights[key] = weights[key] * 1.01
     model = running.llm.apply_model(lambda model: model)[0]
     found = vllm_engine.loaded_modules(model, request.lora_int_id, weights, 2.0)
     assert len(found) == MODULES - 1 and key.partition(".lora_")[0] not in found
+
+
+def test_names_are_mapped_as_vllm_maps_them(running, tmp_path):
+    """A multimodal class keeps its text layers under another name than the checkpoint's, and so the adapter's."""
+    folder = adapter(tmp_path, 0.01)
+    request = running._request(folder)
+    running.llm.add_lora(request)
+    model = running.llm.apply_model(lambda model: model)[0]
+    weights = {key.replace("model.layers", "model.text.layers"): w for key, w in adapter_weights(folder).items()}
+    assert not vllm_engine.loaded_modules(model, request.lora_int_id, weights, 2.0)
+    model.hf_to_vllm_mapper = SimpleNamespace(get_unstacked_mapper=lambda: lambda name: name.replace("text.", ""))
+    assert len(vllm_engine.loaded_modules(model, request.lora_int_id, weights, 2.0)) == MODULES
+
+
+def test_lost_and_aborted_requests_are_no_completions(running, questions, ids, monkeypatch):
+    settings = sampling(questions, max_new_tokens=4)
+    output = fake_vllm.LLM._output
+
+    def aborted(self, *entry):
+        made = output(self, *entry)
+        made.outputs[0].finish_reason = "abort"
+        return made
+
+    monkeypatch.setattr(fake_vllm.LLM, "_output", aborted)
+    with pytest.raises(RuntimeError, match="ended a request by 'abort'"):
+        list(running.generate(requests(ids), settings, None, ()))
+    monkeypatch.setattr(fake_vllm.LLM, "step", lambda self: self.queue.clear() or [])
+    with pytest.raises(RuntimeError, match="lost requests"):
+        list(running.generate(requests(ids), settings, None, ()))
+
+
+def test_what_is_asked_of_vllm_is_what_the_experiment_says(running, questions):
+    greedy = running._params(sampling(questions, max_new_tokens=9), 77)
+    assert dataclasses.asdict(greedy) == {
+        "max_tokens": 9, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "seed": None,
+        "stop_token_ids": list(STOPS), "ignore_eos": True, "detokenize": False, "prompt_logprobs": None,
+    }  # fmt: skip
+    drawn = running._params(sampling(questions, temperature=0.7, top_p=0.9, top_k=64, min_p=0.1), 77)
+    found = (drawn.temperature, drawn.top_p, drawn.top_k, drawn.min_p, drawn.seed)
+    assert found == (0.7, 0.9, 64, 0.1, 77)
+
+
+def test_vllms_switches_are_set_and_those_of_the_user_are_part_of_the_conditions(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("VLLM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(vllm_engine.os, "environ", dict(os.environ))
+    plain = vllm_engine.describe(CONFIG.eval, WORK)
+    vllm_engine.environment(CONFIG.eval)
+    assert os.environ["VLLM_BATCH_INVARIANT"] == "1" and os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] == "0"
+    assert os.environ["VLLM_LOGGING_LEVEL"] == "ERROR"
+    assert vllm_engine.describe(CONFIG.eval, WORK) == plain
+    os.environ["VLLM_LOGGING_LEVEL"] = "INFO"
+    assert vllm_engine.describe(CONFIG.eval, WORK) == plain
+    os.environ["VLLM_ATTENTION_BACKEND"] = "TRITON_ATTN"
+    assert "VLLM_ATTENTION_BACKEND=TRITON_ATTN" in vllm_engine.describe(CONFIG.eval, WORK)
+    variant = CONFIG.eval.model_copy(update={"batch_invariant": False})
+    assert vllm_engine.describe(variant, WORK) != vllm_engine.describe(CONFIG.eval, WORK)
+    vllm_engine.environment(variant)
+    assert os.environ["VLLM_BATCH_INVARIANT"] == "0"
+
+
+def test_what_it_prints_at_the_start_is_dropped_unless_it_is_asked_for(llm, capfd, monkeypatch):
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
+    with vllm_engine._hushed():
+        os.write(1, b"from C")
+        os.write(2, b"and its errors")
+    print("after")
+    assert capfd.readouterr() == ("after\n", "")
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")
+    with vllm_engine._hushed():
+        os.write(1, b"from C")
+    assert capfd.readouterr().out == "from C"
 
 
 def test_an_adapter_is_known_by_its_content(running, tmp_path):
@@ -116,21 +191,39 @@ def test_an_evaluation_goes_on_where_it_stopped_and_shares_its_base(llm, tmp_pat
     assert len(llm.started) == starts
 
 
-def test_how_it_starts_follows_the_work_and_the_settings(llm, questions):
+def test_how_it_starts_follows_the_work_and_the_settings(llm, questions, tmp_path):
     section = CONFIG.eval
-    small, large = WORK, dataclasses.replace(WORK, completions=1319, lora_rank=0)
-    assert vllm_engine.eager(section, small)
-    assert not vllm_engine.eager(section.model_copy(update={"max_new_tokens": 768}), large)
-    assert vllm_engine.eager(section.model_copy(update={"max_new_tokens": 768, "enforce_eager": True}), large)
-    settings = vllm_engine.llm_settings(section, CHECKPOINT, small)
-    assert settings["max_lora_rank"] == 8 and settings["enable_lora"]
-    assert settings["max_model_len"] == 512 and not settings["language_model_only"]
-    assert "enable_lora" not in vllm_engine.llm_settings(section, CHECKPOINT, large)
-    with pytest.raises(HarnessError, match="up to rank 512"):
-        vllm_engine.llm_settings(section, CHECKPOINT, dataclasses.replace(WORK, lora_rank=600))
-    assert vllm_engine.describe(section, small) != vllm_engine.describe(
-        section, dataclasses.replace(WORK, completions=9**9)
-    )
+    small, large = WORK, dataclasses.replace(WORK, completions=1319, longest=990, lora_rank=0)
+    assert vllm_engine.llm_settings(section, CHECKPOINT, small) == {
+        "model": str(CHECKPOINT.path), "dtype": "bfloat16", "load_format": "safetensors", "max_model_len": 512,
+        "gpu_memory_utilization": 0.9, "enforce_eager": True, "generation_config": "vllm",
+        "language_model_only": False, "use_tqdm_on_load": False, "seed": 0,
+        "enable_lora": True, "max_loras": 1, "max_lora_rank": 8,
+    }  # fmt: skip
+    full = section.model_copy(update={"max_new_tokens": 768})
+    settings = vllm_engine.llm_settings(full, CHECKPOINT, large)
+    assert not settings["enforce_eager"] and settings["max_model_len"] == 1024 and "enable_lora" not in settings
+    assert vllm_engine.eager(full.model_copy(update={"enforce_eager": True}), large)
+    beyond = dataclasses.replace(large, longest=1500)
+    assert vllm_engine.llm_settings(full, CHECKPOINT, beyond)["max_model_len"] == CHECKPOINT.context == 1024
+    (tmp_path / "config.json").write_text('{"text_config": {}, "vision_config": {}}')
+    assert vllm_engine.llm_settings(section, Checkpoint("m", tmp_path), small)["language_model_only"]
+    assert vllm_engine.describe(full, small) != vllm_engine.describe(full, large)  # eager and compiled
+
+
+def test_a_tuned_evaluation_that_was_begun_with_another_engine_does_not_go_on(llm, tmp_path, monkeypatch):
+    run = RunDir(tmp_path / "run", CONFIG)
+    adapter(run.adapter(3407), 1e-3)
+    evaluate.evaluate(run, "base")
+    evaluate.evaluate(run, "tuned")
+    (run.tuned(3407) / "result.json").unlink()
+    evaluate.evaluate(run, "tuned")
+    monkeypatch.setattr(vllm_engine, "describe", lambda section, work: "another GPU")
+    with pytest.raises(HarnessError, match=r"not evaluated alike \(engine: .*delete base/ and tuned/"):
+        evaluate.evaluate(run, "tuned")
+    (run.base / "result.json").unlink()
+    with pytest.raises(HarnessError, match="was begun with another engine"):
+        evaluate.evaluate(run, "tuned")
 
 
 def test_too_little_memory_is_one_line_that_names_the_setting(monkeypatch):
@@ -146,6 +239,11 @@ def test_too_little_memory_is_one_line_that_names_the_setting(monkeypatch):
     ("error", "says"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "lower the setting"),
+        (
+            ValueError("Free memory on device cuda:0 (9.1/79.2 GiB) on startup is less than desired"),
+            "lower the setting",
+        ),
+        (AssertionError("Error in memory profiling. Initial free memory 70 GiB"), "another program takes or frees"),
         (ValueError("No available memory for the cache blocks. Try"), "raise the setting"),
         (ValueError("To serve at least one request ... KV cache is needed"), "lower eval.max_new_tokens"),
     ],
@@ -160,22 +258,25 @@ def test_vllms_own_ways_of_lacking_memory_are_one_line_too(llm, questions, monke
     assert says in str(refusal.value)
 
 
+def test_what_vllm_does_not_take_is_one_line_and_a_bug_stays_a_bug(llm, questions, monkeypatch):
+    errors = iter([ValueError("Model architectures ['X'] are not\n supported"), RuntimeError("CUDA error: assert")])
+
+    def refuse(self, **settings):
+        raise next(errors)
+
+    monkeypatch.setattr(fake_vllm.LLM, "__init__", refuse)
+    with pytest.raises(HarnessError, match=r"does not start \(Model architectures \['X'\] are not supported\)"):
+        VllmEngine(CONFIG.eval, questions.checkpoint, questions.tokenizer, WORK)
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        VllmEngine(CONFIG.eval, questions.checkpoint, questions.tokenizer, WORK)
+
+
 def test_without_a_gpu_or_vllm_the_experiment_is_refused_at_once(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     from tests.conftest import harness, refused
 
-    done = harness("run", "exp/quickstart.yaml", "eval.engine=vllm", "eval.precision=bf16", "--results", tmp_path / "r")
-    refused(done, "eval.engine: vllm needs an NVIDIA GPU", "eval.engine=transformers")
-    assert not Path(tmp_path / "r").exists()
-    done = harness(
-        "evaluate",
-        "exp/quickstart.yaml",
-        "eval.engine=vllm",
-        "eval.precision=bf16",
-        "--side",
-        "base",
-        "--results",
-        tmp_path / "r",
-    )
-    refused(done, "eval.engine: vllm needs an NVIDIA GPU")
+    asked = ("exp/quickstart.yaml", "eval.engine=vllm", "eval.precision=bf16", "--results", tmp_path / "r")
+    refused(harness("run", *asked), "eval.engine: vllm needs an NVIDIA GPU", "eval.engine=transformers")
+    assert not (tmp_path / "r").exists()
+    refused(harness("evaluate", *asked, "--side", "base"), "eval.engine: vllm needs an NVIDIA GPU")
