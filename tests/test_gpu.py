@@ -32,9 +32,10 @@ NEAR_TIE = 0.5  # nats between two tokens in fp32 within which bf16 may take eit
 SAMPLED = ("eval.engine=vllm", "eval.precision=bf16", "eval.temperature=1.0", "eval.samples=4")
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["eager", "compiled"])
-def running(questions, request):
-    section = CONFIG.eval.model_copy(update={"gpu_memory_utilization": 0.3, "enforce_eager": request.param})
+@pytest.fixture(scope="module")
+def running(questions):
+    """Compiled, as a full evaluation runs. One engine for all tests: vLLM does not start twice in a process."""
+    section = CONFIG.eval.model_copy(update={"gpu_memory_utilization": 0.3, "enforce_eager": False})
     work = engine.Work(completions=QUESTIONS, longest=300, lora_rank=4)
     return engine.load(section, questions.checkpoint, questions.tokenizer, work)
 
