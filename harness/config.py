@@ -27,7 +27,7 @@ Place it between <start_working_out> and <end_working_out>.
 Then, provide your solution between <SOLUTION></SOLUTION>"""
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps")
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps", "train.gpu_memory_utilization")
 VLLM_ONLY = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
 VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
 VLLM_RANK = 512  # of a LoRA adapter, at most
@@ -144,6 +144,7 @@ class TrainSection(Section):
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
     gradient_checkpointing: bool = True  # less memory, more time
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # rollouts by vllm: its share of the GPU, weights included
 
     save_steps: Positive = 50  # adapters kept for good
     logging_steps: Literal[1] = 1  # every step: a resumed run must find whole ones

@@ -15,14 +15,16 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from harness import checkpoint as checkpoint_module
-from harness import gsm8k, prompts, provenance, rewards, rundir
+from harness import gsm8k, prompts, provenance, rewards, rundir, unsloth_backend
 from harness.adapter import lora_config
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
@@ -45,8 +47,6 @@ def train(run: RunDir, seed: int) -> None:
     checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
     """
     config, folder = run.config, run.train(seed)
-    if config.train.backend != "trl":
-        raise HarnessError(f"train.backend: {config.train.backend} is not in this version; use train.backend=trl")
     began = time.perf_counter()
     prompts.quiet()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the trainer forks after tokenizing
@@ -160,15 +160,20 @@ def _build(
         {"prompt": gsm8k.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
         for p in in_order(problems, config, seed)
     ]
-    model = load_base(checkpoint, config.model.precision)
-    adapter = lora_config(config)
-    if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
-        raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
-    torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
+    adapter: LoraConfig | None = None
+    if config.train.backend == "unsloth":
+        model = unsloth_backend.load(config, checkpoint.path)
+    else:
+        model, adapter = load_base(checkpoint, config.model.precision), lora_config(config)
+        if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
+            raise HarnessError(
+                f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on"
+            )
+        torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=recorder.wrap(rewards.of(config)),
-        args=_arguments(config, seed, folder),
+        args=_arguments(config, seed, folder, prompts.stop_ids(checkpoint, tokenizer)),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=adapter,
@@ -178,9 +183,14 @@ def _build(
     return trainer
 
 
-def _arguments(config: Config, seed: int, folder: Path) -> GRPOConfig:
+def _arguments(config: Config, seed: int, folder: Path, stop_ids: Sequence[int]) -> GRPOConfig:
     """The trainer's arguments; its batch arithmetic is in completions, ours in prompts times generations."""
     t, cuda = config.train, torch.cuda.is_available()
+    vllm: dict[str, Any] = {}
+    if t.rollouts == "vllm":
+        # TRL gives vLLM no stop ids; those of the checkpoint's own settings may lack the turn's end.
+        vllm = {"use_vllm": True, "vllm_mode": "colocate", "generation_kwargs": {"stop_token_ids": list(stop_ids)}}
+        vllm |= {"vllm_max_model_length": config.model.max_seq_length}
     micro = t.micro_batch or config.completions_per_step
     return GRPOConfig(
         output_dir=str(folder / "checkpoints"),
@@ -207,6 +217,7 @@ def _arguments(config: Config, seed: int, folder: Path) -> GRPOConfig:
         scale_rewards=t.scale_rewards,
         importance_sampling_level=t.importance_sampling,
         epsilon=t.epsilon,
+        epsilon_high=t.epsilon,  # some libraries choose it by the loss type
         num_iterations=t.num_iterations,
         mask_truncated_completions=t.mask_truncated_completions,
         temperature=t.temperature,
@@ -221,6 +232,7 @@ def _arguments(config: Config, seed: int, folder: Path) -> GRPOConfig:
         disable_tqdm=True,
         dataloader_pin_memory=cuda,
         **PINNED,
+        **vllm,
     )
 
 

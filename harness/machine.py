@@ -94,6 +94,12 @@ def cannot_run(config: Config) -> str | None:
             return f"eval.engine: vllm in bf16 needs compute capability 8.0, {found[0].name} has less; {instead}"
         if not find_spec("vllm"):
             return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {instead}'
+    if config.model.full_finetuning:
+        return "model.full_finetuning: not in this version, which trains LoRA adapters; set it to false"
     if config.train.backend == "unsloth":
-        return "train.backend: unsloth is not in this version; use train.backend=trl (on a CPU, model.precision=fp32)"
+        instead = "use train.backend=trl (on a CPU, with model.precision=fp32)"
+        if not gpus():
+            return f"train.backend: unsloth needs an NVIDIA GPU, and this machine shows none; {instead}"
+        if not find_spec("unsloth"):
+            return f'train.backend: unsloth is not installed; pip install -e ".[gpu]", or {instead}'
     return None

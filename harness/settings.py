@@ -17,7 +17,6 @@ from harness.errors import HarnessError
 
 # What the experiment file does not name because no experiment here varies it; the effective settings show it.
 PINNED = {
-    "use_vllm": False,
     "log_completions": False,
     "shuffle_dataset": False,  # grpo.in_order does
     "disable_dropout": False,
@@ -84,15 +83,18 @@ def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
             "lora_bias": lora.bias,
             "bf16": config.model.precision == "bf16",
             "stop_token": end,
+            "use_vllm": t.rollouts == "vllm",
         }
     )
 
 
 def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
     """What the trainer will do, read from where it will read it: its own attributes before its arguments."""
-    args, rollout = trainer.args, trainer.generation_config
+    args = trainer.args
+    rollout = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
     adapter = trainer.model.peft_config["default"]
-    stop = trainer.processing_class.convert_ids_to_tokens(rollout.eos_token_id)
+    eos = trainer.processing_class.eos_token_id if trainer.use_vllm else rollout.eos_token_id
+    stop = trainer.processing_class.convert_ids_to_tokens(eos)
     parameters = list(trainer.model.parameters())
     pinned = {name: getattr(trainer, name, getattr(args, name)) for name in PINNED if name != "sync_ref_model"}
     return pinned | {
@@ -111,7 +113,7 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
         "completions_per_step": args.per_device_train_batch_size * args.gradient_accumulation_steps,
         "completions_per_rollout": args.generation_batch_size,
         "generations": trainer.num_generations,
-        "max_completion_tokens": rollout.max_new_tokens,
+        "max_completion_tokens": rollout.max_completion_length if trainer.use_vllm else rollout.max_new_tokens,
         "loss_type": trainer.loss_type,
         "beta": trainer.beta,
         "scale_rewards": trainer.scale_rewards,
@@ -135,6 +137,7 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
         "lora_bias": adapter.bias,
         "bf16": args.bf16,
         "stop_token": stop,
+        "use_vllm": trainer.use_vllm,
         "gradient_checkpointing": args.gradient_checkpointing,
         "logging_steps": args.logging_steps,
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),

@@ -24,6 +24,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
+        if run.config.train.backend == "unsloth":
+            from harness import unsloth_backend
+
+            unsloth_backend.patch(run.path.parent / ".cache" / "unsloth")
         from harness import grpo
 
         for seed in run.config.train.seeds:
