@@ -40,8 +40,8 @@ from harness.settings import PINNED, check_settings
 COMPLETE = "complete"  # a resume point without this file was being written when the process died
 
 
-def train(run: RunDir, seed: int) -> None:
-    """Train one seed, or go on with it from its last resume point. The caller holds the run's lock.
+def train(run: RunDir, seed: int, backend: str) -> None:
+    """Train one seed by "unsloth" or "trl", or go on from its last resume point. The caller holds the run's lock.
 
     Leaves adapter/ (adapter and tokenizer), metrics.jsonl, completions.parquet, effective_settings.json and
     checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
@@ -68,7 +68,8 @@ def train(run: RunDir, seed: int) -> None:
         eos_id=tokenizer.eos_token_id,
         done=_step(resume) if resume else 0,
     )
-    trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder)
+    run.note("backends", {f"training (seed {seed})": backend})
+    trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
     _same_prompts(trainer, problems, asked, config)
     settings = check_settings(trainer, config, seed, end)
     rundir.write_json(folder / "effective_settings.json", settings)
@@ -80,6 +81,7 @@ def train(run: RunDir, seed: int) -> None:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         else:  # killed after its last step: train() would take one step more
             trainer._load_from_checkpoint(str(resume))
+    unsloth_backend.tidy()
     seconds = time.perf_counter() - started
     recorder.save()
     _save_adapter(trainer, checkpoint, folder)
@@ -155,13 +157,14 @@ def _build(
     problems: Sequence[Problem],
     folder: Path,
     recorder: Recorder,
+    backend: str,
 ) -> GRPOTrainer:
     rows = [
         {"prompt": gsm8k.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
         for p in in_order(problems, config, seed)
     ]
     adapter: LoraConfig | None = None
-    if config.train.backend == "unsloth":
+    if backend == "unsloth":
         model = unsloth_backend.load(config, checkpoint.path)
     else:
         model, adapter = load_base(checkpoint, config.model.precision), lora_config(config)
@@ -173,7 +176,7 @@ def _build(
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=recorder.wrap(rewards.of(config)),
-        args=_arguments(config, seed, folder, prompts.stop_ids(checkpoint, tokenizer)),
+        args=_arguments(config, seed, folder, tokenizer.eos_token_id, backend),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=adapter,
@@ -183,16 +186,16 @@ def _build(
     return trainer
 
 
-def _arguments(config: Config, seed: int, folder: Path, stop_ids: Sequence[int]) -> GRPOConfig:
+def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: str) -> GRPOConfig:
     """The trainer's arguments; its batch arithmetic is in completions, ours in prompts times generations."""
     t, cuda = config.train, torch.cuda.is_available()
     vllm: dict[str, Any] = {}
     if t.rollouts == "vllm":
-        # TRL gives vLLM no stop ids; those of the checkpoint's own settings may lack the turn's end.
-        vllm = {"use_vllm": True, "vllm_mode": "colocate", "generation_kwargs": {"stop_token_ids": list(stop_ids)}}
-        vllm |= {"vllm_max_model_length": config.model.max_seq_length}
+        # As rollouts by hf: stopped by the turn's end and by nothing else.
+        stops = {"ignore_eos": True, "stop_token_ids": [end_id]}
+        vllm = {"use_vllm": True, "vllm_mode": "colocate", "generation_kwargs": stops}
     micro = t.micro_batch or config.completions_per_step
-    return GRPOConfig(
+    asked: dict[str, Any] = dict(
         output_dir=str(folder / "checkpoints"),
         seed=seed,
         use_cpu=not cuda,
@@ -234,6 +237,9 @@ def _arguments(config: Config, seed: int, folder: Path, stop_ids: Sequence[int])
         **PINNED,
         **vllm,
     )
+    if backend == "unsloth":
+        asked |= unsloth_backend.arguments(config)
+    return GRPOConfig(**asked)
 
 
 # --- the checks before the first step ------------------------------------------------------------------------

@@ -96,10 +96,16 @@ def cannot_run(config: Config) -> str | None:
             return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {instead}'
     if config.model.full_finetuning:
         return "model.full_finetuning: not in this version, which trains LoRA adapters; set it to false"
-    if config.train.backend == "unsloth":
-        instead = "use train.backend=trl (on a CPU, with model.precision=fp32)"
+    if needs_unsloth(config):
         if not gpus():
-            return f"train.backend: unsloth needs an NVIDIA GPU, and this machine shows none; {instead}"
+            return f"train.backend: {needs_unsloth(config)} needs unsloth and an NVIDIA GPU; this machine shows none"
         if not find_spec("unsloth"):
-            return f'train.backend: unsloth is not installed; pip install -e ".[gpu]", or {instead}'
+            return f'train.backend: {needs_unsloth(config)} needs unsloth; pip install -e ".[gpu]"'
     return None
+
+
+def needs_unsloth(config: Config) -> str | None:
+    """What of the experiment TRL and PEFT cannot take over from Unsloth; None where they can."""
+    if config.model.load_in_4bit or config.model.load_in_8bit:
+        return "training on quantized weights"
+    return "rollouts by vllm" if config.train.rollouts == "vllm" else None

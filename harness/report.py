@@ -194,6 +194,9 @@ def _training(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
             "num_iterations", "mask_truncated_completions", "temperature", "top_p", "top_k", "min_p", "optimizer",
         )
     ) + f", seed {trained['seed']}."  # fmt: skip
+    for stage, backend in run.read_manifest().get("backends", {}).items():
+        if backend != t.backend:
+            yield f"**{stage}: by {backend}, because {t.backend} could not run there.**"
     yield (
         f"LoRA r {lora.r}, alpha {lora.alpha}; learning rate {t.learning_rate:g}, {t.prompts_per_step} prompts x "
         f"{t.generations} completions a step; rewards: {run.config.rewards.profile} profile, "

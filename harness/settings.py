@@ -26,6 +26,7 @@ PINNED = {
     "repetition_penalty": 1.0,
     "sync_ref_model": False,
     "fp16": False,
+    "vllm_importance_sampling_correction": False,  # of rollouts by vllm: the tutorial has no such weight
 }
 
 
@@ -127,7 +128,7 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
         "mask_truncated_completions": trainer.mask_truncated_completions,
         "temperature": rollout.temperature,
         "top_p": rollout.top_p,
-        "top_k": rollout.top_k,
+        "top_k": max(rollout.top_k, 0),  # vLLM's "off" is -1
         "min_p": rollout.min_p,
         "rewards": list(trainer.reward_func_names),
         "reward_weights": trainer.reward_weights.tolist(),

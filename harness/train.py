@@ -13,7 +13,28 @@ from pathlib import Path
 
 from harness import rundir
 from harness.console import say
-from harness.errors import Parser, exit_code
+from harness.errors import HarnessError, Parser, exit_code
+from harness.machine import needs_unsloth
+from harness.rundir import RunDir
+
+
+def _backend(run: RunDir) -> str:
+    """The backend that trains: the one asked for, made ready, or TRL and PEFT where Unsloth cannot run and they can.
+
+    Raises HarnessError where neither can.
+    """
+    if run.config.train.backend == "trl":
+        return "trl"
+    from harness import unsloth_backend
+
+    try:
+        unsloth_backend.patch(run.path.parent / ".cache" / "unsloth")
+        return "unsloth"
+    except HarnessError as error:
+        if needs_unsloth(run.config):
+            raise
+        say(f"{error}. Training with TRL and PEFT instead.")
+        return "trl"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,17 +45,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
-        if run.config.train.backend == "unsloth":
-            from harness import unsloth_backend
-
-            unsloth_backend.patch(run.path.parent / ".cache" / "unsloth")
+        backend = _backend(run)
         from harness import grpo
 
         for seed in run.config.train.seeds:
             if run.adapter(seed).exists():
                 say(f"Training seed {seed}: done already.")
             else:
-                grpo.train(run, seed)
+                grpo.train(run, seed, backend)
     return 0
 
 

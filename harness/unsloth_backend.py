@@ -7,60 +7,113 @@ before it imports harness.grpo.
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from harness.config import Config
 from harness.errors import HarnessError
 
+ROLLOUT_ADAPTERS = "vllm_gen_lora*"  # folders that Unsloth leaves in the working directory
 
-def patch(cache: Path) -> None:
-    """Import unsloth, its compiled sources under `cache` and not in the working directory. Raises HarnessError."""
-    cache.mkdir(parents=True, exist_ok=True)
-    os.environ["UNSLOTH_COMPILE_LOCATION"] = str(cache.resolve())
-    os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+
+def patch(caches: Path) -> None:
+    """Import unsloth, with all that it and torch compile kept under `caches`. Raises HarnessError where it cannot run.
+
+    Nothing of it goes into the working directory or to its makers.
+    """
+    if early := [name for name in ("trl", "peft", "transformers") if name in sys.modules]:
+        raise RuntimeError(f"{', '.join(early)} imported before unsloth, which would leave them unpatched")
+    caches = caches.resolve()
+    for name in ("sources", "mega", "inductor"):
+        (caches / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.environ |= {
+        "UNSLOTH_COMPILE_LOCATION": str(caches / "sources"),
+        "UNSLOTH_MEGA_CACHE_DIR": str(caches / "mega"),
+        "UNSLOTH_DISABLE_STATISTICS": "1",
+        # Both accept log-probs that differ from the plain forward's by up to 0.7.
+        "UNSLOTH_GRPO_SEQ_PACKING": "0",
+        "UNSLOTH_GRPO_PREFIX_GROUPER": "0",
+        "UNSLOTH_VLLM_NO_FLASHINFER": "1",  # nvcc would compile it at the first rollout, for minutes
+        "VLLM_NO_USAGE_STATS": "1",
+    }
     try:
-        import unsloth  # noqa: F401
-    except (ImportError, NotImplementedError) as error:
+        with _hushed():
+            import unsloth  # noqa: F401
+    except (ImportError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise HarnessError(f"train.backend: unsloth cannot run here ({reason}); use train.backend=trl") from None
+        raise HarnessError(f"train.backend: unsloth cannot run here ({reason})") from None
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches / "inductor")  # unsloth's import removes it
 
 
 def load(config: Config, path: Path) -> Any:
-    """The model with the experiment's LoRA adapter on it; with train.rollouts vllm also the engine that shares its
-    weights."""
+    """The model with the experiment's LoRA adapter on it; for rollouts by vllm also the engine that shares its weights.
+
+    The adapter has the modules and, for the same seed, the very A matrices that TRL and PEFT give it.
+    """
     import torch
     from unsloth import FastModel
 
     from harness.adapter import lora_config
 
     model, lora, train = config.model, config.lora, config.train
-    checkpointing = "unsloth" if train.gradient_checkpointing else False
-    loaded, _ = FastModel.from_pretrained(
-        model_name=str(path),
-        max_seq_length=model.max_seq_length,
-        dtype=torch.bfloat16 if model.precision == "bf16" else torch.float32,
-        load_in_4bit=model.load_in_4bit,
-        load_in_8bit=model.load_in_8bit,
-        load_in_16bit=not (model.load_in_4bit or model.load_in_8bit),
-        use_exact_model_name=True,  # otherwise a name may be exchanged for another repository's
-        use_gradient_checkpointing=checkpointing,
-        random_state=lora.seed,
-        fast_inference=train.rollouts == "vllm",
-        gpu_memory_utilization=train.gpu_memory_utilization,
-        max_lora_rank=lora.r,
-    )
-    return FastModel.get_peft_model(
-        loaded,
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        bias=lora.bias,
-        target_modules=lora_config(config).target_modules,  # the same ones as with TRL and PEFT
-        finetune_vision_layers=lora.finetune_vision_layers,
-        finetune_language_layers=lora.finetune_language_layers,
-        finetune_attention_modules=lora.finetune_attention_modules,
-        finetune_mlp_modules=lora.finetune_mlp_modules,
-        use_gradient_checkpointing=checkpointing,
-        random_state=lora.seed,
-    )
+    engine: dict[str, Any] = {}
+    if train.rollouts == "vllm":
+        engine = {
+            "fast_inference": True,
+            "gpu_memory_utilization": train.gpu_memory_utilization,
+            "max_lora_rank": lora.r,
+            "max_num_seqs": config.completions_per_step,
+        }
+    with _hushed():
+        loaded, _ = FastModel.from_pretrained(
+            model_name=str(path.resolve()),
+            max_seq_length=model.max_seq_length,
+            dtype=torch.bfloat16,
+            load_in_4bit=model.load_in_4bit,
+            load_in_8bit=model.load_in_8bit,
+            load_in_16bit=not (model.load_in_4bit or model.load_in_8bit),
+            use_exact_model_name=True,  # otherwise the name may be exchanged for another repository's
+            local_files_only=True,
+            offload_embedding=False,
+            # "unsloth" would also move activations to the host's memory.
+            use_gradient_checkpointing=train.gradient_checkpointing,
+            **engine,
+        )
+        return FastModel.get_peft_model(
+            loaded,
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            bias=lora.bias,
+            target_modules=lora_config(config).target_modules,
+            finetune_vision_layers=lora.finetune_vision_layers,
+            finetune_language_layers=lora.finetune_language_layers,
+            finetune_attention_modules=lora.finetune_attention_modules,
+            finetune_mlp_modules=lora.finetune_mlp_modules,
+            random_state=lora.seed,
+            use_gradient_checkpointing=train.gradient_checkpointing,
+        )
+
+
+def arguments(config: Config) -> dict[str, Any]:
+    """Trainer arguments that Unsloth would otherwise choose or change."""
+    if config.train.loss_type == "dr_grpo" and config.train.scale_rewards == "group":
+        return {"scale_rewards": None}  # how it spells "group" there; "group" itself it makes "none"
+    return {}
+
+
+def tidy() -> None:
+    """Remove what rollouts by vllm leave in the working directory."""
+    for folder in Path().glob(ROLLOUT_ADAPTERS):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop Unsloth's banners; what matters of them settings.check_settings finds."""
+    with open(os.devnull, "w", encoding="utf-8") as nothing, redirect_stdout(nothing):
+        yield

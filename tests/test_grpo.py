@@ -40,7 +40,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
     problems, asked = grpo._fitting(CONFIG, gsm8k.load(CONFIG.data).train[:12], tokenizer, folder)
-    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder))
+    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder), "trl")
     return SimpleNamespace(trainer=trainer, problems=problems, asked=asked, end=end)
 
 

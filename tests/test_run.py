@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
@@ -220,11 +221,28 @@ def test_a_tuned_stage_without_an_adapter_says_so(tmp_path):
     refused(harness("evaluate", run.path, "--side", "tuned"), "no readable adapter")
 
 
-@pytest.mark.parametrize("setting", ["train.backend=unsloth"])
-def test_what_this_version_cannot_do_is_refused_at_once(tmp_path, setting):
-    path, _, value = setting.partition("=")
-    refused(harness("run", "exp/quickstart.yaml", setting, "--results", tmp_path / "results"), f"{path}: {value}")
+UNSLOTH = ("train.backend=unsloth", "model.precision=bf16")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine may run Unsloth")
+def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
+    for setting, part in (
+        ("model.load_in_4bit=true", "training on quantized weights needs unsloth"),
+        ("train.rollouts=vllm", "rollouts by vllm needs unsloth"),
+        ("model.full_finetuning=true", "model.full_finetuning: not in this version"),
+    ):
+        refused(harness("run", "exp/quickstart.yaml", *UNSLOTH, setting, "--results", tmp_path / "results"), part)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine may run Unsloth")
+def test_where_unsloth_cannot_run_trl_trains_and_the_report_says_so(tmp_path):
+    done = harness("run", "exp/quickstart.yaml", *SMALL, *UNSLOTH, "train.steps=2", "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "train.backend: unsloth cannot run here" in done.stdout
+    assert "Training with TRL and PEFT instead." in done.stdout
+    (report,) = tmp_path.glob("*/report.md")
+    assert "training (seed 3407): by trl, because unsloth could not run there" in report.read_text()
 
 
 def test_a_stage_that_is_killed_is_named_and_ctrl_c_ends_with_a_line(tmp_path):
