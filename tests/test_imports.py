@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 LIGHT = (
     "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "summary", "report",
-    "compare", "run",
+    "compare", "run", "train", "machine", "doctor",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 

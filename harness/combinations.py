@@ -1,0 +1,64 @@
+"""Which settings of an experiment cannot work together, and what to do instead. Each is legal by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.config import Config
+
+VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
+VLLM_RANK = 512  # of a LoRA adapter, at most
+
+
+def impossible(config: Config) -> Iterator[str]:
+    """Yield "key path: what is wrong and what to do" for each combination that cannot work."""
+    model, lora, train, evaluation = config.model, config.lora, config.train, config.eval
+    step = config.completions_per_step
+    if train.micro_batch and step % train.micro_batch:
+        yield (
+            f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step "
+            f"({train.prompts_per_step} prompts x {train.generations} generations)"
+        )
+    if train.max_prompt_tokens + train.max_completion_tokens > model.max_seq_length:
+        yield (
+            f"train.max_completion_tokens: {train.max_prompt_tokens} prompt + {train.max_completion_tokens} "
+            f"completion tokens exceed model.max_seq_length {model.max_seq_length}"
+        )
+    if model.load_in_4bit and model.load_in_8bit:
+        yield "model.load_in_8bit: choose one of load_in_4bit and load_in_8bit"
+    if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
+        yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
+    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit or model.full_finetuning):
+        yield "train.backend: trl trains a LoRA adapter on unquantized weights only; use unsloth for the rest"
+    if train.backend == "trl" and train.rollouts == "vllm":
+        yield "train.rollouts: trl's colocated vLLM cannot follow Gemma 3's weights; use hf, or backend unsloth"
+    if train.backend == "unsloth" and model.precision == "fp32":
+        yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
+    if train.backend == "unsloth" and train.loss_type == "bnpo" and train.micro_batch not in (None, step):
+        yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
+    if train.rollouts == "vllm" and (model.load_in_8bit or model.full_finetuning or lora.finetune_vision_layers):
+        yield "train.rollouts: vllm serves no 8-bit weights, full finetuning or vision adapters; use hf"
+    if not lora.finetune_language_layers and not lora.finetune_vision_layers:
+        yield "lora.finetune_language_layers: nothing to train; turn a layer group on"
+    if not lora.finetune_attention_modules and not lora.finetune_mlp_modules:
+        yield "lora.finetune_attention_modules: nothing to train; turn a module group on"
+    if train.save_steps % train.num_iterations:
+        yield f"train.save_steps: must be a multiple of num_iterations ({train.num_iterations}), which share a rollout"
+    if len(train.seeds) > 1:
+        yield "train.seeds: one seed an experiment; run the file once for each seed and use harness.compare"
+    if evaluation.samples > 1 and evaluation.temperature == 0:
+        yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
+    if evaluation.engine == "vllm" and evaluation.precision == "fp32":
+        yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
+    low, high = VLLM_TEMPERATURES
+    if evaluation.engine == "vllm" and evaluation.temperature and not low <= evaluation.temperature <= high:
+        yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
+    if evaluation.engine == "vllm" and lora.r > VLLM_RANK:
+        yield f"lora.r: vllm takes adapters up to rank {VLLM_RANK}; lower it, or set eval.engine to transformers"
+    if evaluation.engine == "vllm" and lora.finetune_vision_layers:
+        yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
+    tags = list(config.prompt.tags.model_dump().values())
+    if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
+        yield "prompt.tags: the four tags must differ, and none may be part of another"
