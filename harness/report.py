@@ -7,6 +7,7 @@ JSON is the truth; the Markdown is drawn from it and can be drawn again at any t
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,12 +30,15 @@ def write(run: RunDir) -> dict[str, Any]:
     """Write summary.json, plots/ and, last, report.md; returns the summary. Raises HarnessError."""
     numbers = summary.summarize(run)
     rundir.write_json(run.summary, numbers)
-    seed = numbers["train"]["seed"]
-    metrics = rundir.read_lines(run.train(seed) / "metrics.jsonl")
+    metrics = _metrics(run, numbers)
     rundir.write_text(run.plots / "before_after.svg", _plot_before_after(numbers))
     rundir.write_text(run.plots / "reward.svg", _plot_reward(metrics))
     rundir.write_text(run.report, "\n".join(_lines(run, numbers)) + "\n")
     return numbers
+
+
+def _metrics(run: RunDir, numbers: dict[str, Any]) -> list[dict[str, Any]]:
+    return rundir.read_lines(run.train(numbers["train"]["seed"]) / "metrics.jsonl")
 
 
 def show(run: RunDir) -> None:
@@ -182,6 +186,9 @@ def _training(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
             f"{summary.REWARD_SHARE:.0%} of {trained['steps']} steps, {trained['completions']:,} completions). The "
             "reward is what was optimised; the table above is what came of it."
         )
+    seconds = [row["step_time"] for row in _metrics(run, numbers) if row.get("step_time")]
+    if len(seconds) > 1:
+        yield f"A step took {statistics.median(seconds[1:]):.2f} s (median), the first one {seconds[0]:.2f} s."
     if trained["dropped_prompts"]:
         yield f"{trained['dropped_prompts']} training prompts were over {t.max_prompt_tokens} tokens and left out."
     for name, share in trained["profiles_disagree"].items():

@@ -141,3 +141,26 @@ def test_the_real_run(finished):
     before = (finished / "report.md").read_bytes()
     assert harness("report", finished).returncode == 0
     assert (finished / "report.md").read_bytes() == before
+
+
+def test_time_and_memory_are_told_and_on_a_gpu_its_hours(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    stage = {"start_seconds": 65.1, "seconds": 20.0, "tokens": 1000, "peak_memory_mib": 900, "peak_gpu_mib": 71_000}
+    run.note("stages", {"base": stage})
+    run.note("wall_seconds", {"base evaluation": 100.0, "training": 3400.0, "tuned evaluation": 100.0})
+    report.write(run)
+    text = run.report.read_text()
+    assert "| base | 65.1 | 20.0 | 1,000 | 50 | 900 | 71000 |" in text
+    assert "base evaluation 100 s, training 3,400 s, tuned evaluation 100 s.\n" in text
+    run.note("machine", {"gpu": "NVIDIA H100"})
+    report.write(run)
+    assert "tuned evaluation 100 s; 1.000 GPU-hours on one NVIDIA H100." in run.report.read_text()
+
+
+def test_step_times_tell_the_first_step_from_the_others(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    metrics = run.train(3407) / "metrics.jsonl"
+    rows = rundir.read_lines(metrics)
+    rundir.write_lines(metrics, [row | {"step_time": 90.0 if row["step"] == 1 else 2.0} for row in rows])
+    report.write(run)
+    assert "A step took 2.00 s (median), the first one 90.00 s." in run.report.read_text()
