@@ -79,7 +79,7 @@ def describe(section: EvalSection, work: Work) -> str:
 def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> dict[str, Any]:
     """What vLLM's LLM is started with: text only, no more context than is needed, as much memory as there is.
 
-    Raises HarnessError where the memory or the adapter's rank does not allow it.
+    Raises HarnessError where the memory does not suffice.
     """
     longest = math.ceil(work.longest / LENGTH_STEP) * LENGTH_STEP
     settings: dict[str, Any] = {
