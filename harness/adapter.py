@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import torch
 from peft import LoraConfig
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from harness.config import Config
 from harness.errors import HarnessError
@@ -41,6 +42,19 @@ def adapter_weights(adapter: Path) -> dict[str, torch.Tensor]:
         return load_file(adapter / "adapter_model.safetensors")
     except (OSError, SafetensorError) as error:
         raise HarnessError(f"{adapter}: no readable adapter ({error}); delete the folder and run again") from None
+
+
+def with_b_scaled(weights: dict[str, torch.Tensor], factor: float) -> dict[str, torch.Tensor]:
+    """The adapter's tensors with every B multiplied; factor 0 is an adapter that changes nothing."""
+    return {key: weight * factor if ".lora_B." in key else weight for key, weight in weights.items()}
+
+
+def save_copy(adapter: Path, weights: dict[str, torch.Tensor], folder: Path) -> Path:
+    """Write an adapter with the settings of this one and other tensors into a folder; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(adapter / "adapter_config.json", folder)
+    save_file({key: weight.contiguous() for key, weight in weights.items()}, folder / "adapter_model.safetensors")
+    return folder
 
 
 def module_name(key: str) -> str:

@@ -16,14 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
+from harness import bench_paths, machine
 from harness import config as config_module
-from harness import machine, provenance
 from harness.console import say
-from harness.errors import HarnessError, Parser
+from harness.errors import HarnessError
 from harness.rundir import RunDir
 
 PATHS = ("raw", "harness", "transformers")
@@ -34,12 +33,7 @@ BROKEN = ("zeroed", "wrongly named", "named for the other class")
 
 def main(argv: list[str]) -> None:
     """Measure each path in a process of its own and print the table."""
-    parser = Parser(
-        prog="python -m harness.bench eval", description=__doc__, formatter_class=RawDescriptionHelpFormatter
-    )
-    parser.add_argument("experiment", help="exp/NAME.yaml: its model, data, prompts and eval section are measured")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    parser.add_argument("--paths", default=",".join(PATHS), metavar="A,B", help=f"default: {','.join(PATHS)}")
+    parser = bench_paths.parser("eval", __doc__, PATHS, "its model, data, prompts and eval section are measured")
     parser.add_argument("--fixed", action="store_true", help="no stop ids: every completion has all its new tokens")
     parser.add_argument("--repeats", type=int, default=2, metavar="N", help="timed rounds a path; the table has all")
     parser.add_argument("--slow-questions", type=int, default=128, metavar="N", help="questions for transformers")
@@ -51,9 +45,7 @@ def main(argv: list[str]) -> None:
         rows = _raw(config, args) if args.only == "raw" else _harness(config, args)
         Path(os.environ[OUT]).write_text(json.dumps(rows), encoding="utf-8")
         return
-    paths = args.paths.split(",")
-    if unknown := set(paths) - set(PATHS):
-        raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(PATHS)}")
+    paths = bench_paths.chosen(args.paths, PATHS)
     if args.repeats < 1:
         raise HarnessError(f"--repeats: {args.repeats}: at least one round is needed")
     rows: list[dict[str, Any]] = []
@@ -72,10 +64,7 @@ def main(argv: list[str]) -> None:
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    versions = provenance.versions()
-    gpu = ", ".join(gpu.name for gpu in machine.gpus()) or "no GPU"
-    shown = ("python", "torch", "vllm", "transformers", "peft")
-    print(f"\n{gpu}; " + ", ".join(f"{name} {versions[name]}" for name in shown if name in versions) + "\n")
+    bench_paths.print_machine("python", "torch", "vllm", "transformers", "peft")
     print("| path | what | start, s | completions | tokens | s | tokens/s | GPU memory in use, GiB |")
     print("|---|---|---|---|---|---|---|---|")
     for r in rows:
@@ -220,26 +209,13 @@ def random_adapter(config: config_module.Config, checkpoint: Any, folder: Path, 
 def broken_copy(adapter: Path, folder: Path, kind: str) -> Path:
     """A copy of an adapter that must not pass: zeroed, wrongly named, or with the names of the text-only class on a
     multimodal checkpoint (and the other way round)."""
-    import shutil
+    from harness.adapter import adapter_weights, save_copy, with_b_scaled
 
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(adapter / "adapter_model.safetensors")
+    weights = adapter_weights(adapter)
     if kind == "zeroed":
-        weights = {key: 0 * weight if ".lora_B." in key else weight for key, weight in weights.items()}
-    elif kind == "wrongly named":
-        weights = {key.replace("layers", "blocks"): weight for key, weight in weights.items()}
-    else:
-        there, other = (
-            (".language_model.", ".")
-            if any(".language_model." in key for key in weights)
-            else (
-                ".model.layers.",
-                ".model.language_model.layers.",
-            )
-        )
-        weights = {key.replace(there, other): weight for key, weight in weights.items()}
-    folder.mkdir()
-    shutil.copy(adapter / "adapter_config.json", folder)
-    save_file(weights, folder / "adapter_model.safetensors")
-    return folder
+        return save_copy(adapter, with_b_scaled(weights, 0), folder)
+    there, other = "layers", "blocks"
+    if kind == "named for the other class":
+        text, multimodal = ".model.layers.", ".model.language_model.layers."
+        there, other = (multimodal, text) if any(multimodal in key for key in weights) else (text, multimodal)
+    return save_copy(adapter, {key.replace(there, other): weight for key, weight in weights.items()}, folder)

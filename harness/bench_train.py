@@ -10,31 +10,23 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from argparse import RawDescriptionHelpFormatter
 from pathlib import Path
 from typing import Any
 
+from harness import bench_paths, rundir
 from harness import config as config_module
-from harness import machine, provenance, rundir
-from harness.errors import HarnessError, Parser
+from harness.errors import HarnessError
 
 PATHS = ("trl-hf", "unsloth-hf", "unsloth-vllm")
 
 
 def main(argv: list[str]) -> None:
     """Measure each path in a process of its own and print the table."""
-    parser = Parser(
-        prog="python -m harness.bench train", description=__doc__, formatter_class=RawDescriptionHelpFormatter
-    )
-    parser.add_argument("experiment", help="exp/NAME.yaml: its train section is measured")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    parser.add_argument("--paths", default=",".join(PATHS), metavar="A,B", help=f"default: {','.join(PATHS)}")
+    parser = bench_paths.parser("train", __doc__, PATHS, "its train section is measured")
     parser.add_argument("--steps", type=int, default=6, metavar="N", help="steps a path, warm-up included")
     parser.add_argument("--warm-up", type=int, default=2, metavar="N", help="first steps that the median leaves out")
     args = parser.parse(argv)
-    paths = args.paths.split(",")
-    if unknown := set(paths) - set(PATHS):
-        raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(PATHS)}")
+    paths = bench_paths.chosen(args.paths, PATHS)
     if args.steps <= args.warm_up:
         raise HarnessError(f"--steps: {args.steps} leave nothing after {args.warm_up} steps of warm-up")
     rows = [_measure(path, args.experiment, args.overrides, args.steps, args.warm_up) for path in paths]
@@ -72,10 +64,7 @@ def _measure(path: str, experiment: str, overrides: list[str], steps: int, warm_
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    versions = provenance.versions()
-    gpu = ", ".join(gpu.name for gpu in machine.gpus()) or "no GPU"
-    shown = ("python", "torch", "trl", "unsloth", "vllm", "transformers", "peft")
-    print(f"\n{gpu}; " + ", ".join(f"{name} {versions[name]}" for name in shown if name in versions) + "\n")
+    bench_paths.print_machine("python", "torch", "trl", "unsloth", "vllm", "transformers", "peft")
     print("| path | start, s | first step, s | step (median), s | completions x mean tokens | tokens/s | peak, GiB |")
     print("|---|---|---|---|---|---|---|")
     for r in rows:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from harness.config import Config
 
 VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
-VLLM_RANK = 512  # of a LoRA adapter, at most
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters, for which vLLM makes room
 
 
 def impossible(config: Config) -> Iterator[str]:
@@ -55,8 +55,8 @@ def impossible(config: Config) -> Iterator[str]:
     low, high = VLLM_TEMPERATURES
     if evaluation.engine == "vllm" and evaluation.temperature and not low <= evaluation.temperature <= high:
         yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
-    if evaluation.engine == "vllm" and lora.r > VLLM_RANK:
-        yield f"lora.r: vllm takes adapters up to rank {VLLM_RANK}; lower it, or set eval.engine to transformers"
+    if evaluation.engine == "vllm" and lora.r > VLLM_RANKS[-1]:
+        yield f"lora.r: vllm takes adapters up to rank {VLLM_RANKS[-1]}; lower it, or set eval.engine to transformers"
     if evaluation.engine == "vllm" and lora.finetune_vision_layers:
         yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
     tags = list(config.prompt.tags.model_dump().values())

@@ -8,10 +8,8 @@ moves PEFT's own; a zeroed and a wrongly named copy must fail that same test.
 
 from __future__ import annotations
 
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 from peft import PeftModel
-from safetensors.torch import save_file
 from transformers import GenerationConfig
 
-from harness.adapter import adapter_weights, module_name
+from harness.adapter import adapter_weights, module_name, save_copy, with_b_scaled
 from harness.checkpoint import Checkpoint
 from harness.engine import Engine, Request, Sampling, load_base
 from harness.errors import HarnessError
@@ -118,12 +115,13 @@ def prove(engine: Engine, adapter: Path, peft: Reference) -> dict[str, Any]:
         "rerun_change": float(np.abs(again - base).mean()),
     }
     copies = {
-        "amplified": {k: w * peft.scale if ".lora_B." in k else w for k, w in weights.items()},
-        "zeroed": {k: torch.zeros_like(w) if ".lora_B." in k else w for k, w in weights.items()},
+        "amplified": with_b_scaled(weights, peft.scale),
+        "zeroed": with_b_scaled(weights, 0),
         "renamed": {k.replace("base_model.model.", "base_model.model.elsewhere."): w for k, w in weights.items()},
     }
     for name, copy in copies.items():
-        with _saved(adapter, copy) as folder:
+        with tempfile.TemporaryDirectory(prefix="adapter-proof-") as place:
+            folder = save_copy(adapter, copy, Path(place))
             figures[f"correlation_{name}"] = _correlation(changes(folder), peft.changes)
             if name == "amplified":
                 texts = [_generate(engine, probes[:GENERATED], peft.stop_ids, which) for which in (None, folder)]
@@ -220,15 +218,6 @@ class _Peft:
                 before = self.model.generate(**asked)[0, len(probe) :].tolist()
             pairs.append((before, self.model.generate(**asked)[0, len(probe) :].tolist()))
         return pairs
-
-
-@contextmanager
-def _saved(adapter: Path, weights: dict[str, torch.Tensor]) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="adapter-proof-") as folder:
-        copy = Path(folder)
-        shutil.copy(adapter / "adapter_config.json", copy)
-        save_file({key: weight.contiguous() for key, weight in weights.items()}, copy / "adapter_model.safetensors")
-        yield copy
 
 
 def _common_prefix(probes: Sequence[Sequence[int]]) -> int:

@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.adapter import adapter_weights, module_name, scaling
 from harness.checkpoint import Checkpoint, file_hash
+from harness.combinations import VLLM_RANKS
 from harness.config import EvalSection
 from harness.console import say
 from harness.engine import DTYPES, Request, Sampling, Work
@@ -47,7 +48,6 @@ HARMLESS = {  # variables that change no completion, or are the evaluation secti
 
 # Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
 COMPILE_FROM = 200_000  # tokens asked for
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters, for which vLLM makes room
 LENGTH_STEP = 512  # tokens: lengths are rounded up to it, so that like experiments share a compile cache
 CONTEXT_GIB = 0.3  # that CUDA takes between our look at the free memory and vLLM's
 WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, beside the weights
@@ -95,7 +95,7 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
         "seed": 0,
     }
     if work.lora_rank:
-        rank = next(rank for rank in RANKS if rank >= work.lora_rank)
+        rank = next(rank for rank in VLLM_RANKS if rank >= work.lora_rank)
         settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
     return settings
 

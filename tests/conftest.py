@@ -14,6 +14,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import pytest
 
+from harness import machine
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # A run of the real command that takes seconds: a few steps, a few questions, several batches.
@@ -21,6 +23,9 @@ SMALL = (
     "eval.limit=48", "eval.batch_size=8", "train.steps=6", "train.prompts_per_step=2", "train.generations=4",
     "train.resume_every=2", "train.save_steps=6",
 )  # fmt: skip
+
+
+without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tells what happens without an NVIDIA GPU; this has one")
 
 
 def harness(module: str, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 240) -> subprocess.CompletedProcess:

@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.rundir import RunDir
 from harness.vllm_engine import VllmEngine
 from tests import fake_vllm
+from tests.conftest import harness, refused, without_gpu
 from tests.test_engine import CHECKPOINT, MODULES, STOPS, adapter, ids, prove, questions, requests, sampling, texts
 
 __all__ = ["ids", "questions"]  # fixtures
@@ -271,11 +272,8 @@ def test_what_vllm_does_not_take_is_one_line_and_a_bug_stays_a_bug(llm, question
         VllmEngine(CONFIG.eval, questions.checkpoint, questions.tokenizer, WORK)
 
 
+@without_gpu
 def test_without_a_gpu_or_vllm_the_experiment_is_refused_at_once(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    from tests.conftest import harness, refused
-
     asked = ("exp/quickstart.yaml", "eval.engine=vllm", "eval.precision=bf16", "--results", tmp_path / "r")
     refused(harness("run", *asked), "eval.engine: vllm needs an NVIDIA GPU", "eval.engine=transformers")
     assert not (tmp_path / "r").exists()

@@ -1,0 +1,35 @@
+"""What benchmarks that compare several paths have in common: the command line, and the line that names the machine."""
+
+from __future__ import annotations
+
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+
+from harness import machine, provenance
+from harness.errors import HarnessError, Parser
+
+
+def parser(name: str, description: str, paths: Sequence[str], measured: str) -> Parser:
+    """A parser for `python -m harness.bench NAME EXPERIMENT [key.path=value ...] [--paths A,B]`."""
+    made = Parser(
+        prog=f"python -m harness.bench {name}", description=description, formatter_class=RawDescriptionHelpFormatter
+    )
+    made.add_argument("experiment", help=f"exp/NAME.yaml: {measured}")
+    made.add_argument("overrides", nargs="*", metavar="key.path=value")
+    made.add_argument("--paths", default=",".join(paths), metavar="A,B", help=f"default: {','.join(paths)}")
+    return made
+
+
+def chosen(given: str, paths: Sequence[str]) -> list[str]:
+    """The paths that --paths names. Raises HarnessError for one that there is not."""
+    wanted = given.split(",")
+    if unknown := set(wanted) - set(paths):
+        raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(paths)}")
+    return wanted
+
+
+def print_machine(*packages: str) -> None:
+    """Print the GPUs and the versions of those packages that are installed."""
+    versions = provenance.versions()
+    gpu = ", ".join(gpu.name for gpu in machine.gpus()) or "no GPU"
+    print(f"\n{gpu}; " + ", ".join(f"{name} {versions[name]}" for name in packages if name in versions) + "\n")
