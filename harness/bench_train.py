@@ -48,6 +48,9 @@ def _measure(path: str, experiment: str, overrides: list[str], steps: int, warm_
         (metrics,) = run.path.glob("train/*/metrics.jsonl")
         logged = rundir.read_lines(metrics)
         (cost,) = run.read_manifest()["stages"].values()
+        (trained_by,) = run.read_manifest()["backends"].values()
+    if trained_by != backend:
+        raise HarnessError(f"bench train: {backend} could not run (its message is above); leave {path} out of --paths")
     seconds = [row["step_time"] for row in logged]
     tokens = [row["completions/mean_length"] * config.completions_per_step for row in logged]
     return {

@@ -83,7 +83,8 @@ def train(run: RunDir, seed: int, backend: str) -> None:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         else:  # killed after its last step: train() would take one step more
             trainer._load_from_checkpoint(str(resume))
-    unsloth_backend.tidy()
+    if config.train.rollouts == "vllm":
+        unsloth_backend.tidy()
     seconds = time.perf_counter() - started
     recorder.save()
     _save_adapter(trainer, checkpoint, folder)

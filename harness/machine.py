@@ -94,6 +94,11 @@ def cannot_run(config: Config) -> str | None:
             return f"eval.engine: vllm in bf16 needs compute capability 8.0, {found[0].name} has less; {instead}"
         if not find_spec("vllm"):
             return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {instead}'
+    return cannot_train(config)
+
+
+def cannot_train(config: Config) -> str | None:
+    """As cannot_run, of the training alone."""
     if config.model.full_finetuning:
         return "model.full_finetuning: not in this version, which trains LoRA adapters; set it to false"
     if needs_unsloth(config):

@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import rundir
 from harness.console import say
 from harness.errors import HarnessError, Parser, exit_code
-from harness.machine import needs_unsloth
+from harness.machine import cannot_train, needs_unsloth
 from harness.rundir import RunDir
 
 
@@ -44,6 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR")
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
+    if reason := cannot_train(run.config):
+        raise HarnessError(reason)
     with rundir.lock(run.path):
         backend = _backend(run)
         from harness import grpo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conftest import harness, refused
+from tests.conftest import harness, refused, without_gpu
 
 
 def test_the_evaluation_is_measured_with_adapters_that_are_proven_and_broken_ones_that_are_refused():
@@ -31,3 +31,14 @@ def test_a_training_step_is_measured_by_the_ordinary_stage():
     assert done.returncode == 0, done.stderr
     assert "| trl-hf | " in done.stdout and "| 4 x " in done.stdout
     refused(harness("bench", "train", "exp/quickstart.yaml", "--steps", "2"), "--steps: 2 leave nothing")
+
+
+@without_gpu
+def test_a_step_by_another_backend_than_the_path_names_is_no_row():
+    """The training stage goes on with TRL where Unsloth cannot run; a benchmark must not call that Unsloth."""
+    done = harness(
+        "bench", "train", "exp/quickstart.yaml", "model.precision=bf16", "train.prompts_per_step=2",
+        "train.generations=2", "--paths", "unsloth-hf", "--steps", "2", "--warm-up", "1",
+    )  # fmt: skip
+    refused(done, "bench train: unsloth could not run")
+    assert "| unsloth-hf |" not in done.stdout

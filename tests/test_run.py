@@ -14,13 +14,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
 from harness import run as run_module
 from harness import rundir
-from tests.conftest import ROOT, SMALL, harness, refused
+from tests.conftest import ROOT, SMALL, harness, refused, without_gpu
 
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
@@ -224,7 +223,7 @@ def test_a_tuned_stage_without_an_adapter_says_so(tmp_path):
 UNSLOTH = ("train.backend=unsloth", "model.precision=bf16")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine may run Unsloth")
+@without_gpu
 def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
     for setting, part in (
         ("model.load_in_4bit=true", "training on quantized weights needs unsloth"),
@@ -232,10 +231,11 @@ def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
         ("model.full_finetuning=true", "model.full_finetuning: not in this version"),
     ):
         refused(harness("run", "exp/quickstart.yaml", *UNSLOTH, setting, "--results", tmp_path / "results"), part)
-    assert not (tmp_path / "results").exists()
+        assert not (tmp_path / "results").exists()
+        refused(harness("train", "exp/quickstart.yaml", *UNSLOTH, setting, "--results", tmp_path / "alone"), part)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine may run Unsloth")
+@without_gpu
 def test_where_unsloth_cannot_run_trl_trains_and_the_report_says_so(tmp_path):
     done = harness("run", "exp/quickstart.yaml", *SMALL, *UNSLOTH, "train.steps=2", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
