@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,32 @@ _console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isa
 def say(message: str) -> None:
     """Print one plain line (no markup: model text and file names may hold brackets)."""
     _console.print(message, markup=False)
+
+
+@contextmanager
+def hushed(really: bool = True) -> Iterator[None]:
+    """Drop what libraries print, from C too, in this process and in those it starts meanwhile.
+
+    For libraries that talk while they load: what goes wrong is an exception, not a line. With really=False nothing
+    is dropped.
+    """
+    if not really:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with open(os.devnull, "w") as nothing:
+        try:
+            for number in (1, 2):
+                os.dup2(nothing.fileno(), number)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, old in enumerate(kept, 1):
+                os.dup2(old, number)
+                os.close(old)
 
 
 def markdown(text: str) -> None:

@@ -6,17 +6,18 @@ before it imports harness.grpo.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from harness.config import Config
+from harness.console import hushed
 from harness.errors import HarnessError
 
+LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
 ROLLOUT_ADAPTERS = "vllm_gen_lora*"  # folders that Unsloth leaves in the working directory
 
 
@@ -40,8 +41,10 @@ def patch(caches: Path) -> None:
         "UNSLOTH_VLLM_NO_FLASHINFER": "1",  # nvcc would compile it at the first rollout, for minutes
         "VLLM_NO_USAGE_STATS": "1",
     }
+    # Unsloth hides it too, but only after vLLM has looked for it.
+    sys.modules.setdefault("flashinfer", None)
     try:
-        with _hushed():
+        with hushed(not _loud()):
             import unsloth  # noqa: F401
     except (ImportError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -68,7 +71,7 @@ def load(config: Config, path: Path) -> Any:
             "max_lora_rank": lora.r,
             "max_num_seqs": config.completions_per_step,
         }
-    with _hushed():
+    with hushed(not _loud()):
         loaded, _ = FastModel.from_pretrained(
             model_name=str(path.resolve()),
             max_seq_length=model.max_seq_length,
@@ -83,7 +86,7 @@ def load(config: Config, path: Path) -> Any:
             use_gradient_checkpointing=train.gradient_checkpointing,
             **engine,
         )
-        return FastModel.get_peft_model(
+        adapted = FastModel.get_peft_model(
             loaded,
             r=lora.r,
             lora_alpha=lora.alpha,
@@ -97,6 +100,13 @@ def load(config: Config, path: Path) -> Any:
             random_state=lora.seed,
             use_gradient_checkpointing=train.gradient_checkpointing,
         )
+    if not _loud():
+        logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
+    return adapted
+
+
+def _loud() -> bool:
+    return os.environ.get(LOGGING) == "1"
 
 
 def arguments(config: Config) -> dict[str, Any]:
@@ -107,13 +117,10 @@ def arguments(config: Config) -> dict[str, Any]:
 
 
 def tidy() -> None:
-    """Remove what rollouts by vllm leave in the working directory."""
+    """Remove what rollouts by vllm leave: folders in the working directory, and a process group."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     for folder in Path().glob(ROLLOUT_ADAPTERS):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Drop Unsloth's banners; what matters of them settings.check_settings finds."""
-    with open(os.devnull, "w", encoding="utf-8") as nothing, redirect_stdout(nothing):
-        yield

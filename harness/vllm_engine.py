@@ -10,10 +10,8 @@ import atexit
 import gc
 import math
 import os
-import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from harness.adapter import adapter_weights, module_name, scaling
 from harness.checkpoint import Checkpoint, file_hash
 from harness.combinations import VLLM_RANKS
 from harness.config import EvalSection
-from harness.console import say
+from harness.console import hushed, say
 from harness.engine import DTYPES, Request, Sampling, Work
 from harness.errors import HarnessError
 from harness.prompts import quiet
@@ -112,7 +110,7 @@ class VllmEngine:
         say(f"Starting vLLM ({how}).")
         began = time.perf_counter()
         try:
-            with _hushed():
+            with hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET):
                 from vllm import LLM
 
                 self.llm = LLM(**settings)
@@ -257,31 +255,6 @@ def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], s
             equal = torch.equal(held[:rows, :columns].cpu(), given)
         same[module_name(key)] = same.get(module_name(key), True) and equal
     return {module for module, equal in same.items() if equal}
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Drop what vLLM and its libraries print while they start, from C too, unless VLLM_LOGGING_LEVEL asks for it.
-
-    What goes wrong in this process is an exception, not a line of a log.
-    """
-    if os.environ.get("VLLM_LOGGING_LEVEL") != QUIET:
-        yield
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    with open(os.devnull, "w") as nothing:
-        try:
-            for number in (1, 2):
-                os.dup2(nothing.fileno(), number)
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, old in enumerate(kept, 1):
-                os.dup2(old, number)
-                os.close(old)
 
 
 def _leave() -> None:

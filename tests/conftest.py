@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 # Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
@@ -30,10 +31,32 @@ without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tells what happen
 
 def harness(module: str, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 240) -> subprocess.CompletedProcess:
     """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
-    command = [sys.executable, "-m", f"harness.{module}", *map(str, arguments)]
+    return subprocess.run(
+        _command(module, arguments), cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=timeout
+    )
+
+
+def started(module: str, *arguments: str | Path) -> subprocess.Popen:
+    """The same, left running."""
+    return subprocess.Popen(_command(module, arguments), cwd=ROOT, env=_environment())
+
+
+def _command(module: str, arguments: tuple[str | Path, ...]) -> list[str]:
+    return [sys.executable, "-m", f"harness.{module}", *map(str, arguments)]
+
+
+def _environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+    return os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
+
+
+def memory_is_back(free: float) -> bool:
+    """Whether the first GPU has, within 20 seconds, as many GiB free as it had, but for a fifth of one."""
+    deadline = time.monotonic() + 20
+    while (left := free - machine.gpus()[0].free) > 0.2 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    print(f"\n{left:.2f} GiB less are free than before")
+    return left <= 0.2
 
 
 def refused(done: subprocess.CompletedProcess, *parts: str) -> None:

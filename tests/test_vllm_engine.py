@@ -142,19 +142,6 @@ def test_vllms_switches_are_set_and_those_of_the_user_are_part_of_the_conditions
     assert os.environ["VLLM_BATCH_INVARIANT"] == "0"
 
 
-def test_what_it_prints_at_the_start_is_dropped_unless_it_is_asked_for(llm, capfd, monkeypatch):
-    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "ERROR")
-    with vllm_engine._hushed():
-        os.write(1, b"from C")
-        os.write(2, b"and its errors")
-    print("after")
-    assert capfd.readouterr() == ("after\n", "")
-    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "INFO")
-    with vllm_engine._hushed():
-        os.write(1, b"from C")
-    assert capfd.readouterr().out == "from C"
-
-
 def test_an_adapter_is_known_by_its_content(running, tmp_path):
     first, second = running._request(adapter(tmp_path / "a", 0.01)), running._request(adapter(tmp_path / "a", 0.02))
     assert first.lora_path == second.lora_path

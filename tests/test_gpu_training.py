@@ -1,0 +1,90 @@
+"""Training by Unsloth on an NVIDIA GPU, on the embedded checkpoint. `pytest -m gpu -n 0` runs these too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from harness import adapter, machine, rundir
+from tests.conftest import ROOT, harness, memory_is_back, started
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not machine.gpus(), reason="needs an NVIDIA GPU"),
+    pytest.mark.xdist_group("gpu"),
+    pytest.mark.timeout(900),
+]
+
+STEPS, EVERY = 12, 4
+SMALL = (
+    "train.backend=unsloth", "model.precision=bf16", "eval.precision=bf16", f"train.steps={STEPS}",
+    f"train.resume_every={EVERY}", "train.gpu_memory_utilization=0.2",
+)  # fmt: skip
+
+# A library that changes a setting without a word, for which the changed attribute of a real trainer stands.
+CHANGED = """
+import sys
+from pathlib import Path
+from harness import rundir, unsloth_backend
+from harness.errors import exit_code
+
+def main():
+    run = rundir.open_run("quickstart", sys.argv[2:], Path(sys.argv[1]))
+    unsloth_backend.patch(run.path.parent / ".cache" / "unsloth")
+    from harness import grpo
+    build = grpo._build
+    def changed(*arguments):
+        trainer = build(*arguments)
+        trainer.args.weight_decay = 0.5
+        return trainer
+    grpo._build = changed
+    with rundir.lock(run.path):
+        grpo.train(run, run.config.train.seeds[0], "unsloth")
+
+sys.exit(exit_code(main))
+"""
+
+
+@pytest.mark.parametrize("rollouts", ["vllm", "hf"])
+def test_a_killed_training_goes_on_from_its_last_resume_point(tmp_path, rollouts):
+    free = machine.gpus()[0].free
+    command = ["train", "exp/quickstart.yaml", *SMALL, f"train.rollouts={rollouts}", "--results", tmp_path]
+    killed = started(*command)
+    begun = ()
+    while killed.poll() is None:
+        begun = begun or tuple(tmp_path.glob("quickstart-*/train/seed-3407"))
+        if begun and len(rundir.read_lines(begun[0] / "metrics.jsonl")) > EVERY:
+            os.kill(killed.pid, signal.SIGKILL)
+            break
+        time.sleep(0.005)
+    assert killed.wait() == -signal.SIGKILL
+    (folder,) = begun
+    assert not (folder / "adapter").exists()
+    assert memory_is_back(free)
+    again = harness(*command, timeout=600)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert [row["step"] for row in rundir.read_lines(folder / "metrics.jsonl")] == list(range(1, STEPS + 1))
+    settings = rundir.read_json(folder / "effective_settings.json")
+    assert all(pair["asked"] == pair["effective"] for pair in settings.values())
+    assert settings["use_vllm"]["effective"] is (rollouts == "vllm")
+    assert settings["weights"]["effective"] == "bfloat16"
+    (run,) = tmp_path.glob("quickstart-*")
+    manifest = rundir.read_json(run / "manifest.json")
+    assert manifest["backends"] == {"training (seed 3407)": "unsloth"}
+    assert 1 <= manifest["stages"]["training (seed 3407)"]["steps"] <= STEPS - EVERY
+    weights = adapter.adapter_weights(folder / "adapter")
+    assert any(weight.abs().max() > 0 for name, weight in weights.items() if ".lora_B." in name)
+    assert not list(ROOT.glob("unsloth_compiled_cache")) and not list(ROOT.glob("vllm_gen_lora*"))
+
+
+def test_a_setting_that_the_library_changes_stops_the_run(tmp_path):
+    overrides = [*SMALL, "train.rollouts=hf"]
+    command = [sys.executable, "-c", CHANGED, str(tmp_path), *overrides]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 2, done.stderr
+    assert "weight_decay (asked 0.1, got 0.5)" in done.stderr.splitlines()[-1]
