@@ -77,6 +77,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
     say(f"Training seed {seed}: {settings['trainable_parameters']['effective']:,} trainable parameters.")
     if backend == "unsloth":
         say("The first step compiles; on a new machine that takes minutes, later runs find it in the cache.")
+        recorder.first_step_compiles = True
     with progress(f"training (seed {seed})", config.train.steps, recorder.step) as update:
         recorder.update = update
         if recorder.resumed_at < config.train.steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from transformers import TrainerCallback
 
 from harness import rewards, rundir
 from harness.config import Config
+from harness.console import say
 from harness.errors import HarnessError
 
 PATIENCE = 3  # steps in a row on which every completion ran into the limit although its text had ended
@@ -36,10 +38,12 @@ class Recorder(TrainerCallback):
         self.tokens = 0
         self.never_stopped = 0
         self.update: Callable[[int, str], None] = lambda completed, note: None
+        self.first_step_compiles = False
         rundir.write_lines(self.metrics, [row for row in rundir.read_lines(self.metrics) if row["step"] <= done])
         rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self._rewards: dict[str, list[float | None]] = {}
+        self._step_began = 0.0
 
     # --- reward functions
 
@@ -109,8 +113,13 @@ class Recorder(TrainerCallback):
         }
         rundir.append_lines(self.metrics, [{"step": state.global_step} | values])
 
+    def on_step_begin(self, args, state, control, **kwargs):
+        self._step_began = time.perf_counter()
+
     def on_step_end(self, args, state, control, **kwargs):
         self.step = state.global_step
+        if self.first_step_compiles and self.step == self.resumed_at + 1:
+            say(f"The first step took {time.perf_counter() - self._step_began:.0f} s, compiling included.")
         last = state.log_history[-1].get("reward") if state.log_history else None
         self.update(self.step, "" if last is None else f"reward {last:.2f}")
 

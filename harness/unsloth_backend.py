@@ -7,6 +7,7 @@ before it imports harness.grpo.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import sys
@@ -18,6 +19,10 @@ from harness.console import hushed
 from harness.errors import HarnessError
 
 LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
+# Completions a forward pass; the loss still averages over the whole step. Left alone, Unsloth takes as many as the
+# free memory holds, so that the same training adds up in another order on another card, and compiles one graph that
+# repeats itself four times a completion: for 64 of them that takes minutes.
+PASS = 4
 ROLLOUT_ADAPTERS = "vllm_gen_lora*"  # folders that Unsloth leaves in the working directory
 
 
@@ -111,9 +116,11 @@ def _loud() -> bool:
 
 def arguments(config: Config) -> dict[str, Any]:
     """Trainer arguments that Unsloth would otherwise choose or change."""
+    together = config.train.micro_batch or config.completions_per_step
+    chosen: dict[str, Any] = {"unsloth_grpo_mini_batch": math.ceil(together / PASS)}  # a number of passes
     if config.train.loss_type == "dr_grpo" and config.train.scale_rewards == "group":
-        return {"scale_rewards": None}  # how it spells "group" there; "group" itself it makes "none"
-    return {}
+        chosen["scale_rewards"] = None  # how it spells "group" there; "group" itself it makes "none"
+    return chosen
 
 
 def tidy() -> None:
