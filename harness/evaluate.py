@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from harness import engine as engine_module
-from harness import gsm8k, prompts, proof, provenance, rundir, scoring, summary
+from harness import gsm8k, prompts, proof, provenance, results, rundir, scoring, summary
 from harness.checkpoint import file_hash
 from harness.config import Config
 from harness.console import progress, say
@@ -30,6 +30,7 @@ from harness.engine import Engine, Request, Sampling, Work
 from harness.errors import HarnessError, Parser, exit_code
 from harness.prompts import Questions
 from harness.proof import Reference
+from harness.results import Asked
 from harness.rundir import RunDir
 
 
@@ -37,16 +38,14 @@ def evaluate(run: RunDir, side: str) -> None:
     """Evaluate one side of a run ("base" or "tuned", for every training seed). The caller holds the run's lock."""
     data = gsm8k.load(run.config.data)
     questions = prompts.prepare(run.config, data)
-    gold_test = scoring.selftest([p.gold for p in questions.problems], run.config.prompt.tags.record())
-    if not gold_test.passed:
-        raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {gold_test.failures[0]}")
+    proven = results.selftest(_asked(questions), run.config.prompt.tags.record())
     run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash))
     run.note("machine", provenance.machine())
     made_for = work(run.config, questions, adapters=side == "tuned")
     evaluation = {
         "conditions": conditions(run.config, questions, made_for),
         "problems": data.counts(),
-        "selftest": {name: getattr(gold_test, name) for name in ("golds", "spellings", "adversarial")},
+        "selftest": proven,
     }
     loaded = LazyEngine(
         lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer, made_for)
@@ -174,7 +173,7 @@ def complete(
     """Generate the completions that the log lacks, and note what it took."""
     requests = _requests(questions, run.config)
     sampling = Sampling(conditions["max_new_tokens"], **conditions["sampling"], stop_ids=tuple(conditions["stop_ids"]))
-    done = set(_read(log, questions))
+    done = set(results.read(log, _asked(questions)))
     if len(done) == len(requests):
         say(f"{what} evaluation: all {len(requests)} completions are there, none generated.")
         return
@@ -207,33 +206,18 @@ def _requests(questions: Questions, config: Config) -> list[Request]:
     ]
 
 
-def _read(log: Path, questions: Questions) -> dict[tuple[int, int], dict[str, Any]]:
-    """The completions in a log by (index, sample). Raises HarnessError for one that answers another prompt."""
-    index = {problem.id: number for number, problem in enumerate(questions.problems)}
-    found = {}
-    for row in rundir.read_lines(log):
-        number = index.get(row["id"])
-        if number is None or row["prompt"] != questions.prompts[number].hash:
-            raise HarnessError(f"{log}: answers another prompt than this run asks (problem {row['id']}); delete it")
-        found[number, row["sample"]] = row
-    return found
-
-
 def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: dict[str, Any]) -> None:
-    """Score every completion and write result.json: one entry a completion, in question order."""
-    tags = run.config.prompt.tags.record()
-    completions = _read(folder / "samples.jsonl", questions)
-    asked = len(questions.problems) * run.config.eval.samples
-    if len(completions) != asked:
-        raise HarnessError(f"{folder}: {len(completions)} of {asked} completions are there; run again to make the rest")
-    scores = []
-    for (index, sample), row in sorted(completions.items()):
-        problem = questions.problems[index]
-        score = scoring.score(row["text"], problem.gold, finish_reason=row["finish_reason"], tags=tags)
-        entry = {"id": problem.id, "sample": sample, "gold": problem.gold, "prompt": row["prompt"]}
-        entry |= {"finish_reason": row["finish_reason"], "tokens": row["tokens"]}
-        scores.append(entry | dataclasses.asdict(score))
+    """Score every completion and write result.json."""
+    config = run.config
+    scores = results.score(
+        folder / "samples.jsonl", _asked(questions), config.eval.samples, config.prompt.tags.record()
+    )
     rundir.write_json(folder / "result.json", evaluation | {"scores": scores})
+
+
+def _asked(questions: Questions) -> list[Asked]:
+    pairs = zip(questions.problems, questions.prompts, strict=True)
+    return [Asked(problem.id, problem.gold, prompt.hash) for problem, prompt in pairs]
 
 
 class LazyEngine:
