@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from harness import report, rundir, scoring
+from harness import gsm8k, report, rundir, scoring
+from harness.schema import Problem
 
 GOLD = "18"
 TEXTS = {  # what a completion may look like: (text, correct, strict, exact format)
@@ -15,6 +16,10 @@ TEXTS = {  # what a completion may look like: (text, correct, strict, exact form
     "wrong": "<start_working_out>6 + 3 = 9<end_working_out><SOLUTION>9</SOLUTION>",
     "wrong, no format": "The answer is 9.",
     "nothing": "I do not know.",
+    # Right by the solution block alone, and right by the last number alone: scorers that read the one or the other
+    # disagree about a run that turns the second into the first.
+    "right in the block": "<start_working_out>6 * 3 = 18<end_working_out><SOLUTION>18</SOLUTION>\nDone in 2 steps.",
+    "right at the end": "<start_working_out>6 * 3<end_working_out><SOLUTION>9 or 18</SOLUTION>\nThat is 18 in all.",
 }
 PROOF = {
     "modules": 28, "modules_loaded": 28, "probes": 16, "tokens": 600, "scale": 8.0, "amplified_change": 0.6,
@@ -39,7 +44,8 @@ def result(outcomes: list[str], **conditions: Any) -> dict[str, Any]:
         }
         scores.append(entry | dataclasses.asdict(score))
     shared = {
-        "data": "d" * 64, "split": "test", "questions": len(outcomes), "prompts": "e" * 64, "scorer": "1",
+        "data": gsm8k.content_hash(Problem(s["id"], "", GOLD) for s in scores),
+        "split": "test", "questions": len(outcomes), "prompts": "e" * 64, "scorer": scoring.VERSION,
         "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": 1, "engine": "transformers",
         "precision": "fp32",
     }  # fmt: skip
@@ -60,7 +66,8 @@ def make_run(results: Path, base: list[str], tuned: list[str], *overrides: str, 
         made = result(outcomes, **conditions)
         rundir.write_json(folder / "result.json", made)
         rows = [
-            {"id": s["id"], "sample": 0, "text": TEXTS[o.removesuffix(", cut")]}
+            {name: s[name] for name in ("id", "sample", "prompt", "finish_reason", "tokens")}
+            | {"text": TEXTS[o.removesuffix(", cut")]}
             for s, o in zip(made["scores"], outcomes, strict=True)
         ]
         rundir.append_lines(folder / "samples.jsonl", rows)

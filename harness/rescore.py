@@ -1,0 +1,110 @@
+"""Score the completions of a finished run again, with the scorer as it is now, and draw the report anew. No model.
+
+    python -m harness.rescore results/quickstart-1a2b3c4d
+
+The golds are those of result.json, held against the data's hash in it: a run can be scored again where its data can no
+longer be reached, and by no other answers than it was asked for. Everything is judged before anything is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import gsm8k, provenance, report, results, rundir, scoring, summary
+from harness.console import say
+from harness.errors import HarnessError, Parser, exit_code
+from harness.results import Asked
+from harness.rundir import RunDir
+from harness.schema import Problem
+
+
+def rescore(run: RunDir) -> None:
+    """Score both sides, for every training seed, write what changed, and the report. The caller holds the run's lock.
+
+    Raises HarnessError, with nothing written, where the run is not finished, where completions are missing or answer
+    other prompts, and where the golds are not the data's.
+    """
+    if not run.report.exists():
+        raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} goes on with it")
+    folders = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
+    before = {what: _stored(folder / "result.json") for what, folder in folders.items()}
+    after = {what: _scored(run, folder, before[what]) for what, folder in folders.items()}
+    for what in folders:
+        summary.check_pair(run, after["base"], after[what])
+    versions = sorted({side["conditions"]["scorer"] for side in before.values()} - {scoring.VERSION})
+    if versions:
+        say(f"Scorer version: {', '.join(versions)} then, {scoring.VERSION} now.")
+    for what, folder in folders.items():
+        say(f"{what}: {changes(before[what]['scores'], after[what]['scores'])}")
+        rundir.write_json(folder / "result.json", after[what])
+    if before != after:
+        run.note("made_with", {"scoring anew": provenance.code() | {"versions": provenance.versions()}})
+    report.write(run)
+
+
+def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
+    """What another scorer made of the same completions, in words; entries of result.json in the same order."""
+    pairs = list(zip(before, after, strict=True))
+    fields = summary.QUANTITIES
+    judged = sum(any(old.get(field) != new[field] for field in fields.values()) for old, new in pairs)
+    read = sum(old != new for old, new in pairs) - judged
+    others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
+    if not judged:
+        return f"none of {len(pairs):,} verdicts changed{others}."
+    counts = []
+    for name, field in fields.items():
+        gained = sum(new[field] and not old.get(field) for old, new in pairs)
+        lost = sum(bool(old.get(field)) and not new[field] for old, new in pairs)
+        if gained or lost:
+            counts.append(f"{name} +{gained} −{lost}")
+    return f"{judged:,} of {len(pairs):,} verdicts changed ({', '.join(counts)}){others}."
+
+
+def _stored(file: Path) -> dict[str, Any]:
+    """A result.json with all that scoring it again needs."""
+    stored = rundir.read_json(file)
+    try:
+        whole = stored["conditions"].keys() >= {"data", "scorer"}
+        whole = whole and all(score.keys() >= {"id", "sample", "gold", "prompt"} for score in stored["scores"])
+    except (TypeError, AttributeError, KeyError):
+        whole = False
+    if not whole:
+        raise HarnessError(f"{file}: is not the result of an evaluation; delete it and run the experiment again")
+    return stored
+
+
+def _scored(run: RunDir, folder: Path, stored: dict[str, Any]) -> dict[str, Any]:
+    """The result.json that the present scorer makes of the completions in a folder."""
+    samples = run.config.eval.samples
+    asked = [Asked(s["id"], s["gold"], s["prompt"]) for s in stored["scores"][::samples]]
+    expected = [(question.id, sample) for question in asked for sample in range(samples)]
+    data = gsm8k.content_hash(Problem(question.id, "", question.gold) for question in asked)
+    if data != stored["conditions"]["data"] or expected != [(s["id"], s["sample"]) for s in stored["scores"]]:
+        raise HarnessError(
+            f"{folder / 'result.json'}: its questions and golds are not those that were asked; delete it and run the "
+            f"experiment again"
+        )
+    tags = run.config.prompt.tags.record()
+    return stored | {
+        "conditions": stored["conditions"] | {"scorer": scoring.VERSION},
+        "selftest": results.selftest(asked, tags),
+        "scores": results.score(folder / "samples.jsonl", asked, samples, tags),
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser(prog="python -m harness.rescore", description=__doc__.split("\n\n")[0])
+    parser.add_argument("run", type=Path, help="run directory")
+    args = parser.parse(argv)
+    run = rundir.existing(args.run)
+    with rundir.lock(run.path):
+        rescore(run)
+    report.show(run)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
