@@ -1,6 +1,6 @@
 """Measurements of our own code, printed as a table; nothing here decides anything.
 
-python -m harness.bench scoring                        the scorer's and the rewards' speed
+python -m harness.bench scoring                        the scorer's, the panel's and the rewards' speed
 python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation beside raw vLLM and transformers
 python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
 """
@@ -13,7 +13,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import bench_eval, bench_train, rewards, scoring
+from harness import bench_eval, bench_train, panel, rewards, scoring
 from harness.errors import Parser, exit_code
 from harness.schema import Tags
 
@@ -54,9 +54,12 @@ def _milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
 
 
 def bench_scoring(argv: list[str]) -> None:
-    """Score and the tutorial's rewards on hostile texts, and score on ordinary ones."""
+    """Score, the panel and the tutorial's rewards on hostile texts, and the first two on ordinary ones."""
     Parser(prog="python -m harness.bench scoring", description=bench_scoring.__doc__).parse(argv)
-    functions = {"score": lambda text: scoring.score(text, "18")}
+    functions = {
+        "score": lambda text: scoring.score(text, "18"),
+        "panel": lambda text: [scorer.rule(text, "18", Tags()) for scorer in panel.SCORERS],
+    }
     names = list(rewards.PROFILES["tutorial"])
     for function in rewards.build(names, profile="tutorial", tags=Tags(), base_dir=Path()):
         functions[function.__name__] = lambda text, f=function: f(completions=[text], answer=["18"])
@@ -66,8 +69,9 @@ def bench_scoring(argv: list[str]) -> None:
         cells = [_milliseconds(lambda f=function, t=text: f(t)) for function in functions.values()]
         print(f"{label:16}" + "".join(f"{cell:20.3f}" for cell in cells))
     rounds = 2000
-    total = _milliseconds(lambda: [scoring.score(text, "18") for _ in range(rounds) for text in ORDINARY])
-    print(f"score on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
+    for name in ("score", "panel"):
+        total = _milliseconds(lambda f=functions[name]: [f(text) for _ in range(rounds) for text in ORDINARY])
+        print(f"{name} on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
 
 
 COMMANDS: dict[str, Callable[[list[str]], None]] = {

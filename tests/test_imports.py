@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import ROOT
 
 LIGHT = (
-    "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "summary", "report",
-    "compare", "run", "train", "machine", "doctor",
+    "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "results", "summary",
+    "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 
