@@ -129,7 +129,7 @@ class _Spelling(dict):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        meanings = (("-", "-−﹣－"), ("+", _PLUS[:-1]), (".", ".٫．"), (",", _GROUPING), ("e", "e"))
+        meanings = (("-", _MINUS[:-2]), ("+", _PLUS[:-1]), (".", ".٫．"), (",", _GROUPING), ("e", "e"))
         found = [meaning for meaning, characters in meanings if character in characters]
         digit = _digit(character)
         self[code] = found[0] if found else "?" if digit is None else str(digit)
