@@ -3,6 +3,7 @@
 python -m harness.bench scoring                        the scorer's, the panel's and the rewards' speed
 python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation beside raw vLLM and transformers
 python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
+python -m harness.bench coverage --quick               how often our intervals cover and our tests err
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import bench_eval, bench_train, panel, rewards, scoring
+from harness import bench_coverage, bench_eval, bench_train, panel, rewards, scoring
 from harness.errors import Parser, exit_code
 from harness.schema import Tags
 
@@ -78,6 +79,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "scoring": bench_scoring,
     "eval": bench_eval.main,
     "train": bench_train.main,
+    "coverage": bench_coverage.main,
 }
 
 

@@ -3,9 +3,8 @@
 Both models answered the same questions, so the pair is the unit. Scores live on a small lattice (0 or 1, or
 m/K with K samples a question), so the percentile bootstrap with infinitely many resamples is computed, not
 simulated: no seed, no Monte-Carlo wobble. Departures from common practice: no BCa (NaN on constant data,
-undercovers with few flips), a difference never gets a zero-width interval, and no command waits for scipy's
-import, since exact integer sums and the standard library's normal quantile do. Quantities are proportions in
-[-1, 1]; only the sentences speak of points (hundredths).
+undercovers with few flips), no zero-width interval of a difference, and no scipy, whose import takes most of a
+second. Quantities are proportions in [-1, 1]; only the sentences speak of points (hundredths).
 
 Sources: Wilson 1927 (single proportion), McNemar 1947, Fagerland, Lydersen and Laake 2013 (mid-p), Tango 1998
 (paired score interval), Efron 1979 (bootstrap), Miller 2024, arXiv 2411.00640 (paired evaluation, power).
@@ -39,6 +38,10 @@ _LATTICE_TOLERANCE = 1e-9
 # less than 1e-13 at n = 1,319 and 1e-12 at n = 10,000, growing like n. Where the true CDF equals q, round-off
 # must not decide the quantile; where it is truly short by so little, the level is off by under 1e-9.
 _CDF_TOLERANCE = 1e-9
+
+
+class OffLattice(ValueError):
+    """Scores that are not multiples of 1/K for any small K: `harness.resampling` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +162,13 @@ def bootstrap_mean(scores: ArrayLike) -> Interval:
     scores: shape (n,), one value a question in [-1, 1], multiples of 1/K for a K <= 128 (mean of K samples).
     Constant scores give zero width, which is why Wilson stands beside it. ValueError for any other input.
     """
-    denominator, (numerators,) = _lattice(_column("scores", scores))
+    denominator, (numerators,) = lattice(column("scores", scores))
     return _bootstrap(numerators, denominator)
 
 
 def proportion(scores: ArrayLike) -> Proportion:
     """The rate of a yes/no outcome, shape (n,), one 0/1 or bool a question. ValueError for other values."""
-    values = _column("scores", scores)
+    values = column("scores", scores)
     if not np.all((values == 0) | (values == 1)):
         raise ValueError("scores: a proportion needs one 0 or 1 a question")
     k, n = int(values.sum()), len(values)
@@ -181,8 +184,7 @@ def mcnemar(gained: int, lost: int) -> McNemar:
     gained, lost = index(gained), index(lost)
     if gained < 0 or lost < 0:
         raise ValueError(f"mcnemar: counts must not be negative, got gained={gained}, lost={lost}")
-    flips = gained + lost
-    term, below = 1, 0  # C(flips, i) and the sum of those before it
+    flips, term, below = gained + lost, 1, 0  # term: C(flips, i); below: the sum of those before it
     for i in range(min(gained, lost)):
         below += term
         term = term * (flips - i) // (i + 1)
@@ -210,10 +212,10 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     differences; Tango's where all are -1, 0 or 1 and few not 0 (gained + lost < 25, or the smaller < 5); the
     rule of three's where all are one other value. ValueError for any other input.
     """
-    before, after = _column("base", base), _column("tuned", tuned)
+    before, after = column("base", base), column("tuned", tuned)
     if len(before) != len(after):
         raise ValueError(f"base has {len(before)} questions, tuned has {len(after)}: they must be the same")
-    denominator, (x, y) = _lattice(before, after)
+    denominator, (x, y) = lattice(before, after)
     d = y - x
     if np.abs(d).max() > denominator:
         raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
@@ -328,7 +330,8 @@ def _points(*values: float) -> list[str]:
     return [f"{100 * v:.{decimals}f}".replace("-", "−") for v in values]
 
 
-def _column(name: str, scores: ArrayLike) -> NDArray[np.float64]:
+def column(name: str, scores: ArrayLike) -> NDArray[np.float64]:
+    """One score in [-1, 1] a question as an array of shape (n,). ValueError for any other input."""
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"{name}: need at least one score, one a question; got shape {values.shape}")
@@ -338,7 +341,7 @@ def _column(name: str, scores: ArrayLike) -> NDArray[np.float64]:
 
 
 def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
-    columns = [_column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
+    columns = [column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
     if len({len(column) for column in columns}) > 1:
         raise ValueError(f"{name}: correct, strict and exact_format differ in length")
     correct, strict, exact_format = columns
@@ -347,14 +350,14 @@ def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
     return columns
 
 
-def _lattice(*columns: NDArray[np.float64]) -> tuple[int, list[NDArray[np.int64]]]:
-    """The smallest K <= 128 for which every score is m/K, and the integers m, column by column."""
+def lattice(*columns: NDArray[np.float64]) -> tuple[int, list[NDArray[np.int64]]]:
+    """The smallest K <= 128 for which every score is m/K, and the integers m, column by column; else OffLattice."""
     values = np.unique(np.concatenate(columns))
     for denominator in range(1, MAX_DENOMINATOR + 1):
         nearest = np.rint(values * denominator) / denominator
         if np.all(np.abs(values - nearest) <= _LATTICE_TOLERANCE):
             return denominator, [np.rint(column * denominator).astype(np.int64) for column in columns]
-    raise ValueError(f"scores are not multiples of 1/K for any K up to {MAX_DENOMINATOR}")
+    raise OffLattice(f"scores are not multiples of 1/K for any K up to {MAX_DENOMINATOR}")
 
 
 def _bootstrap(numerators: NDArray[np.int64], denominator: int) -> Interval:

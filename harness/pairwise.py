@@ -1,0 +1,86 @@
+"""Several runs on the same questions: every run against every other, with p-values that allow for their number.
+
+Runs that share a base also share its answers, which cancel in tuned2 - tuned1: the difference of two runs is an
+ordinary paired difference. Comparing the overlap of their own intervals, or adding their standard errors, is not.
+
+Sources: Holm 1979, Benjamini and Hochberg 1995.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness import resampling, seeds
+from harness.seeds import SeedsDifference
+from harness.stats import PairedDifference
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One run minus another over the same questions."""
+
+    first: str
+    second: str
+    difference: PairedDifference | SeedsDifference  # second minus first
+    p: float  # two-sided: mid-p of the sign-flip test (one sample: McNemar's), or the t test over seeds
+    holm_p: float  # the same, corrected for all comparisons made together
+
+
+def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
+    """All pairs of runs, each later name minus each earlier one, with Holm-corrected p-values.
+
+    scores: for each run its scores on the same questions in the same order, either all of shape (n,), one model a
+    run, or all of shape (s, n), s >= 2 training seeds a run. ValueError for a mixture: against a run of one seed
+    no difference can be told from retraining. ValueError also as for `resampling.paired` and `seeds.over_seeds`.
+    """
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
+    if len({values.ndim for values in columns.values()}) > 1:
+        raise ValueError("runs of one training seed and of several cannot be compared in one table")
+    pairs = list(combinations(columns, 2))
+    found = [_difference(columns[first], columns[second]) for first, second in pairs]
+    corrected = holm([p for _, p in found])
+    return [
+        Comparison(first, second, difference, p, holm_p)
+        for (first, second), (difference, p), holm_p in zip(pairs, found, corrected, strict=True)
+    ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected so that one false finding among them all has at most the level's chance, any dependence."""
+    p, order = _ordered(p_values)
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return _restored(steps, order)
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """p-values corrected for the expected share of false findings among the findings (independent tests)."""
+    p, order = _ordered(p_values)
+    steps = np.minimum.accumulate((p[order] * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
+    return _restored(steps, order)
+
+
+def _difference(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> tuple[PairedDifference | SeedsDifference, float]:
+    if first.ndim == 2:
+        several = seeds.over_seeds(first, second)
+        return several, several.p
+    return resampling.paired(first, second), resampling.sign_flip(first, second).mid_p
+
+
+def _ordered(p_values: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):
+        raise ValueError("p-values must lie in [0, 1]")
+    return p, np.argsort(p, kind="stable")
+
+
+def _restored(steps: NDArray[np.float64], order: NDArray[np.intp]) -> list[float]:
+    corrected = np.empty_like(steps)
+    corrected[order] = np.minimum(steps, 1.0)
+    return [float(value) for value in corrected]

@@ -1,0 +1,254 @@
+"""What needs more than `stats`: scores on no small lattice, ratios of two sums, and the sign-flip test.
+
+Bootstraps here resample questions as multinomial counts of the distinct rows, seeded, and say so in their method;
+where the scores lie on a lattice of m/K the exact bootstrap of `stats` is used instead. Quantiles are inverse-CDF
+as there. No interval has zero width: where all questions agree it is the rule of three's.
+
+Sources: Efron 1979 (bootstrap), Fisher 1935 (sign flips), Miller 2024, arXiv 2411.00640 (clustered standard error).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness import stats
+from harness.stats import LEVEL, RULE_OF_THREE, Interval, OffLattice, PairedDifference
+
+RESAMPLES = 10_000
+SEED = 0
+EXACT_MEAN = "bootstrap of question means (exact percentile)"
+SEEDED_MEAN = f"bootstrap of question means ({RESAMPLES:,} resamples, seed {SEED})"
+SEEDED_PAIRED = f"paired bootstrap ({RESAMPLES:,} resamples, seed {SEED})"
+SEEDED_RATIO = f"bootstrap of questions ({RESAMPLES:,} resamples, seed {SEED})"
+CHUNK = 1000  # resamples drawn at a time: 1,319 distinct rows take 10 MB
+P_FLOOR = 1e-12  # a sign-flip p by FFT is not told from a smaller one: its round-off is of this order
+
+# Sums that differ by less than this are equal: float64's rounding of a sum of n differences is far smaller.
+_TIE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """The mean of one score a question, with its 95% interval, as proportions."""
+
+    value: float
+    low: float
+    high: float
+    method: str  # EXACT_MEAN, SEEDED_MEAN or RULE_OF_THREE
+    n: int
+    se: float | None  # of the question means, n - 1 in the variance; None for n = 1; 0 is no certainty
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A sum over questions divided by another, with its 95% interval, as proportions."""
+
+    value: float
+    low: float
+    high: float
+    method: str  # SEEDED_RATIO or RULE_OF_THREE
+    numerator: float  # the two sums, such as right answers among, and all, that comply with the format
+    denominator: float
+    n: int  # questions
+    used: int  # of these, questions that add to the denominator
+    empty: int  # resamples without a denominator, which the interval leaves out
+    se: float | None  # clustered by question, times C/(C - 1) in the variance for C used; None for C = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RatioDifference:
+    """Tuned ratio minus base ratio over the same questions, with its 95% interval, as proportions."""
+
+    base: float
+    tuned: float
+    estimate: float
+    low: float
+    high: float
+    method: str  # SEEDED_RATIO or RULE_OF_THREE
+    n: int
+    empty: int  # resamples in which either side has no denominator, which the interval leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class SignFlip:
+    """Two-sided p-values of "each question's difference is as likely as its mirror image"."""
+
+    exact: float
+    mid_p: float
+
+
+def mean(scores: ArrayLike) -> Mean:
+    """The mean of scores in [0, 1], shape (n,), such as pass@k. ValueError for other scores."""
+    values = stats.column("scores", scores)
+    if values.min() < 0:
+        raise ValueError("scores: need values in [0, 1]")
+    n, value = len(values), math.fsum(values) / len(values)
+    if np.all(values == values[0]):
+        interval, method = _rule_of_three(value, n, floor=0.0), RULE_OF_THREE
+    else:
+        try:
+            interval, method = stats.bootstrap_mean(values), EXACT_MEAN
+        except OffLattice:
+            interval, method = _percentile(_resampled_sums(values)[:, 0] / n), SEEDED_MEAN
+    se = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None
+    return Mean(value, interval.low, interval.high, method, n, se)
+
+
+def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
+    """`stats.paired_difference`, also for scores on no small lattice, whose bootstrap is seeded.
+
+    base, tuned: shape (n,), the same questions in the same order, one value each. ValueError as there.
+    """
+    try:
+        return stats.paired_difference(base, tuned)
+    except OffLattice:
+        before, after = stats.column("base", base), stats.column("tuned", tuned)
+    d, n = after - before, len(before)
+    d[np.abs(d) < _TIE] = 0
+    if np.abs(d).max() > 1 + _TIE:
+        raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
+    gained, lost = int((d > 0).sum()), int((d < 0).sum())
+    estimate = math.fsum(d) / n
+    if not gained + lost:
+        interval, method = stats.tango(0, 0, n), stats.TANGO
+    elif np.ptp(d) < _TIE:
+        interval, method = _rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+    else:
+        interval, method = _percentile(_resampled_sums(d)[:, 0] / n), SEEDED_PAIRED
+    test = stats.mcnemar(gained, lost)
+    varies = np.ptp(before) > 0 and np.ptp(after) > 0
+    return PairedDifference(
+        base=math.fsum(before) / n,
+        tuned=math.fsum(after) / n,
+        estimate=estimate,
+        low=interval.low,
+        high=interval.high,
+        method=method,
+        gained=gained,
+        lost=lost,
+        n=n,
+        mid_p=test.mid_p,
+        exact_p=test.exact,
+        se=float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else None,
+        correlation=float(np.clip(np.corrcoef(before, after)[0, 1], -1, 1)) if varies else None,
+    )
+
+
+def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio | None:
+    """Sum of numerators over sum of denominators, questions resampled; None where all denominators are 0.
+
+    numerators, denominators: shape (n,), one pair a question in [0, 1], numerator <= denominator: the shares of its
+    samples that are right and comply, and that comply. ValueError otherwise. With one sample a question
+    `stats.proportion` of the compliant questions is the same rate, with Wilson's interval.
+    """
+    rows = _ratio_rows("ratio", numerators, denominators)
+    above, below = map(math.fsum, rows.T)
+    if not below:
+        return None
+    value, used = above / below, int((rows[:, 1] > 0).sum())
+    residuals = rows[:, 0] - value * rows[:, 1]
+    se = math.sqrt(float(residuals @ residuals) * used / (used - 1)) / below if used > 1 else None
+    sums = _resampled_sums(rows)
+    kept = sums[sums[:, 1] > 0]
+    interval, method = _percentile(kept[:, 0] / kept[:, 1]), SEEDED_RATIO
+    if np.abs(residuals).max() < _TIE:
+        interval, method = _rule_of_three(value, used, floor=0.0), RULE_OF_THREE
+    return Ratio(value, interval.low, interval.high, method, above, below, len(rows), used, RESAMPLES - len(kept), se)
+
+
+def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, ArrayLike]) -> RatioDifference | None:
+    """Tuned minus base of two ratios, the same questions resampled for both; None where either has no denominator.
+
+    base, tuned: (numerators, denominators), each as for `ratio`; the questions of the two denominators may differ,
+    so a change may come from which questions comply. ValueError as there, and for different numbers of questions.
+    """
+    sides = _ratio_rows("base", *base), _ratio_rows("tuned", *tuned)
+    if len(sides[0]) != len(sides[1]):
+        raise ValueError(f"base has {len(sides[0])} questions, tuned has {len(sides[1])}: they must be the same")
+    rows, n = np.hstack(sides), len(sides[0])
+    above0, below0, above1, below1 = map(math.fsum, rows.T)
+    if not below0 or not below1:
+        return None
+    before, after = above0 / below0, above1 / below1
+    sums = _resampled_sums(rows)
+    kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
+    interval, method = _percentile(kept[:, 2] / kept[:, 3] - kept[:, 0] / kept[:, 1]), SEEDED_RATIO
+    if (
+        max(np.abs(side[:, 0] - value * side[:, 1]).max() for side, value in zip(sides, (before, after), strict=True))
+        < _TIE
+    ):
+        used = min(int((side[:, 1] > 0).sum()) for side in sides)
+        interval, method = _rule_of_three(after - before, used, floor=-1.0), RULE_OF_THREE
+    return RatioDifference(before, after, after - before, interval.low, interval.high, method, n, RESAMPLES - len(kept))
+
+
+def sign_flip(base: ArrayLike, tuned: ArrayLike) -> SignFlip:
+    """Randomisation test of the mean difference: were the models alike, each question's sign would be a coin's.
+
+    base, tuned: as for `paired`. With one sample a question this is McNemar's test, exact and mid-p. With several it
+    weighs each question by how much it moved, which the sign test of the questions that rose or fell does not. Exact
+    by FFT on a lattice; else 10,000 seeded flips, so that p > 0.0001. ValueError as for `paired`.
+    """
+    before, after = stats.column("base", base), stats.column("tuned", tuned)
+    if len(before) != len(after):
+        raise ValueError(f"base has {len(before)} questions, tuned has {len(after)}: they must be the same")
+    try:
+        _, (x, y) = stats.lattice(before, after)
+    except OffLattice:
+        return _seeded_flips(after - before)
+    d = y - x
+    sizes, counts = np.unique(np.abs(d[d != 0]), return_counts=True)
+    if len(sizes) < 2:
+        test = stats.mcnemar(int((d > 0).sum()), int((d < 0).sum()))
+        return SignFlip(test.exact, test.mid_p)
+    sizes //= np.gcd.reduce(sizes)
+    observed, reach = abs(int(d.sum())) // int(np.gcd.reduce(d)), int(sizes @ counts)
+    length = 1 << (2 * reach).bit_length()
+    frequencies = 2 * np.pi * np.arange(length // 2 + 1) / length
+    # A coin's ±v has the characteristic function cos(v·t), and the sum of all of them the product.
+    transform = math.prod(np.cos(v * frequencies) ** int(m) for v, m in zip(sizes, counts, strict=True))
+    chances = np.fft.irfft(transform, length)[: reach + 1]
+    beyond, here = float(chances[observed + 1 :].sum()), float(chances[observed])
+    return SignFlip(*(min(1.0, max(P_FLOOR, p)) for p in (2 * (beyond + here), 2 * beyond + here)))
+
+
+def _seeded_flips(d: NDArray[np.float64]) -> SignFlip:
+    sizes, counts = np.unique(np.abs(d), return_counts=True)
+    heads = np.random.default_rng(SEED).binomial(counts, 0.5, size=(RESAMPLES, len(counts)))
+    sums, observed = np.abs((2 * heads - counts) @ sizes), abs(math.fsum(d))
+    reached, beyond = int((sums >= observed - _TIE).sum()), int((sums > observed + _TIE).sum())
+    # The observed signs are one more draw: p is never 0, and the test is exact at any number of draws.
+    return SignFlip((1 + reached) / (1 + RESAMPLES), (1 + (reached + beyond) / 2) / (1 + RESAMPLES))
+
+
+def _ratio_rows(name: str, numerators: ArrayLike, denominators: ArrayLike) -> NDArray[np.float64]:
+    above, below = stats.column(f"{name} numerators", numerators), stats.column(f"{name} denominators", denominators)
+    if len(above) != len(below):
+        raise ValueError(f"{name}: numerators and denominators differ in length")
+    if above.min() < 0 or np.any(above > below + _TIE):
+        raise ValueError(f"{name}: need 0 <= numerator <= denominator for every question")
+    return np.column_stack([above, below])
+
+
+def _resampled_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over n questions drawn with replacement, shape (RESAMPLES, columns); rows: shape (n,) or (n, columns)."""
+    table = rows.reshape(len(rows), -1)
+    distinct, counts = np.unique(table, axis=0, return_counts=True)
+    rng, chances = np.random.default_rng(SEED), counts / len(table)
+    draws = (rng.multinomial(len(table), chances, size=CHUNK) @ distinct for _ in range(RESAMPLES // CHUNK))
+    return np.concatenate(list(draws))
+
+
+def _percentile(values: NDArray[np.float64]) -> Interval:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+    return Interval(float(low), float(high))
+
+
+def _rule_of_three(value: float, n: int, floor: float) -> Interval:
+    """Were values other than the one that n questions share likelier than this, that would have a chance under 5%."""
+    others = 1 - (1 - LEVEL) ** (1 / n)
+    return Interval(value - others * (value - floor), value + others * (1 - value))
