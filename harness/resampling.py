@@ -222,7 +222,8 @@ def _seeded_flips(d: NDArray[np.float64]) -> SignFlip:
     sums, observed = np.abs((2 * heads - counts) @ sizes), abs(math.fsum(d))
     reached, beyond = int((sums >= observed - _TIE).sum()), int((sums > observed + _TIE).sum())
     # The observed signs are one more draw: p is never 0, and the test is exact at any number of draws.
-    return SignFlip((1 + reached) / (1 + RESAMPLES), (1 + (reached + beyond) / 2) / (1 + RESAMPLES))
+    halved = reached if observed < _TIE else (reached + beyond) / 2  # as in McNemar's mid-p, a sum of 0 gives 1
+    return SignFlip((1 + reached) / (1 + RESAMPLES), (1 + halved) / (1 + RESAMPLES))
 
 
 def _ratio_rows(name: str, numerators: ArrayLike, denominators: ArrayLike) -> NDArray[np.float64]:

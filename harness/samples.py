@@ -11,7 +11,7 @@ arXiv 2203.11171 (majority answer).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 from math import comb
@@ -26,12 +26,12 @@ def pass_at_k(correct: ArrayLike, samples: int, k: int) -> NDArray[np.float64]:
     correct: how many of the K = `samples` answers to each question are right, integers of shape (n,). ValueError
     unless 1 <= k <= K and 0 <= c <= K.
     """
-    return _by_count([1 - Fraction(comb(samples - c, k), comb(samples, k)) for c in _counts(samples, k)], correct)
+    return _by_count(correct, samples, k, lambda c: 1 - Fraction(comb(samples - c, k), comb(samples, k)))
 
 
 def pass_hat_k(correct: ArrayLike, samples: int, k: int) -> NDArray[np.float64]:
     """The probability that all of k samples are right, shape (n,): C(c, k) / C(K, k). Otherwise as `pass_at_k`."""
-    return _by_count([Fraction(comb(c, k), comb(samples, k)) for c in _counts(samples, k)], correct)
+    return _by_count(correct, samples, k, lambda c: Fraction(comb(c, k), comb(samples, k)))
 
 
 def majority(
@@ -81,16 +81,13 @@ def _expected_majority(right: int, wrong: tuple[int, ...], silent: int, k: int) 
     return float(worth / comb(left_out + k, k))
 
 
-def _counts(samples: int, k: int) -> range:
+def _by_count(correct: ArrayLike, samples: int, k: int, value: Callable[[int], Fraction]) -> NDArray[np.float64]:
+    counts = np.asarray(correct)
     if not 1 <= k <= samples:
         raise ValueError(f"need 1 <= k <= K, got k={k}, K={samples}")
-    return range(samples + 1)
-
-
-def _by_count(values: Sequence[Fraction], correct: ArrayLike) -> NDArray[np.float64]:
-    counts = np.asarray(correct)
     if counts.ndim != 1 or not np.issubdtype(counts.dtype, np.integer):
         raise ValueError("correct: need one integer a question, how many of its samples are right")
-    if counts.size and not 0 <= counts.min() <= counts.max() < len(values):
-        raise ValueError(f"correct: counts must lie in 0 … {len(values) - 1}, the samples a question")
-    return np.array([float(value) for value in values])[counts]
+    if counts.size and not 0 <= counts.min() <= counts.max() <= samples:
+        raise ValueError(f"correct: counts must lie in 0 … {samples}, the samples a question")
+    distinct, where = np.unique(counts, return_inverse=True)
+    return np.array([float(value(int(c))) for c in distinct], dtype=np.float64)[where]

@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 
 LIGHT = (
     "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "results", "summary",
-    "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor",
+    "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor", "samples",
+    "resampling", "seeds", "pairwise", "bounds", "bench_coverage",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 

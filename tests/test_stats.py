@@ -362,7 +362,11 @@ def test_paired_reference_values_with_several_samples():
     d = paired_difference(np.zeros(8), np.array([1, 0, 2, 0, 2, 0, 0, 1]) / 4)
     assert (d.estimate, d.low, d.high, d.method) == (0.1875, 0.0625, 0.34375, BOOTSTRAP)
     assert d.se == near(0.07834790)
-    assert paired_difference(np.zeros(5), [1, 0.75, 0.25, 0, 0.75]).se == near(0.18371173)
+    means = paired_difference(np.zeros(5), [1, 0.75, 0.25, 0, 0.75])
+    assert (means.estimate, means.se) == (near(0.55), near(0.18371173))
+    # The twenty answers pooled, n in the variance: what the resampling of question means is there to avoid.
+    pooled = paired_difference(np.zeros(20), [1, 1, 1, 1, 1, 0, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 1])
+    assert (pooled.estimate, pooled.se * math.sqrt(19 / 20)) == (near(0.55), near(0.11124298))
 
 
 @pytest.mark.parametrize(

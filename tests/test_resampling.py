@@ -1,0 +1,240 @@
+"""Seeded bootstraps, ratios and sign flips against exact results, other libraries and their own promises."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from harness import resampling, stats
+from harness.resampling import mean, paired, ratio, ratio_difference, sign_flip
+from harness.samples import pass_at_k
+from harness.stats import RULE_OF_THREE, TANGO, mcnemar, paired_difference
+
+# A 2.5% quantile of 10,000 normal draws has a standard error of 0.027 deviations; ours and theirs both have it.
+SLACK = 5 * 0.027 * math.sqrt(2)
+
+
+def near(expected):
+    """Equal to the eight decimals that the reference values have."""
+    return pytest.approx(expected, rel=0, abs=5.1e-9)
+
+
+def off_lattice(n, seed):
+    """pass@4 of 16 samples, base and tuned: multiples of 1/1820."""
+    rng = np.random.default_rng(seed)
+    p = rng.beta(2, 2, n)
+    return tuple(pass_at_k(rng.binomial(16, chance), 16, 4) for chance in (p, 1 - 0.8 * (1 - p)))
+
+
+# ---- means and paired differences
+
+
+def test_on_a_lattice_all_is_exact():
+    base, tuned = np.array([0, 0.5, 1, 1, 0]), np.array([1, 0.5, 1, 0, 1])
+    assert paired(base, tuned) == paired_difference(base, tuned)
+    found = mean(tuned)
+    assert (found.low, found.high) == (stats.bootstrap_mean(tuned).low, stats.bootstrap_mean(tuned).high)
+    assert (found.value, found.n, found.method) == (0.7, 5, resampling.EXACT_MEAN)
+
+
+def test_off_a_lattice_the_bootstrap_is_seeded_and_says_so():
+    base, tuned = off_lattice(300, 1)
+    found = paired(base, tuned)
+    assert found.method == "paired bootstrap (10,000 resamples, seed 0)"
+    assert found == paired(base, tuned)
+    assert (found.gained, found.lost) == ((tuned > base).sum(), (tuned < base).sum())
+    assert (found.mid_p, found.exact_p) == (
+        mcnemar(found.gained, found.lost).mid_p,
+        mcnemar(found.gained, found.lost).exact,
+    )
+    assert found.correlation == pytest.approx(np.corrcoef(base, tuned)[0, 1], abs=1e-12)
+    assert found.estimate == pytest.approx(np.mean(tuned - base), abs=1e-15)
+    assert mean(base).method == "bootstrap of question means (10,000 resamples, seed 0)"
+    # The exact bootstrap of the same scores, of which it is a simulation.
+    exact = stats._bootstrap(np.rint((tuned - base) * 1820).astype(np.int64), 1820)
+    slack = SLACK * found.se
+    assert (found.low, found.high) == (pytest.approx(exact.low, abs=slack), pytest.approx(exact.high, abs=slack))
+
+
+def test_the_seeded_bootstrap_agrees_with_scipy():
+    base, tuned = off_lattice(250, 2)
+    for ours, scores in ((paired(base, tuned), tuned - base), (mean(base), base)):
+        theirs = scipy_stats.bootstrap((scores,), np.mean, method="percentile", batch=500, rng=3).confidence_interval
+        slack = SLACK * ours.se
+        assert (ours.low, ours.high) == (pytest.approx(theirs.low, abs=slack), pytest.approx(theirs.high, abs=slack))
+
+
+def test_no_interval_has_zero_width():
+    perfect = mean(np.ones(50))
+    assert (perfect.value, perfect.high, perfect.se, perfect.method) == (1.0, 1.0, 0.0, RULE_OF_THREE)
+    # Were failures likelier than 1 - .05^(1/50), fifty successes would have a chance under 5%.
+    assert perfect.low == pytest.approx(0.05 ** (1 / 50), abs=1e-12)
+    scores = np.array([1 / 1820, 0.25, 1.0])
+    same = paired(scores, scores)
+    assert (same.method, same.estimate, same.exact_p, same.gained) == (TANGO, 0.0, 1.0, 0)
+    assert same.low < 0 < same.high
+    shifted = paired(scores / 2, scores / 2 + 1 / 3)
+    assert shifted.method == RULE_OF_THREE
+    assert shifted.low < 1 / 3 < shifted.high
+
+
+@pytest.mark.parametrize("scores", [[-0.5, 1], [], [float("nan")], [2.0]])
+def test_mean_refuses_what_is_no_rate(scores):
+    with pytest.raises(ValueError, match="scores"):
+        mean(scores)
+
+
+def test_paired_refuses_as_stats_does():
+    base, tuned = off_lattice(10, 1)
+    with pytest.raises(ValueError, match="10 questions, tuned has 9"):
+        paired(base, tuned[:9])
+    with pytest.raises(ValueError, match=r"\[-1, 1\]"):
+        paired([-0.1234567, 0], [0.9876543, 0])
+
+
+# ---- ratios
+
+
+def test_clustered_reference_values():
+    """Clusters [1,1,0], [0,0,0,1], [1,1], [1,0,1,1]: right answers among the answers of each question."""
+    found = ratio(np.array([2, 1, 2, 3]) / 4, np.array([3, 4, 2, 4]) / 4)
+    assert (found.value, found.se) == (near(0.61538462), near(0.15490457))
+    assert (found.n, found.used, found.empty) == (4, 4, 0)
+    pooled = paired_difference(np.zeros(13), [1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1])
+    assert pooled.se == near(0.14044168)
+
+
+def test_ratio_agrees_with_scipy_and_with_the_clustered_error():
+    rng = np.random.default_rng(4)
+    p = rng.beta(2, 1, 400)
+    comply = rng.binomial(4, 0.2 + 0.6 * p)
+    right = rng.binomial(comply, p)
+    found = ratio(right / 4, comply / 4)
+    theirs = scipy_stats.bootstrap(
+        (right, comply),
+        lambda x, y, axis: x.sum(axis=axis) / y.sum(axis=axis),
+        paired=True, vectorized=True, method="percentile", batch=500, rng=5,
+    )  # fmt: skip
+    slack = SLACK * found.se
+    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=slack)
+    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=slack)
+    assert found.value == right.sum() / comply.sum()
+    # Linearised and resampled errors agree to 1/n and to 10,000 resamples' 0.7%.
+    assert found.se == pytest.approx(theirs.standard_error, rel=0.03)
+    assert found.used == (comply > 0).sum() < found.n == 400
+
+
+def test_empty_denominators_are_counted():
+    found = ratio([1, 0, 0, 0], [1, 1, 0, 0])
+    # A resample of four misses both of two questions with probability (1/2)^4.
+    assert found.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
+    assert (found.value, found.used, found.numerator, found.denominator) == (0.5, 2, 1.0, 2.0)
+    assert ratio([0, 0], [0, 0]) is None
+    assert ratio_difference(([0, 0], [0, 0]), ([1, 0], [1, 1])) is None
+
+
+def test_a_perfect_ratio_is_no_certainty():
+    found = ratio([1, 1, 1, 0], [1, 1, 1, 0])
+    assert (found.value, found.high, found.method) == (1.0, 1.0, RULE_OF_THREE)
+    assert found.low == pytest.approx(0.05 ** (1 / 3), abs=1e-12)  # three questions comply
+    assert ratio([1], [1]).se is None
+    both = ratio_difference(([1, 1, 0], [1, 1, 0]), ([1, 1, 1], [1, 1, 1]))
+    assert (both.estimate, both.method) == (0.0, RULE_OF_THREE)
+    assert both.low < 0 < both.high
+
+
+def test_the_difference_of_ratios_is_paired():
+    rng = np.random.default_rng(6)
+    knows = rng.random(500) < 0.7
+    sides = []
+    for rate in (0.6, 0.9):
+        comply = rng.random(500) < rate
+        sides.append((comply & knows, comply))
+    found = ratio_difference(*sides)
+    before, after = ratio(*sides[0]), ratio(*sides[1])
+    assert (found.base, found.tuned, found.estimate) == (before.value, after.value, after.value - before.value)
+    assert found.high - found.low < 0.8 * math.hypot(before.high - before.low, after.high - after.low)
+    swapped = ratio_difference(sides[1], sides[0])
+    slack = SLACK * (found.high - found.low) / 4
+    assert (swapped.low, swapped.high) == (pytest.approx(-found.high, abs=slack), pytest.approx(-found.low, abs=slack))
+
+
+@pytest.mark.parametrize(
+    ("numerators", "denominators", "message"),
+    [([1], [0], "numerator <= denominator"), ([-1], [1], "0 <= numerator"), ([1, 1], [1], "differ in length")],
+)
+def test_ratio_refuses_bad_input(numerators, denominators, message):
+    with pytest.raises(ValueError, match=message):
+        ratio(numerators, denominators)
+
+
+def test_ratio_difference_refuses_other_questions():
+    with pytest.raises(ValueError, match="2 questions, tuned has 1"):
+        ratio_difference(([1, 0], [1, 1]), ([1], [1]))
+
+
+# ---- sign flips
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(40, 22), (7, 1), (0, 0), (5, 5), (3, 0), (150, 86)])
+def test_with_one_sample_the_sign_flip_is_mcnemar(gained, lost):
+    base, tuned = np.repeat([[0, 1, 1], [1, 0, 1]], [gained, lost, 50], axis=1)
+    assert asdict(sign_flip(base, tuned)) == asdict(mcnemar(gained, lost))
+    assert asdict(sign_flip(base / 2, tuned / 2)) == asdict(mcnemar(gained, lost))  # any one size of step
+
+
+def flips_by_enumeration(d):
+    """Over all 2^n signs; half of the ties count for mid-p, and all where the sum is 0, as in McNemar's."""
+    d, observed, reached = np.array(d), abs(sum(d)), [0, 0]
+    for signs in itertools.product([-1, 1], repeat=len(d)):
+        total = abs(int(d @ signs))
+        reached[0] += total >= observed
+        reached[1] += total > observed
+    exact = reached[0] / 2 ** len(d)
+    return exact, sum(reached) / 2 / 2 ** len(d) if observed else exact
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.lists(st.integers(-8, 8), min_size=1, max_size=9))
+def test_sign_flips_equal_enumeration(d):
+    base = np.maximum(0, -np.array(d)) / 8
+    found = sign_flip(base, base + np.array(d) / 8)
+    exact, mid_p = flips_by_enumeration(d)
+    assert (found.exact, found.mid_p) == (pytest.approx(exact, abs=1e-11), pytest.approx(mid_p, abs=1e-11))
+
+
+def test_sign_flips_agree_with_scipy_and_seeded_ones_with_both():
+    base, tuned = off_lattice(200, 7)
+    tuned = np.clip(tuned - np.mean(tuned - base) * 0.7, 0, 1)  # a p-value in the middle
+    seeded = sign_flip(base, tuned)
+    theirs = scipy_stats.permutation_test(
+        (tuned - base,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", vectorized=True,
+        n_resamples=10_000, batch=500, rng=8,
+    ).pvalue  # fmt: skip
+    tolerance = 5 * math.sqrt(2 * theirs * (1 - theirs) / 10_000)
+    assert 0.001 < theirs < 0.5
+    assert seeded.exact == pytest.approx(theirs, abs=tolerance)
+    exact = sign_flip(np.rint(base * 64) / 64, np.rint(tuned * 64) / 64)
+    assert exact.exact == pytest.approx(theirs, abs=2 * tolerance)
+    assert seeded == sign_flip(base, tuned)
+
+
+def test_sign_flip_p_values_keep_their_floor_and_their_symmetry():
+    rng = np.random.default_rng(9)
+    base = rng.binomial(8, 0.2, 1319) / 8
+    tuned = np.clip(base + rng.integers(1, 4, 1319) / 8, 0, 1)
+    assert sign_flip(base, tuned).exact == resampling.P_FLOOR
+    moved = np.clip(base + rng.integers(-1, 2, 1319) * rng.integers(1, 3, 1319) / 8, 0, 1)
+    assert sign_flip(base, moved) == sign_flip(moved, base)
+    assert sign_flip(*off_lattice(300, 1)).exact >= 1 / 10_001
+    cancelling = np.array([1 / 1820, 1 / 3, 0.5])
+    assert asdict(sign_flip(cancelling, cancelling[[1, 0, 2]])) == {"exact": 1.0, "mid_p": 1.0}
+    with pytest.raises(ValueError, match="2 questions, tuned has 1"):
+        sign_flip([0, 1], [1])
