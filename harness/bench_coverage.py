@@ -16,44 +16,24 @@ from __future__ import annotations
 import math
 import time
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import console, resampling, samples, seeds, stats
+from harness import console, stats
+from harness.bench_designs import SLOW, Design, Draw, N, simulated
 from harness.errors import HarnessError, Parser
 
 REPLICATIONS = 4000
 QUICK = 200  # replications with --quick, and its largest n
-SLOW = 10  # designs whose every interval takes 10,000 resamples get this many times fewer replications
 SEED = 20
 ENOUGH = 10  # expected number of questions that change from which coverage is asked to be close on both sides
-N = 1319
 CHANCE = 2  # standard errors of the simulation within which a miss may be its chance
 NEGLIGIBLE = 1e-9  # outcomes less probable than this are not enumerated
 ROUNDING = 1e-12  # of a limit that equals the truth
-
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """A situation with a known truth."""
-
-    name: str
-    n: int
-    truth: float  # of what the intervals estimate, as a proportion
-    is_null: bool  # whether the truth is "no difference", so that a finding is an error
-
-
-@dataclass(slots=True)
-class Draw:
-    """What one outcome of a design leads to."""
-
-    changed: float  # questions that changed; of a rate: the rarer outcome's
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    p: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,140 +175,6 @@ def tally(design: Design, draws: Iterable[tuple[float, Draw]], simulations: int 
             Row(design.name, design.n, changed / total, method, coverage, type_one, error, percent(width, method))
         )
     return rows
-
-
-Simulated = tuple[Design, float, Callable[[np.random.Generator], Draw]]
-
-
-def simulated() -> Iterator[Simulated]:
-    """Designs with too many outcomes to enumerate: (design, share of the replications, one random outcome)."""
-    yield from _question_means()
-    yield from _several_runs()
-    yield from _ratios()
-    yield from _pass_at_k()
-
-
-def _question_means() -> Iterator[Simulated]:
-    """K = 8 samples a question; a share of the questions is uncertain, the others are always answered right."""
-
-    def draw(n: int, uncertain: float, better: Callable[..., NDArray[np.float64]]) -> Callable[..., Draw]:
-        def one(rng: np.random.Generator) -> Draw:
-            p = rng.beta(2, 1, n)  # mean 2/3
-            open_question = rng.random(n) < uncertain
-            chances = (np.where(open_question, p, 1.0), np.where(open_question, better(rng, p), 1.0))
-            base, tuned = (rng.binomial(8, chance) / 8 for chance in chances)
-            found, flip = stats.paired_difference(base, tuned), resampling.sign_flip(base, tuned)
-            p_values = {"mid-p, sign flips": flip.mid_p, "mid-p, sign test": found.mid_p}
-            return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)}, p_values)
-
-        return one
-
-    def alike(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return p
-
-    def better(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return 1 - 0.8 * (1 - p)  # mean 2/3 + 1/15
-
-    def decided(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (rng.random(len(p)) < 2 / 3).astype(float)  # always or never right, and mean 2/3 again
-
-    for n, uncertain in ((N, 1.0), (200, 1.0), (200, 0.1), (200, 0.03)):
-        yield Design(f"K 8, alike, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, alike)
-        yield Design(f"K 8, better, {uncertain:.0%} open", n, uncertain / 15, False), 1, draw(n, uncertain, better)
-    for n, uncertain in ((N, 0.03), (200, 0.1)):
-        yield Design(f"K 8, same mean, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, decided)
-
-
-def _several_runs() -> Iterator[Simulated]:
-    def two_runs(rng: np.random.Generator) -> Draw:
-        p = rng.beta(2, 1, N)
-        base, first, second = (rng.random(N) < chance for chance in (p, 1 - 0.9 * (1 - p), 1 - 0.8 * (1 - p)))
-        found = stats.paired_difference(first, second)
-        own = [stats.paired_difference(base, run) for run in (first, second)]
-        half = stats.NORMAL.inv_cdf(0.975) * math.hypot(own[0].se or 0.0, own[1].se or 0.0)
-        return Draw(
-            found.gained + found.lost,
-            {
-                "interval rule": (found.low, found.high),
-                "(standard errors added)": (found.estimate - half, found.estimate + half),
-            },
-        )
-
-    yield Design("run minus run, one base", N, 1 / 30, False), 1, two_runs
-
-    def trained(n: int, s: int, deviation: float) -> Callable[[np.random.Generator], Draw]:
-        def one(rng: np.random.Generator) -> Draw:
-            p = np.where(rng.random(n) < 0.8, 0.88, 0.12)  # so that no seed's effect leaves [0, 1]
-            effects = np.clip(rng.normal(0, deviation, (s, 1)), -0.12, 0.12)
-            base, tuned = rng.random(n) < p, rng.random((s, n)) < p + effects
-            found = seeds.over_seeds(base, tuned)
-            half = stats.NORMAL.inv_cdf(0.975) * found.se_question
-            intervals = {
-                "t over seeds": (found.low, found.high),
-                "(questions only)": (found.estimate - half, found.estimate + half),
-            }
-            return Draw(float((tuned != base).sum()) / s, intervals)
-
-        return one
-
-    for n, s, deviation in ((N, 3, 0.022), (N, 5, 0.022), (N, 2, 0.022), (N, 3, 0.005), (200, 3, 0.022)):
-        design = Design(f"{s} seeds, SD {100 * deviation:g} points", n, 0.0, True)
-        yield design, 1, trained(n, s, deviation)
-
-
-def _ratios() -> Iterator[Simulated]:
-    """Accuracy given compliant."""
-
-    def one_sample(rng: np.random.Generator) -> Draw:
-        comply = rng.random(N) < 0.6
-        found = resampling.ratio(comply & (rng.random(N) < 0.75), comply)
-        return Draw(found.used * 0.25, {"bootstrap of questions": (found.low, found.high)})
-
-    yield Design("ratio .75 of 60%, K 1", N, 0.75, False), 1, one_sample
-
-    def difference(rng: np.random.Generator) -> Draw:
-        p = np.where(rng.random(N) < 0.75, 0.96, 0.12)
-        sides = []
-        for compliance in (0.6, 0.95):
-            comply = rng.random(N) < compliance
-            sides.append((comply & (rng.random(N) < p), comply))
-        found = resampling.ratio_difference(*sides)
-        return Draw(N * 0.6 * 0.11, {"bootstrap of questions": (found.low, found.high)})
-
-    yield Design("ratio, difference, K 1", N, 0.0, True), 1 / SLOW, difference
-
-    def eight_samples(rng: np.random.Generator) -> Draw:
-        p = rng.beta(2, 1, 200)
-        comply = rng.binomial(8, 0.3 + 0.6 * p)  # the better a question is known, the more often: E[cp]/E[c] = 5/7
-        found = resampling.ratio(rng.binomial(comply, p) / 8, comply / 8)
-        return Draw(found.used, {"bootstrap of questions": (found.low, found.high)})
-
-    yield Design("ratio, clustered, K 8", 200, 5 / 7, False), 1 / SLOW, eight_samples
-
-
-def _pass_at_k() -> Iterator[Simulated]:
-    """pass@4: 1 - (1 - p)^4 has the mean 14/15 under p ~ Beta(2, 1); the tuned model fails .8 times as often."""
-
-    def difference(count: int) -> Callable[[np.random.Generator], Draw]:
-        def one(rng: np.random.Generator) -> Draw:
-            p = rng.beta(2, 1, 200)
-            base, tuned = (
-                samples.pass_at_k(rng.binomial(count, chance), count, 4) for chance in (p, 1 - 0.8 * (1 - p))
-            )
-            found = resampling.paired(base, tuned)
-            return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)})
-
-        return one
-
-    def rate_of_run(rng: np.random.Generator) -> Draw:
-        counts = rng.binomial(8, rng.beta(2, 1, 200))
-        found = resampling.mean(samples.pass_at_k(counts, 8, 4))
-        return Draw(float((counts < 5).sum()), {"bootstrap of question means": (found.low, found.high)})
-
-    truth = (1 - 0.8**4) / 15
-    yield Design("pass@4 of K 8, rate", 200, 14 / 15, False), 1, rate_of_run
-    yield Design("pass@4 of K 8, difference", 200, truth, False), 1, difference(8)
-    yield Design("pass@4 of K 16, difference", 200, truth, False), 1 / SLOW, difference(16)
 
 
 def speed() -> list[tuple[str, float]]:

@@ -23,6 +23,7 @@ SEED = 0
 EXACT_MEAN = "bootstrap of question means (exact percentile)"
 SEEDED_MEAN = f"bootstrap of question means ({RESAMPLES:,} resamples, seed {SEED})"
 SEEDED_PAIRED = f"paired bootstrap ({RESAMPLES:,} resamples, seed {SEED})"
+WILSON_RATIO = "Wilson (questions with a denominator)"
 SEEDED_RATIO = f"bootstrap of questions ({RESAMPLES:,} resamples, seed {SEED})"
 CHUNK = 1000  # resamples drawn at a time: 1,319 distinct rows take 10 MB
 P_FLOOR = 1e-12  # a sign-flip p by FFT is not told from a smaller one: its round-off is of this order
@@ -50,7 +51,7 @@ class Ratio:
     value: float
     low: float
     high: float
-    method: str  # SEEDED_RATIO or RULE_OF_THREE
+    method: str  # WILSON_RATIO, SEEDED_RATIO or RULE_OF_THREE
     numerator: float  # the two sums, such as right answers among, and all, that comply with the format
     denominator: float
     n: int  # questions
@@ -142,22 +143,26 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio | None:
     """Sum of numerators over sum of denominators, questions resampled; None where all denominators are 0.
 
     numerators, denominators: shape (n,), one pair a question in [0, 1], numerator <= denominator: the shares of its
-    samples that are right and comply, and that comply. ValueError otherwise. With one sample a question
-    `stats.proportion` of the compliant questions is the same rate, with Wilson's interval.
+    samples that are right and comply, and that comply. With one sample a question this is the rate of the compliant
+    questions and has Wilson's interval, since few wrong ones leave the bootstrap short. ValueError for other input.
     """
     rows = _ratio_rows("ratio", numerators, denominators)
     above, below = map(math.fsum, rows.T)
     if not below:
         return None
-    value, used = above / below, int((rows[:, 1] > 0).sum())
+    value, used, empty = above / below, int((rows[:, 1] > 0).sum()), 0
     residuals = rows[:, 0] - value * rows[:, 1]
     se = math.sqrt(float(residuals @ residuals) * used / (used - 1)) / below if used > 1 else None
-    sums = _resampled_sums(rows)
-    kept = sums[sums[:, 1] > 0]
-    interval, method = _percentile(kept[:, 0] / kept[:, 1]), SEEDED_RATIO
-    if np.abs(residuals).max() < _TIE:
+    if np.all((rows == 0) | (rows == 1)):
+        interval, method = stats.wilson(int(above), used), WILSON_RATIO
+    elif np.abs(residuals).max() < _TIE:
         interval, method = _rule_of_three(value, used, floor=0.0), RULE_OF_THREE
-    return Ratio(value, interval.low, interval.high, method, above, below, len(rows), used, RESAMPLES - len(kept), se)
+    else:
+        sums = _resampled_sums(rows)
+        kept = sums[sums[:, 1] > 0]
+        interval, method = _percentile(kept[:, 0] / kept[:, 1]), SEEDED_RATIO
+        empty = RESAMPLES - len(kept)
+    return Ratio(value, interval.low, interval.high, method, above, below, len(rows), used, empty, se)
 
 
 def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, ArrayLike]) -> RatioDifference | None:

@@ -132,19 +132,33 @@ def test_ratio_agrees_with_scipy_and_with_the_clustered_error():
 
 
 def test_empty_denominators_are_counted():
-    found = ratio([1, 0, 0, 0], [1, 1, 0, 0])
+    found = ratio([0.5, 0, 0, 0], [1, 0.5, 0, 0])
     # A resample of four misses both of two questions with probability (1/2)^4.
     assert found.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
-    assert (found.value, found.used, found.numerator, found.denominator) == (0.5, 2, 1.0, 2.0)
+    assert (found.value, found.used, found.numerator, found.denominator) == (1 / 3, 2, 0.5, 1.5)
+    assert found.method == "bootstrap of questions (10,000 resamples, seed 0)"
+    both = ratio_difference(([1, 0, 0, 0], [1, 1, 0, 0]), ([1, 0, 0, 1], [1, 1, 0, 1]))
+    assert both.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
     assert ratio([0, 0], [0, 0]) is None
     assert ratio_difference(([0, 0], [0, 0]), ([1, 0], [1, 1])) is None
 
 
+def test_a_ratio_of_one_sample_a_question_is_a_rate_of_the_compliant():
+    found = ratio([1, 0, 1, 1, 0, 0], [1, 1, 1, 1, 0, 0])
+    rate = stats.proportion([1, 0, 1, 1])
+    assert (found.value, found.low, found.high) == (rate.value, rate.low, rate.high)
+    assert (found.method, found.empty, found.used, found.n) == (resampling.WILSON_RATIO, 0, 4, 6)
+    # Residuals 1/4, -3/4, 1/4, 1/4 have squares that sum to 3/4; times 4/3, root, over 4.
+    assert found.se == pytest.approx(0.25)
+
+
 def test_a_perfect_ratio_is_no_certainty():
-    found = ratio([1, 1, 1, 0], [1, 1, 1, 0])
+    found = ratio([1, 1, 0.5, 0], [1, 1, 0.5, 0])
     assert (found.value, found.high, found.method) == (1.0, 1.0, RULE_OF_THREE)
     assert found.low == pytest.approx(0.05 ** (1 / 3), abs=1e-12)  # three questions comply
-    assert ratio([1], [1]).se is None
+    one = ratio([1], [1])
+    assert (one.se, one.high) == (None, 1.0)
+    assert one.low < 0.5
     both = ratio_difference(([1, 1, 0], [1, 1, 0]), ([1, 1, 1], [1, 1, 1]))
     assert (both.estimate, both.method) == (0.0, RULE_OF_THREE)
     assert both.low < 0 < both.high
