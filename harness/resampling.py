@@ -182,10 +182,8 @@ def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, 
     sums = _resampled_sums(rows)
     kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
     interval, method = _percentile(kept[:, 2] / kept[:, 3] - kept[:, 0] / kept[:, 1]), SEEDED_RATIO
-    if (
-        max(np.abs(side[:, 0] - value * side[:, 1]).max() for side, value in zip(sides, (before, after), strict=True))
-        < _TIE
-    ):
+    residuals = rows[:, [0, 2]] - rows[:, [1, 3]] * (before, after)
+    if np.abs(residuals).max() < _TIE:
         used = min(int((side[:, 1] > 0).sum()) for side in sides)
         interval, method = _rule_of_three(after - before, used, floor=-1.0), RULE_OF_THREE
     return RatioDifference(before, after, after - before, interval.low, interval.high, method, n, RESAMPLES - len(kept))
@@ -196,7 +194,7 @@ def sign_flip(base: ArrayLike, tuned: ArrayLike) -> SignFlip:
 
     base, tuned: as for `paired`. With one sample a question this is McNemar's test, exact and mid-p. With several it
     weighs each question by how much it moved, which the sign test of the questions that rose or fell does not. Exact
-    by FFT on a lattice; else 10,000 seeded flips, so that p > 0.0001. ValueError as for `paired`.
+    by FFT on a lattice; else 10,000 seeded flips, of which p is at least 1/10,001. ValueError for other scores.
     """
     before, after = stats.column("base", base), stats.column("tuned", tuned)
     if len(before) != len(after):
