@@ -212,7 +212,9 @@ def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: d
     scores = results.score(
         folder / "samples.jsonl", _asked(questions), config.eval.samples, config.prompt.tags.record()
     )
-    rundir.write_json(folder / "result.json", evaluation | {"scores": scores})
+    # The report is drawn from the run directory alone, also where the data are gone.
+    texts = {problem.id: problem.question for problem in questions.problems}
+    rundir.write_json(folder / "result.json", evaluation | {"questions": texts, "scores": scores})
 
 
 def _asked(questions: Questions) -> list[Asked]:

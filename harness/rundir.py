@@ -5,7 +5,7 @@
       base/            samples.jsonl  result.json
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
-      summary.json  report.md  plots/
+      summary.json  report.md  report.html  plots/
     results/.base/<key>/   base evaluations, shared by content
 
 One run directory has one writer. Every file is either appended to line by line (a torn last line is dropped
@@ -47,6 +47,7 @@ class RunDir:
     base = property(lambda self: self.path / "base")
     summary = property(lambda self: self.path / "summary.json")
     report = property(lambda self: self.path / "report.md")
+    page = property(lambda self: self.path / "report.html")
     plots = property(lambda self: self.path / "plots")
     shared_bases = property(lambda self: self.path.parent / ".base")
 

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 LIGHT = (
     "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "results", "summary",
     "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor", "samples",
-    "resampling", "seeds", "pairwise", "bounds", "bench_coverage",
+    "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 

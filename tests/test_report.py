@@ -97,7 +97,7 @@ def test_model_text_cannot_leave_its_fence(tmp_path, monkeypatch):
 def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
     run = reported(tmp_path / "a", ["right", "wrong"] * 50, ["right"] * 100)
     again = reported(tmp_path / "b", ["right", "wrong"] * 50, ["right"] * 100)
-    for name in ("before_after.svg", "reward.svg"):
+    for name in ("before_after.svg", "differences.svg", "decomposition.svg", "reward.svg"):
         content = (run.plots / name).read_bytes()
         assert ElementTree.fromstring(content).tag.endswith("svg")
         assert content == (again.plots / name).read_bytes()

@@ -1,0 +1,85 @@
+"""report.html: the report as a page for one tired reader, with every question and both answers side by side.
+
+It reads without JavaScript, which only filters the questions; #outcome=lost&rule=solution&text=apples in its address
+sets the filter.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import groupby
+from typing import Any
+
+from markupsafe import Markup
+
+from harness import charts, html
+from harness.document import Block, Gallery, Section
+from harness.gallery import OUTCOMES, Item
+from harness.rundir import RunDir
+
+# All gained and lost questions are in the page; unchanged ones while it stays under this.
+PAGE_BYTES = 4_500_000
+SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "partly": "◐"}
+
+
+def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
+    """The page of a run; `sections` begins with the opening (verdict, table, charts) and holds one gallery."""
+    items = [item for s in sections for block in s.blocks if isinstance(block, Gallery) for item in block.items]
+    counts = Counter(item.outcome for item in items)
+    counts = {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome] or outcome != "partly"}
+    kept = _kept(items, run)
+    claim, evidence = headline(numbers["verdict"]["sentence"])
+    return html.page(
+        "report.html",
+        "report.js",
+        title=run.path.resolve().name,
+        verdict=numbers["verdict"],
+        claim=claim,
+        evidence=evidence,
+        opening=sections[0],
+        sections=[(section, grouped(section.blocks)) for section in sections[1:]],
+        anchors={section.title: anchor(section.title) for section in sections[1:]},
+        strip=charts.strip("outcomes", "What became of each question", counts),
+        counts=counts,
+        total=len(items),
+        kept=kept,
+        shown={outcome: len(kept.get(outcome, [])) for outcome in counts},
+        rules=sorted({rule for item in items for rule in item.rules}),
+        outcomes=OUTCOMES,
+        symbols=SYMBOLS,
+        without_question=any(item.question is None for item in items),
+        grouped=grouped,
+    )
+
+
+def headline(sentence: str) -> tuple[str, str]:
+    """A verdict's claim, and the evidence and limits that follow it, for two sizes of type."""
+    cut = re.search(r" \(|; ", sentence)
+    return (sentence[: cut.start()], sentence[cut.start() :]) if cut else (sentence, "")
+
+
+def anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def grouped(blocks: list[Block]) -> list[tuple[str, list[Block]]]:
+    """Runs of blocks of one kind, so that figures stand side by side: (class name, blocks)."""
+    return [(kind, list(run)) for kind, run in groupby(blocks, key=lambda block: type(block).__name__)]
+
+
+def _kept(items: list[Item], run: RunDir) -> dict[str, list[Markup]]:
+    """The drawn questions by outcome: gained and lost all, the others in order until the page is full."""
+    item = html.environment().get_template("item.html").module.item
+    tags, size = run.config.prompt.tags.record(), 0
+    kept: dict[str, list[Markup]] = {}
+    for outcome in OUTCOMES:
+        for each in (each for each in items if each.outcome == outcome):
+            changed = outcome in ("gained", "lost")
+            first = changed and outcome not in kept  # open, to show what there is to see
+            drawn = item(each, tags, SYMBOLS[outcome], OUTCOMES[outcome].lower(), first)
+            size += len(drawn.encode())
+            if size > PAGE_BYTES and not changed:
+                break
+            kept.setdefault(outcome, []).append(drawn)
+    return kept

@@ -1,0 +1,77 @@
+"use strict";
+// Filters the questions; without it all of them are there. The filter lives in the address: #outcome=lost&text=apples
+const filters = document.getElementById("filters");
+const items = [...document.querySelectorAll(".item")];
+const groups = [...document.querySelectorAll(".group")];
+const outcome = () => filters.querySelector("[name=outcome]:checked").value;
+const field = (name) => filters.querySelector(`[name=${name}]`);
+const words = new Map();
+
+function text(item) {
+  if (!words.has(item)) words.set(item, item.textContent.toLowerCase());
+  return words.get(item);
+}
+
+function wanted(of) {
+  const chosen = outcome();
+  return chosen === "all" || chosen === of || (chosen === "changed" && (of === "gained" || of === "lost"));
+}
+
+function show() {
+  const rule = field("rule").value, searched = field("text").value.toLowerCase();
+  let shown = 0;
+  for (const item of items) {
+    const fits = wanted(item.dataset.outcome) && (!rule || item.dataset.rules.split(" ").includes(rule)) &&
+      (!searched || text(item).includes(searched));
+    item.hidden = !fits;
+    shown += fits;
+  }
+  for (const group of groups) group.hidden = !wanted(group.dataset.outcome);
+  filters.querySelector("output").textContent = `${shown} of ${items.length} questions shown`;
+}
+
+function remember() {
+  const asked = new URLSearchParams({ outcome: outcome() });
+  for (const name of ["rule", "text"]) if (field(name).value) asked.set(name, field(name).value);
+  history.replaceState(null, "", "#" + asked);
+  show();
+}
+
+function recall() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  if (!["outcome", "rule", "text"].some((name) => asked.has(name))) return show();
+  const radio = [...filters.querySelectorAll("[name=outcome]")].find((each) => each.value === (asked.get("outcome") ?? "all"));
+  if (radio) radio.checked = true;
+  for (const name of ["rule", "text"]) field(name).value = asked.get(name) ?? "";
+  show();
+  filters.scrollIntoView();
+}
+
+function visible() {
+  return items.filter((item) => !item.hidden);
+}
+
+filters.addEventListener("input", remember);
+field("open").addEventListener("click", () => visible().forEach((item) => (item.open = true)));
+field("close").addEventListener("click", () => items.forEach((item) => (item.open = false)));
+addEventListener("hashchange", recall);
+
+// j and k walk from question to question, as in a pager.
+addEventListener("keydown", (event) => {
+  if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("input, select")) return;
+  const listed = visible(), at = listed.indexOf(document.activeElement.closest(".item"));
+  const next = listed[at < 0 ? 0 : at + (event.key === "j" ? 1 : -1)];
+  next?.querySelector("summary").focus();
+});
+
+// What is folded would be missing on paper.
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")].filter((each) => !each.hidden);
+  folded.forEach((each) => (each.open = true));
+});
+addEventListener("afterprint", () => folded.forEach((each) => (each.open = false)));
+
+filters.hidden = false;
+recall();
