@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 WIDTH = 400  # of every chart, in its own units; a phone shows it a little smaller than it is drawn
 LINE = 21  # between two marks of a row, and the height of a line of text
+BAR = 46  # between two bars
 LABEL = 40  # characters of a row's label
 SERIES = {  # what the legend calls them
     "base": "base",
@@ -52,6 +53,16 @@ class Curve:
     values: Sequence[float]
     low: Sequence[float] = ()
     high: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part of a change, or the whole of it, in the axis' units."""
+
+    kind: str  # "mathematics", "format" or "total": the colour
+    label: str
+    value: float
+    text: str
 
 
 @dataclass(frozen=True)
@@ -97,42 +108,34 @@ def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pi
     return _svg(name, title, described, bottom + 24, parts)
 
 
-def waterfall(name: str, title: str, parts: Sequence[tuple[str, float, str]], total: tuple[str, float, str]) -> Markup:
-    """Parts (label, value, text) that add up to a total, each bar beginning where the one before it ended."""
-    sums = [0.0]
-    for _, value, _ in parts:
-        sums.append(sums[-1] + value)
-    reach = _span([*sums, total[1]], 4.0)
+def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup:
+    """Parts that add up to a total, each bar beginning where the one before it ended."""
+    sums = list(accumulate((part.value for part in parts), initial=0.0))
+    reach = _span([*sums, total.value], 4.0)
     scale = Scale(reach.low, reach.high, 10, WIDTH - 14)
-    bars = [(label, start, end, text) for (label, _, text), (start, end) in zip(parts, pairwise(sums), strict=True)]
-    bars.append((total[0], 0.0, total[1], total[2]))
-    bottom = len(bars) * 46
+    bars = [(part, *ends) for part, ends in zip(parts, pairwise(sums), strict=True)]
+    bottom = BAR * (len(bars) + 1)
     drawn = _vertical_axis(scale, 4, bottom)
     drawn.append(_tag('<line class="zero" x1="{0}" x2="{0}" y1="4" y2="{1}"/>', scale(0), bottom))
-    kinds = ["mathematics", "format"] if len(parts) == 2 else ["part"] * len(parts)
-    for number, ((label, start, end, text), kind) in enumerate(zip(bars, [*kinds, "total"], strict=True)):
-        y = 46 * number
+    for number, (bar, start, end) in enumerate([*bars, (total, 0.0, total.value)]):
+        y = BAR * number
         left, right = sorted((scale(start), scale(end)))
-        drawn.append(_text("label", 10, y + 17, label))
-        drawn.append(_text("value", WIDTH - 6, y + 17, text))
-        drawn.append(
-            _tag(
-                '<rect class="bar {}" x="{}" y="{}" width="{}" height="15"/>', kind, left, y + 24, max(right - left, 1)
-            )
-        )
-        if number:
-            drawn.append(_tag('<line class="join" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', scale(start), y - 22, y + 39))
-    described = "; ".join(f"{label} {text}" for label, _, text in (*parts, total))
+        shape = '<rect class="bar {}" x="{}" y="{}" width="{}" height="15"/>'
+        drawn.append(_text("label", 10, y + 17, bar.label))
+        drawn.append(_text("value", WIDTH - 6, y + 17, bar.text))
+        drawn.append(_tag(shape, bar.kind, left, y + 24, max(right - left, 1.0)))
+        if 0 < number < len(bars):
+            joint = '<line class="join" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
+            drawn.append(_tag(joint, scale(start), y - 22, y + 39))
+    described = "; ".join(f"{bar.label} {bar.text}" for bar in (*parts, total))
     return _svg(name, title, described, bottom + 24, drawn)
 
 
-def curve(name: str, title: str, data: Curve, unit: str = "") -> Markup:
+def curve(name: str, title: str, data: Curve) -> Markup:
     """A curve over the training's steps, with its band; a single step is a dot."""
-    low, high = data.low or data.values, data.high or data.values
-    reach = _span([*low, *high, *data.values], 1e-3)
-    across = Scale(
-        min(data.steps), max(data.steps) if len(set(data.steps)) > 1 else min(data.steps) + 1, 44, WIDTH - 12
-    )
+    reach = _span([*data.low, *data.high, *data.values], 1e-3)
+    first, last = min(data.steps), max(data.steps)
+    across = Scale(first, max(last, first + 1), 44, WIDTH - 12)
     up = Scale(reach.low, reach.high, 160, 30)
     parts = [_text("label", 10, 16, title)]
     for tick in up.ticks:
@@ -152,7 +155,7 @@ def curve(name: str, title: str, data: Curve, unit: str = "") -> Markup:
     parts.append(_text("tick end", WIDTH - 12, 194, "step"))
     values = data.values
     described = (
-        f"{unit or title}: {_number(values[0])} at step {_number(data.steps[0])}, {_number(values[-1])} at step "
+        f"{title}: {_number(values[0])} at step {_number(data.steps[0])}, {_number(values[-1])} at step "
         f"{_number(data.steps[-1])}; lowest {_number(min(values))}, highest {_number(max(values))}"
     )
     return _svg(name, title, described, 200, parts)

@@ -1,13 +1,15 @@
 """One accuracy table for many runs, and never one for runs that cannot be compared.
 
-    python -m harness.compare results/* [--format table|md|csv|json] [--intervals wilson|bootstrap] [--strict]
+    python -m harness.compare results/* [--format table|md|csv|json|html] [--out FILE] [--strict]
 
 Runs share a table when their data, prompts, scorer, sampling, token limit and engine are the same; otherwise
-each comparable group has its own, and the fields that part the groups are named.
+each comparable group has its own, and the fields that part the groups are named. The HTML page also has every
+run minus every other, paired.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -25,6 +27,8 @@ COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
     "verdict",
 )  # fmt: skip
+FORMATS = ("table", "md", "csv", "json", "html")
+OWN = {"conditions", "path"}  # of a loaded summary: said once a group, and where this machine has it
 NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
 NEEDED = {"conditions", "n", "base", "tuned", "difference", "verdict"}
 QUANTITIES = ("accuracy", "strict", "format")
@@ -50,7 +54,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
         raise HarnessError(f"{path}: its summary.json is not one of a run")
     settings = _flat(rundir.existing(path).config.model_dump())
-    return {"run": path.resolve().name, "settings": settings} | summary
+    return {"run": path.resolve().name, "path": path, "settings": settings} | summary
 
 
 def groups(summaries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -92,13 +96,17 @@ def row(summary: dict[str, Any], intervals: str) -> dict[str, str]:
     )
 
 
-def show(parted: list[list[dict[str, Any]]], form: str, intervals: str) -> None:
+def show(parted: list[list[dict[str, Any]]], form: str, intervals: str, folder: Path) -> None:
+    """Print the comparison in one of the formats; `folder` is where the page's links start."""
     fields = parting_fields(parted)
+    if form == "html":
+        print(page(parted, intervals, folder), end="")
+        return
     if form == "json":
         listed = [
             {
                 "conditions": group[0]["conditions"],
-                "runs": [{key: value for key, value in run.items() if key != "conditions"} for run in group],
+                "runs": [{key: value for key, value in run.items() if key not in OWN} for run in group],
             }
             for group in parted
         ]
@@ -121,9 +129,32 @@ def show(parted: list[list[dict[str, Any]]], form: str, intervals: str) -> None:
                 say(line)
 
 
+def page(parted: list[list[dict[str, Any]]], intervals: str, folder: Path) -> str:
+    """The comparison as one HTML file, which lies in `folder` as far as its links to the runs' reports go."""
+    from harness import html_compare
+
+    fields = parting_fields(parted)
+    groups = [
+        html_compare.Group(
+            runs=group,
+            rows=[row(summary, intervals) for summary in group],
+            parted_by={name: _shown(group[0]["conditions"].get(name)) for name in fields},
+            conditions={name: _shown(value) for name, value in group[0]["conditions"].items()},
+            settings={key: [str(run["settings"][key]) for run in group] for key in _differing(group)},
+        )
+        for group in parted
+    ]
+    return html_compare.draw(groups, folder)
+
+
+def _differing(group: list[dict[str, Any]]) -> list[str]:
+    """The settings in which the runs of a group differ."""
+    return [key for key in group[0]["settings"] if len({str(run["settings"][key]) for run in group}) > 1]
+
+
 def _settings(group: list[dict[str, Any]]) -> list[str]:
     """A line a run with the settings in which the runs of a group differ."""
-    keys = [key for key in group[0]["settings"] if len({str(run["settings"][key]) for run in group}) > 1]
+    keys = _differing(group)
     return [f"{run['run']}: " + ", ".join(f"{key}={run['settings'][key]}" for key in keys) for run in group if keys]
 
 
@@ -176,7 +207,8 @@ def _markdown(caption: str, rows: list[dict[str, str]], settings: list[str]) -> 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.compare", description=__doc__.split("\n\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
-    parser.add_argument("--format", choices=("table", "md", "csv", "json"), default="table")
+    parser.add_argument("--format", choices=FORMATS, help="default: table, or what the ending of --out says")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
     parser.add_argument("--intervals", choices=("wilson", "bootstrap"), default="wilson", help="of single runs")
     parser.add_argument("--strict", action="store_true", help="refuse runs that are not all comparable")
     args = parser.parse(argv)
@@ -185,7 +217,15 @@ def main(argv: list[str] | None = None) -> int:
         raise HarnessError("no finished run among the arguments; give run directories, such as results/*")
     if args.strict and len(parted) > 1:
         raise HarnessError(f"the runs cannot be compared: they differ in {', '.join(parting_fields(parted))}")
-    show(parted, args.format, args.intervals)
+    if not args.out:
+        show(parted, args.format or "table", args.intervals, Path())
+        return 0
+    ending = args.out.suffix.removeprefix(".")
+    form = args.format or (ending if ending in FORMATS else "table")
+    with contextlib.redirect_stdout(io.StringIO()) as written:
+        show(parted, form, args.intervals, args.out.parent)
+    rundir.write_text(args.out, written.getvalue())
+    say(f"Written: {args.out}")
     return 0
 
 

@@ -69,8 +69,9 @@ def markdown(text: str) -> None:
 def table(caption: str, rows: Sequence[dict[str, str]], wanted: Sequence[str]) -> None:
     """Print rows as a table: all columns where they fit, else the `wanted` ones with intervals on a second line."""
     full = _grid(caption, rows)
-    if _console.measure(full, options=_console.options.update(max_width=WIDE)).maximum <= _console.width:
-        _console.print(full)
+    width = _console.width if _console.is_terminal else WIDE  # of a terminal that the output does not go to, none
+    if _console.measure(full, options=_console.options.update(max_width=WIDE)).maximum <= width:
+        _console.print(full, width=width)
         return
     _console.print(_grid(caption, [{name: row[name].replace(" [", "\n[") for name in wanted} for row in rows]))
     say("A wider terminal, or --format md, csv or json, shows the other columns.")

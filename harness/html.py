@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness import charts
-from harness.document import INVISIBLE, code_point
+from harness.document import INVISIBLE, code_point, visible
 from harness.schema import Tags
 from harness.scoring import check_tags
 
@@ -45,6 +45,7 @@ def environment() -> Environment:
     )
     made.filters["model_text"] = model_text
     made.filters["paragraphs"] = lambda text: text.split("\n")
+    made.filters["zip"] = lambda left, right: list(zip(left, right, strict=True))
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind
     return made
 
@@ -61,22 +62,20 @@ def model_text(text: str, tags: Tags | None = None) -> Markup:
 
 
 def _marked(text: str, tags: Tags | None) -> Markup:
-    pattern, parts, end = _special(tags), [], 0
-    for match in pattern.finditer(text):
-        found = match[0]
-        # One character is an invisible one, unless it is a tag: a tag may be any one-line text.
-        if found in (check_tags(tags) if tags else ()):
-            marked = Markup("<mark>{}</mark>").format(INVISIBLE.sub(lambda each: code_point(each[0]), found))
+    known, parts, end = check_tags(tags) if tags else (), [], 0
+    for match in _special(known).finditer(text):
+        if match[0] in known:
+            marked = f"<mark>{escape(visible(match[0]))}</mark>"
         else:
-            marked = Markup('<span class="unseen">{}</span>').format(code_point(found))
+            marked = f'<span class="unseen">{code_point(match[0])}</span>'
         parts += [escape(text[end : match.start()]), marked]
         end = match.end()
-    return Markup("").join([*parts, escape(text[end:])])
+    return Markup("".join([*parts, escape(text[end:])]))
 
 
 @lru_cache(maxsize=4)
-def _special(tags: Tags | None) -> re.Pattern[str]:
-    return re.compile("|".join([*(re.escape(tag) for tag in (check_tags(tags) if tags else ())), INVISIBLE.pattern]))
+def _special(tags: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join([*map(re.escape, tags), INVISIBLE.pattern]))
 
 
 @lru_cache(maxsize=8)

@@ -32,16 +32,14 @@ class Comparison:
 
 
 def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
-    """All pairs of runs, each later name minus each earlier one, with Holm-corrected p-values.
+    """Pairs of runs, each later name minus each earlier one, with Holm-corrected p-values.
 
-    scores: for each run its scores on the same questions in the same order, either all of shape (n,), one model a
-    run, or all of shape (s, n), s >= 2 training seeds a run. ValueError for a mixture: against a run of one seed
-    no difference can be told from retraining. ValueError also as for `resampling.paired` and `seeds.over_seeds`.
+    scores: for each run its scores on the same questions in the same order: shape (n,) for one model, or (s, n) for
+    s >= 2 training seeds. A run of one seed is not paired with one of several: what separates them could be the one
+    seed's luck, and nothing tells how large that is. ValueError as for `resampling.paired` and `seeds.over_seeds`.
     """
     columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
-    if len({values.ndim for values in columns.values()}) > 1:
-        raise ValueError("runs of one training seed and of several cannot be compared in one table")
-    pairs = list(combinations(columns, 2))
+    pairs = [pair for pair in combinations(columns, 2) if len({columns[name].ndim for name in pair}) == 1]
     found = [_difference(columns[first], columns[second]) for first, second in pairs]
     corrected = holm([p for _, p in found])
     return [

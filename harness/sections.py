@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness import charts, gallery, rundir, summary
-from harness.charts import Curve, Mark, Row
+from harness.charts import Bar, Curve, Mark, Row
 from harness.document import Block, Figure, Folded, Gallery, Loud, Section, Table, Verbatim
 from harness.errors import HarnessError
 from harness.rundir import RunDir
@@ -30,7 +30,7 @@ def opening(run: RunDir, numbers: dict[str, Any]) -> Section:
         d = numbers["difference"][name]
         rates = [rate_text(numbers[side][name]) for side in ("base", "tuned")]
         tests = (str(d["gained"]), str(d["lost"]), spell_p(d["mid_p"]), spell_p(d["exact_p"]))
-        rows.append((label, *rates, _points(d), *tests))
+        rows.append((label, *rates, points(d), *tests))
     scored, model = run.config.eval.precision, run.config.model
     trained = "4-bit" if model.load_in_4bit else "8-bit" if model.load_in_8bit else model.precision
     if trained != scored:
@@ -42,17 +42,17 @@ def opening(run: RunDir, numbers: dict[str, Any]) -> Section:
 def _before_after(numbers: dict[str, Any]) -> Iterator[Figure]:
     rates, differences = [], []
     for name, label in LABELS.items():
-        sides = [_mark(side, numbers[side][name], rate_text(numbers[side][name])) for side in ("base", "tuned")]
+        sides = [mark(side, numbers[side][name], rate_text(numbers[side][name])) for side in ("base", "tuned")]
         rates.append(Row(label, tuple(sides)))
         d = numbers["difference"][name]
-        differences.append(Row(label, (_mark(certainty(d), d, _points(d)),)))
+        differences.append(Row(label, (mark(certainty(d), d, points(d)),)))
     title = f"Percent of {numbers['n']:,} questions before and after, with 95% intervals"
     yield Figure("before_after", title, charts.forest("before_after", title, rates))
     title = "Tuned minus base in points, paired, with 95% intervals"
     yield Figure("differences", title, charts.forest("differences", title, differences, zero=True, pitch=2))
 
 
-def _mark(series: str, estimate: dict[str, Any], text: str) -> Mark:
+def mark(series: str, estimate: dict[str, Any], text: str) -> Mark:
     return Mark(series, *(100 * estimate[name] for name in ("value", "low", "high")), text)
 
 
@@ -109,21 +109,23 @@ def decomposition(run: RunDir, numbers: dict[str, Any]) -> Section:
     parts, strict = numbers["decomposition"], numbers["difference"]["strict"]
     both = parts["where_both_comply"]
     sentences = [
-        f"Strict accuracy changed by {_points(strict)} points: {_points(parts['mathematics'])} are mathematics (more "
-        f"or fewer right answers), {_points(parts['format'])} are format (right answers that the format no longer "
+        f"Strict accuracy changed by {points(strict)} points: {points(parts['mathematics'])} are mathematics (more "
+        f"or fewer right answers), {points(parts['format'])} are format (right answers that the format no longer "
         "costs).",
         "There is no question that both answered in the exact format.",
     ]
     if both:
         sentences[1] = (
             f"On the {parts['both_comply']:,} questions that both answered in the exact format, accuracy changed by "
-            f"{_points(both)} points ({100 * both['base']:.1f}% to {100 * both['tuned']:.1f}%)."
+            f"{points(both)} points ({100 * both['base']:.1f}% to {100 * both['tuned']:.1f}%)."
         )
     title = "What changed strict accuracy, in points"
-    bars = [(label, 100 * d["value"], _points(d)) for label, d in (
-        ("Mathematics", parts["mathematics"]), ("Format", parts["format"]), ("Strict accuracy", strict),
-    )]  # fmt: skip
-    chart = charts.waterfall("decomposition", title, bars[:-1], bars[-1])
+    shares = [
+        Bar(name, label, 100 * parts[name]["value"], points(parts[name]))
+        for name, label in (("mathematics", "Mathematics"), ("format", "Format"))
+    ]
+    total = Bar("total", "Strict accuracy", 100 * strict["value"], points(strict))
+    chart = charts.waterfall("decomposition", title, shares, total)
     return Section("Mathematics or format?", ["\n".join(sentences), Figure("decomposition", title, chart)])
 
 
@@ -325,7 +327,7 @@ def settings(run: RunDir, numbers: dict[str, Any]) -> Section:
     return Section("Settings and manifest", [Folded(name, [Verbatim("", text)]) for name, text in files])
 
 
-def _points(difference: dict[str, Any]) -> str:
+def points(difference: dict[str, Any]) -> str:
     return points_text(difference).replace("-", "−")
 
 

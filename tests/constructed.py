@@ -54,6 +54,7 @@ def result(outcomes: list[str], **conditions: Any) -> dict[str, Any]:
         "adapter": None,
         "problems": {"train": 10, "dev": 2, "test": len(outcomes), "repeated": 1},
         "selftest": {"golds": 1, "spellings": 12, "adversarial": 90},
+        "questions": {score["id"]: f"Question {number}: how much is 6 * 3?" for number, score in enumerate(scores)},
         "scores": scores,
     }
 

@@ -1,0 +1,47 @@
+"""Headless Chromium, for what only a browser can tell of a page; tests skip by name where there is none."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium (chromium, chromium-browser, google-chrome)"
+)
+
+
+def dom(address: str, profile: Path, *options: str) -> str:
+    """The document at a file:// address as markup, after its scripts have run."""
+    command = [
+        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+        "--hide-scrollbars", "--allow-file-access-from-files", f"--user-data-dir={profile / 'chromium'}",
+        "--virtual-time-budget=5000", *options, "--dump-dom", address,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def ask(page: Path, question: str, folder: Path, *options: str, width: int = 360) -> Any:
+    """What a JavaScript expression over `page` (a window of that width, every fold of it open) evaluates to.
+
+    The window is a frame, since headless Chromium's own is never narrower than 500 pixels.
+    """
+    frame = folder / "frame.html"
+    frame.write_text(
+        f'<iframe src="{page.as_uri()}" width="{width}" height="800" style="border:0"></iframe><pre></pre><script>\n'
+        "onload = () => { const page = frames[0];\n"
+        "for (const fold of page.document.querySelectorAll('details')) fold.open = true;\n"
+        f"document.querySelector('pre').textContent = JSON.stringify({question}); }}</script>"
+    )
+    (answer,) = re.findall("<pre>(.*)</pre>", dom(frame.as_uri(), folder, *options))
+    return json.loads(html.unescape(answer))

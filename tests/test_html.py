@@ -1,0 +1,97 @@
+"""Pages: what a model wrote stays text, one file is enough, and the policy that would stop what escaped."""
+
+from __future__ import annotations
+
+import re
+import time
+from html.parser import HTMLParser
+
+import pytest
+from markupsafe import Markup
+
+from harness import html
+from harness.document import visible
+from harness.schema import Tags
+
+HOSTILE = [
+    "<script>document.title='pwned'</script>",
+    "</pre></details></script></style><script>document.title='pwned'</script>",
+    "<img src=x onerror=\"document.title='pwned'\"><svg onload=\"document.title='pwned'\">",
+    "<a href=\"javascript:document.title='pwned'\">x</a> [x](javascript:alert(1)) {{ 7 * 7 }} {% raw %}",
+    "]]><!-- --><!-- &lt;b&gt; <base href=//evil> <meta http-equiv=refresh content=0;url=//evil>",
+]
+
+
+class Tree(HTMLParser):
+    """The elements of a page, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_text(text):
+    tree = Tree(html.model_text(text, Tags()))
+    assert tree.elements == [] and tree.text == text
+
+
+def test_tags_are_marked_and_their_neighbours_are_escaped():
+    found = html.model_text("<b><SOLUTION>1 < 2</SOLUTION>", Tags())
+    assert found == "&lt;b&gt;<mark>&lt;SOLUTION&gt;</mark>1 &lt; 2<mark>&lt;/SOLUTION&gt;</mark>"
+    assert "<mark>" not in html.model_text("<SOLUTION>")  # without an experiment's tags there are none
+    other = Tags(solution_start="[[<i>", solution_end=".*")
+    assert html.model_text("[[<i>5.*", other) == "<mark>[[&lt;i&gt;</mark>5<mark>.*</mark>"
+
+
+@pytest.mark.parametrize(
+    "character", ["\0", "\x1b", "\r", "\x85", "\u200b", "\u202e", "\u2066", "\u2028", "\ufeff", "\ud800", "\U000e0041"]
+)
+def test_what_cannot_be_seen_is_spelled_out(character):
+    name = f"U+{ord(character):04X}"
+    assert html.model_text(f"a{character}b") == f'a<span class="unseen">{name}</span>b'
+    assert visible(f"a{character}b") == f"a⟨{name}⟩b"
+    html.model_text(character).encode()
+
+
+def test_what_is_text_in_any_script_stays_as_it_is():
+    for text in ("line\n\tline", "семь", "שבע", "七", "é", "👩\u200d🔬", "−5 × 3 ≥ −15"):
+        assert html.model_text(text) == text == visible(text)
+
+
+def test_a_long_text_keeps_its_ends_and_says_what_is_left_out():
+    shown = html.model_text("a" * html.HEAD + "b" * 95_000 + "c" * html.TAIL)
+    assert shown.startswith("a" * html.HEAD + "<span") and shown.endswith("span>" + "c" * html.TAIL)
+    assert "… 95,000 characters left out …" in shown and "b" not in Tree(shown).text.replace("characters", "")
+    began = time.perf_counter()
+    html.model_text("<" * 10_000_000 + "\0" * 100_000)
+    assert time.perf_counter() - began < 1
+
+
+def test_only_markup_of_ours_passes_a_template_unescaped():
+    template = html.environment().from_string("{{ text }}{{ ours }}")
+    assert template.render(text="<b>", ours=Markup("<i>")) == "&lt;b&gt;<i>"
+
+
+def check_one_file(page: str) -> None:
+    """No address that a browser would load, one stylesheet and one script, both allowed by hash alone."""
+    tree = Tree(page)
+    names = [name for name, _ in tree.elements]
+    assert names.count("script") == names.count("style") == 1
+    assert not {"img", "link", "iframe", "object", "embed", "base", "form", "video", "audio", "source"} & set(names)
+    for _, attributes in tree.elements:
+        assert not {"src", "srcset", "style", "background", "action"} & attributes.keys()
+        assert not any(name.startswith("on") for name in attributes)
+        assert re.match(r"[\w./%#=+-]*$", attributes.get("href") or "") and ":" not in (attributes.get("href") or "")
+    assert not re.search(r"url\(|@import|https?://", re.search("(?s)<style>.*?</style>", page)[0])
+    (policy,) = [a["content"] for n, a in tree.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-") and "unsafe" not in policy
+    assert policy.count("sha256-") == 2

@@ -1,0 +1,165 @@
+"""report.html: the same words and numbers as report.md, every question, and hostile answers that do nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+
+from harness import html_report, report, rundir, sections
+from harness.html import HEAD, TAIL
+from tests import constructed
+from tests.browser import ask, dom, needs_browser
+from tests.constructed import make_run, reported
+from tests.test_html import HOSTILE, Tree, check_one_file
+
+BASE = ["wrong"] * 30 + ["right"] * 50 + ["right, no format"] * 10 + ["nothing"] * 10
+TUNED = ["right"] * 30 + ["right"] * 48 + ["wrong"] * 2 + ["right"] * 10 + ["nothing"] * 10
+
+
+def drawn_items(page: str, outcome: str) -> int:
+    return len(re.findall(f'class="item"(?: open)? data-outcome="{outcome}"', page))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("page"), BASE, TUNED)
+
+
+def test_the_page_says_what_the_markdown_says(run):
+    page = run.page.read_text()
+    check_one_file(page)
+    said = words(Tree(page).text)
+    assert words(json.loads(run.summary.read_text())["verdict"]["sentence"]) in said
+    markdown = run.report.read_text().partition("\n## Gained")[0]
+    for line in markdown.splitlines():
+        for part in re.split(r"\s*\|\s*", line) if line.startswith("|") else [line]:
+            if not part.startswith(("#", "![", "-")):
+                assert words(part.strip("*")) in said, part
+
+
+def test_the_page_is_the_same_every_time(run, tmp_path):
+    again = reported(tmp_path, BASE, TUNED)
+    assert run.page.read_bytes() == again.page.read_bytes()
+
+
+def test_every_question_is_there_under_what_became_of_it(run):
+    page = run.page.read_text()
+    for outcome, count in (("gained", 30), ("lost", 2), ("wrong", 10), ("right", 58)):
+        assert drawn_items(page, outcome) == count
+        assert f"({count})</h3>" in page
+    assert "Question 79: how much is 6 * 3?" in page and 'data-rules="phrase solution"' in page
+    assert "answer <bdi>9</bdi> · rule solution · exact format · 20 tokens · ended by stop" in page
+
+
+def test_runs_without_their_questions_texts_are_drawn_and_it_is_said(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED)
+    for folder in (run.base, run.tuned(3407)):
+        result = rundir.read_json(folder / "result.json")
+        del result["questions"]
+        rundir.write_json(folder / "result.json", result)
+    report.write(run)
+    page = run.page.read_text()
+    assert "only their ids are known" in page and "Problem 000000000000004f" in page
+
+
+def test_what_is_not_there_is_left_out(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED)
+    (run.train(3407) / "metrics.jsonl").write_text("")
+    report.write(run)
+    page = run.page.read_text()
+    assert 'id="curves"' not in page and 'id="rollouts"' not in page and 'id="training"' in page
+    check_one_file(page)
+
+
+def test_unchanged_questions_stop_where_the_page_is_full(tmp_path, monkeypatch):
+    monkeypatch.setattr(html_report, "PAGE_BYTES", 60_000)
+    page = reported(tmp_path, BASE, TUNED).page.read_text()
+    shown = {outcome: drawn_items(page, outcome) for outcome in ("gained", "lost", "right")}
+    assert (shown["gained"], shown["lost"]) == (30, 2) and 0 <= shown["right"] < 58
+    assert f"The first {shown['right']} of 58 are in this page" in page or "None of 58 are in this page" in page
+
+
+def test_a_question_with_several_samples_counts_once(tmp_path):
+    run = make_run(tmp_path, ["right", "wrong"] * 20, ["right"] * 40, "eval.samples=2", "eval.temperature=1.0")
+    for folder in (run.base, run.tuned(3407)):
+        result, rows = rundir.read_json(folder / "result.json"), rundir.read_lines(folder / "samples.jsonl")
+        for odd in range(1, 40, 2):  # the second of two samples of the question before
+            for entry in (result["scores"][odd], rows[odd]):
+                entry |= {"id": f"{odd - 1:016x}", "sample": 1}
+        rundir.write_json(folder / "result.json", result)
+        rundir.write_lines(folder / "samples.jsonl", rows)
+    numbers = report.write(run)
+    assert numbers["difference"]["accuracy"]["gained"] == 20
+    assert "Gained (20)" in run.page.read_text() and "Gained (3 of 20)" in run.report.read_text()
+
+
+def hostile(results, monkeypatch):
+    """A run whose every wrong answer and every question is hostile."""
+    for name, text in (("nothing", " ".join(HOSTILE) + "\u202e\0"), ("wrong", "x" * 100_000)):
+        monkeypatch.setitem(constructed.TEXTS, name, text)
+    run = make_run(results, BASE, TUNED)
+    for folder in (run.base, run.tuned(3407)):
+        result = rundir.read_json(folder / "result.json")
+        result["questions"] = dict.fromkeys(result["questions"], HOSTILE[0] + "y" * 3000)
+        rundir.write_json(folder / "result.json", result)
+        log = (folder / "samples.jsonl").read_text()
+        (folder / "samples.jsonl").write_text(log.replace("\\u0000", "\\u0000\\ud800"))  # no UTF-8 can hold a lone one
+    report.write(run)
+    return run
+
+
+def test_hostile_answers_are_text(tmp_path, monkeypatch):
+    page = hostile(tmp_path, monkeypatch).page.read_text()
+    check_one_file(page)
+    tree = Tree(page)
+    assert all(text in tree.text for text in HOSTILE)
+    assert "U+D800" in tree.text and "U+202E" in tree.text and "\u202e" not in page
+    assert f"{100_000 - HEAD - TAIL:,} characters left out" in tree.text
+
+
+@needs_browser
+def test_in_a_browser_nothing_runs_filters_work_and_360_pixels_are_enough(tmp_path, monkeypatch):
+    run = hostile(tmp_path, monkeypatch)
+    title = f"<title>{run.path.name}</title>"
+    opened = dom(run.page.as_uri() + "#outcome=lost&rule=solution", tmp_path)
+    assert title in opened and opened.count("<script>") == 1 and "<img" not in opened
+    assert "2 of 100 questions shown" in opened
+    # What had got past all escaping would still meet the policy.
+    broken = tmp_path / "broken.html"
+    broken.write_text(run.page.read_text().replace("<main>", f"<main>{HOSTILE[0]}{HOSTILE[2]}"))
+    assert title in dom(broken.as_uri(), tmp_path)
+    measured = "[page.document.documentElement.scrollWidth, page.getComputedStyle(page.document.body).backgroundColor]"
+    light = ask(run.page, measured, tmp_path)
+    dark = ask(run.page, measured, tmp_path, "--blink-settings=preferredColorScheme=0")
+    assert light == [360, "rgb(252, 252, 250)"] and dark == [360, "rgb(20, 23, 27)"]
+
+
+@needs_browser
+def test_typing_filters_and_the_address_remembers_it(run, tmp_path):
+    typed = (
+        "(() => { const field = page.document.querySelector('[name=text]'); field.value = 'QUESTION 7'; "
+        "page.document.querySelector('[value=all]').checked = true; "
+        "field.dispatchEvent(new page.Event('input', {bubbles: true})); "
+        "return [page.document.querySelector('output').textContent, page.location.hash]; })()"
+    )
+    shown, address = ask(run.page, typed, tmp_path)
+    assert shown == "11 of 100 questions shown"  # 7 and 70 to 79
+    assert address == "#outcome=all&text=QUESTION+7"
+
+
+def test_1319_questions_are_drawn_fast_and_in_one_page(tmp_path):
+    """Answers as long as GSM8K's usually are; what a page costs is measured, and printed where it is too much."""
+    run = make_run(tmp_path, (BASE * 14)[:1319], (TUNED * 14)[:1319])
+    numbers = report.write(run)
+    began = time.perf_counter()
+    _, page = sections.read(run, numbers)
+    html_report.draw(run, numbers, page)
+    assert time.perf_counter() - began < 3  # a tenth of that on idle cores; the tests share theirs
+    assert run.page.stat().st_size < 5_000_000
