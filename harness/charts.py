@@ -43,6 +43,7 @@ class Mark:
 class Row:
     label: str
     marks: tuple[Mark, ...]
+    note: str = ""  # beside the label
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pi
     if zero:
         parts.append(_tag('<line class="zero" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', scale(0), LINE + 4, bottom))
     for row, top in zip(rows, accumulate(heights, initial=LINE), strict=False):
-        parts.append(_text("label", 10, top + 16, _clipped(row.label)))
+        label = _clipped(row.label, LABEL)
+        parts.append(_text("label", 10, top + 16, label))
+        if row.note:
+            parts.append(_text("tick end", WIDTH - 6, top + 16, _clipped(row.note, LABEL + 8 - len(label))))
         for number, mark in enumerate(row.marks, 1):
             parts += _mark(mark, scale, top + 16 + LINE * number - 4)
     described = "; ".join(f"{row.label}: " + ", ".join(_spoken(mark) for mark in row.marks) for row in rows)
@@ -251,9 +255,10 @@ def _spoken(mark: Mark) -> str:
     return f"{mark.series} {mark.text}" if mark.series in ("base", "tuned") else mark.text
 
 
-def _clipped(label: str) -> str:
-    half = LABEL // 2
-    return label if len(label) <= LABEL else f"{label[: half - 1]}…{label[-half:]}"
+def _clipped(text: str, most: int) -> str:
+    """At most so many characters, the beginning and the end."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _span(values: Sequence[float], least: float, floor: float = -math.inf, ceiling: float = math.inf) -> Scale:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def environment() -> Environment:
     )
     made.filters["model_text"] = model_text
     made.filters["paragraphs"] = lambda text: text.split("\n")
-    made.filters["zip"] = lambda left, right: list(zip(left, right, strict=True))
+    made.globals["zip"] = partial(zip, strict=True)
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind
     return made
 

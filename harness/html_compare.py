@@ -37,6 +37,14 @@ class Group:
     conditions: dict[str, str]  # all that the runs share
     settings: dict[str, list[str]]  # those in which the runs differ, with a value a run
 
+    @property
+    def notes(self) -> list[str]:
+        """What sets each run apart from the others of the group, in few words."""
+        leaves = Counter(key.rpartition(".")[2] for key in self.settings)
+        short = {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in self.settings}
+        return [", ".join(f"{short[key]} {values[at]}" for key, values in self.settings.items())
+                for at in range(len(self.runs))]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -79,11 +87,11 @@ def _kind(run: dict[str, Any]) -> str:
 
 def _figures(number: int, group: Group) -> list[tuple[str, Markup]]:
     differences, rates = [], []
-    for run in group.runs:
+    for run, note in zip(group.runs, group.notes, strict=True):
         d = run["difference"]["accuracy"]
-        differences.append(Row(run["run"], (mark(certainty(d), d, points(d)),)))
+        differences.append(Row(run["run"], (mark(certainty(d), d, points(d)),), note))
         sides = [mark(side, run[side]["accuracy"], rate_text(run[side]["accuracy"])) for side in ("base", "tuned")]
-        rates.append(Row(run["run"], tuple(sides)))
+        rates.append(Row(run["run"], tuple(sides), note))
     change = "Change of accuracy in points, paired, with 95% intervals"
     before_after = "Accuracy before and after in percent, with 95% intervals"
     return [
@@ -95,10 +103,10 @@ def _figures(number: int, group: Group) -> list[tuple[str, Markup]]:
 def _matrix(group: Group) -> dict[str, Any] | None:
     """Cells by row and column, and the runs that could not take part; None where there is nothing to pair."""
     names, scores, left_out = [], {}, []
-    for run in group.runs[: LARGEST_MATRIX + 1]:
+    for run, note in zip(group.runs[: LARGEST_MATRIX + 1], group.notes, strict=False):
         try:
             scores[len(names)] = tuned_scores(run["path"], run["settings"]["train.seeds"])
-            names.append(run["run"])
+            names.append((run["run"], note))
         except HarnessError:  # a report without its answers can stand in the table, not here
             left_out.append(run["run"])
     if not 2 <= len(names) <= LARGEST_MATRIX:

@@ -29,13 +29,14 @@ def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
     counts = Counter(item.outcome for item in items)
     counts = {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome] or outcome != "partly"}
     kept = _kept(items, run)
-    claim, evidence = headline(numbers["verdict"]["sentence"])
+    claim, joint, evidence = headline(numbers["verdict"]["sentence"])
     return html.page(
         "report.html",
         "report.js",
         title=run.path.resolve().name,
         verdict=numbers["verdict"],
         claim=claim,
+        joint=joint,
         evidence=evidence,
         opening=sections[0],
         sections=[(section, grouped(section.blocks)) for section in sections[1:]],
@@ -53,10 +54,10 @@ def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
     )
 
 
-def headline(sentence: str) -> tuple[str, str]:
-    """A verdict's claim, and the evidence and limits that follow it, for two sizes of type."""
-    cut = re.search(r" \(|; ", sentence)
-    return (sentence[: cut.start()], sentence[cut.start() :]) if cut else (sentence, "")
+def headline(sentence: str) -> tuple[str, str, str]:
+    """A verdict's claim, what joins it to the rest, and its evidence and limits, which are set smaller."""
+    cut = re.search(r"; | (?=\()", sentence)
+    return (sentence[: cut.start()], cut[0], sentence[cut.end() :]) if cut else (sentence, "", "")
 
 
 def anchor(title: str) -> str:

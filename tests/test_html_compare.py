@@ -33,6 +33,7 @@ def drawn(paths, folder):
 def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
     page = drawn(runs, runs[0].parent)
     check_one_file(page)
+    assert "train.seeds" in page and "seeds [2]" in page  # what sets a run apart stands beside its name
     assert page == drawn(runs, runs[0].parent)
     said = Tree(page).text
     assert (
@@ -41,7 +42,8 @@ def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
     )
     assert "2 groups that cannot be compared with each other; they differ in: prompts." in said
     for row in (compare.row(each, "wilson") for each in compare.load(runs)):
-        assert all(value in said for value in row.values())
+        name, *values = row.values()
+        assert name in said and all(value.replace("-", "−") in said for value in values)
 
 
 def test_run_minus_run_is_paired_and_corrected_for_all_pairs(runs):

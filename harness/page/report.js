@@ -26,8 +26,12 @@ function show() {
     item.hidden = !fits;
     shown += fits;
   }
-  for (const group of groups) group.hidden = !wanted(group.dataset.outcome);
-  filters.querySelector("output").textContent = `${shown} of ${items.length} questions shown`;
+  for (const group of groups) {
+    const inside = [...group.querySelectorAll(".item")];
+    group.hidden = !wanted(group.dataset.outcome) || (inside.length > 0 && inside.every((item) => item.hidden));
+  }
+  const [some, all] = [shown, items.length].map((count) => count.toLocaleString("en"));
+  filters.querySelector("output").textContent = `${some} of ${all} questions shown`;
 }
 
 function remember() {
