@@ -186,7 +186,7 @@ def style() -> str:
 def as_file(svg: Markup) -> str:
     """The chart as a file of its own, with its colours in it."""
     opening, end, rest = str(svg).partition(">")
-    return f'{opening} xmlns="http://www.w3.org/2000/svg"{end}<style>{style()}</style>{rest}\n'
+    return f'{opening} width="{WIDTH * 1.5:g}" xmlns="http://www.w3.org/2000/svg"{end}<style>{style()}</style>{rest}\n'
 
 
 # --- the pieces ----------------------------------------------------------------------------------------------

@@ -217,6 +217,8 @@ def main(argv: list[str] | None = None) -> int:
         raise HarnessError("no finished run among the arguments; give run directories, such as results/*")
     if args.strict and len(parted) > 1:
         raise HarnessError(f"the runs cannot be compared: they differ in {', '.join(parting_fields(parted))}")
+    if args.out and args.out.is_dir():
+        raise HarnessError(f"--out: {args.out} is a directory; name a file in it")
     if not args.out:
         show(parted, args.format or "table", args.intervals, Path())
         return 0

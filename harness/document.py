@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from harness.gallery import Item
+from harness.schema import Tags
 
 # What a reader could not see, or what would act on the text around it: controls, bidirectional marks and overrides,
 # zero-width characters, line separators, tag characters, lone surrogates, non-characters. Tab and newline are text.
@@ -46,9 +47,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """A text that a model wrote, and what it is."""
+    """A text that a model wrote, what it is, and the tags to mark in it."""
 
     title: str
+    text: str
+    tags: Tags
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A file's text, in full; of the page only."""
+
     text: str
 
 
@@ -68,7 +77,7 @@ class Gallery:
 
 
 # A str is a paragraph: its lines follow each other in Markdown and are paragraphs of their own in the page.
-Block = str | Loud | Table | Figure | Verbatim | Folded | Gallery
+Block = str | Loud | Table | Figure | Verbatim | Listing | Folded | Gallery
 
 
 @dataclass(frozen=True)

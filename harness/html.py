@@ -44,6 +44,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["model_text"] = model_text
+    made.filters["visible"] = visible
     made.filters["paragraphs"] = lambda text: text.split("\n")
     made.globals["zip"] = partial(zip, strict=True)
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind

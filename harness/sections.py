@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import charts, gallery, rundir, summary
 from harness.charts import Bar, Curve, Mark, Row
-from harness.document import Block, Figure, Folded, Gallery, Loud, Section, Table, Verbatim
+from harness.document import Block, Figure, Folded, Gallery, Listing, Loud, Section, Table, Verbatim
 from harness.errors import HarnessError
 from harness.rundir import RunDir
 from harness.stats import spell_p
@@ -254,7 +254,7 @@ def rollouts(run: RunDir, numbers: dict[str, Any]) -> Section | None:
         ranked = sorted((row for row in rows if row["step"] == step), key=lambda row: row["reward"])
         for row in (ranked[-1], ranked[0]):
             title = f"Step {step}, reward {row['reward']:g}, gold {row['gold']}:"
-            shown.append(Verbatim(title, row["completion"]))
+            shown.append(Verbatim(title, row["completion"], run.config.prompt.tags.record()))
     return Section("Rollouts", shown) if rows else None
 
 
@@ -324,7 +324,7 @@ def settings(run: RunDir, numbers: dict[str, Any]) -> Section:
             made["diff"] = "see manifest.json"
     shown = json.dumps(manifest, indent=2, ensure_ascii=False)
     files = [("config.yaml: every setting", run.config.to_yaml()), ("manifest.json: what it was made with", shown)]
-    return Section("Settings and manifest", [Folded(name, [Verbatim("", text)]) for name, text in files])
+    return Section("Settings and manifest", [Folded(name, [Listing(text)]) for name, text in files])
 
 
 def points(difference: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from harness import compare, html_compare, pairwise, rundir, stats
 from harness.errors import HarnessError
 from tests import constructed
 from tests.browser import ask, needs_browser
-from tests.conftest import harness
+from tests.conftest import harness, refused
 from tests.constructed import reported
 from tests.test_html import Tree, check_one_file
 
@@ -102,6 +102,7 @@ def test_out_writes_any_format_and_its_ending_names_the_format(runs, tmp_path):
     for name, start in (("t.csv", "group,run,n,"), ("t.md", "2 groups"), ("t.json", "{"), ("t.txt", "2 groups")):
         assert harness("compare", *runs, "--out", tmp_path / name).returncode == 0
         assert (tmp_path / name).read_text().startswith(start)
+    refused(harness("compare", *runs, "--out", tmp_path), "is a directory")
 
 
 @needs_browser

@@ -97,12 +97,13 @@ def test_a_question_with_several_samples_counts_once(tmp_path):
         rundir.write_lines(folder / "samples.jsonl", rows)
     numbers = report.write(run)
     assert numbers["difference"]["accuracy"]["gained"] == 20
-    assert "Gained (20)" in run.page.read_text() and "Gained (3 of 20)" in run.report.read_text()
+    assert "1 of 2 right" in run.page.read_text() and "Gained (20)" in run.page.read_text()
+    assert "Gained (3 of 20)" in run.report.read_text()
 
 
 def hostile(results, monkeypatch):
     """A run whose every wrong answer and every question is hostile."""
-    for name, text in (("nothing", " ".join(HOSTILE) + "\u202e\0"), ("wrong", "x" * 100_000)):
+    for name, text in (("nothing", " ".join(HOSTILE) + "\u202e\0"), ("wrong", "<SOLUTION>" + "9" * 100_000)):
         monkeypatch.setitem(constructed.TEXTS, name, text)
     run = make_run(results, BASE, TUNED)
     for folder in (run.base, run.tuned(3407)):
@@ -121,7 +122,7 @@ def test_hostile_answers_are_text(tmp_path, monkeypatch):
     tree = Tree(page)
     assert all(text in tree.text for text in HOSTILE)
     assert "U+D800" in tree.text and "U+202E" in tree.text and "\u202e" not in page
-    assert f"{100_000 - HEAD - TAIL:,} characters left out" in tree.text
+    assert f"{100_010 - HEAD - TAIL:,} characters left out" in tree.text
 
 
 @needs_browser
@@ -154,12 +155,15 @@ def test_typing_filters_and_the_address_remembers_it(run, tmp_path):
     assert address == "#outcome=all&text=QUESTION+7"
 
 
-def test_1319_questions_are_drawn_fast_and_in_one_page(tmp_path):
-    """Answers as long as GSM8K's usually are; what a page costs is measured, and printed where it is too much."""
+def test_1319_long_answers_are_drawn_fast_and_in_one_page(tmp_path, monkeypatch):
+    """Every answer of 2,000 characters: gained and lost are all there, of the rest what the page can hold."""
+    for name, text in constructed.TEXTS.items():
+        monkeypatch.setitem(constructed.TEXTS, name, "Let me see. " * 160 + text)
     run = make_run(tmp_path, (BASE * 14)[:1319], (TUNED * 14)[:1319])
     numbers = report.write(run)
     began = time.perf_counter()
     _, page = sections.read(run, numbers)
     html_report.draw(run, numbers, page)
     assert time.perf_counter() - began < 3  # a tenth of that on idle cores; the tests share theirs
-    assert run.page.stat().st_size < 5_000_000
+    assert 4_000_000 < run.page.stat().st_size < 5_000_000
+    assert drawn_items(run.page.read_text(), "gained") == numbers["difference"]["accuracy"]["gained"]
