@@ -8,6 +8,14 @@ import sys
 # times slower; with this an idle machine loses a tenth. Read once, when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
+# One GPU: the trainer would spread a step over all that it sees, and so multiply its batch. NVML, which is asked about
+# memory, counts by bus, and so must CUDA.
+_visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+if _visible is None:
+    os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = _visible.partition(",")[0]
+
 # While `python -m harness.<command>` is still importing (seconds, for torch), Ctrl-C just ends it; once the command
 # runs, errors.exit_code answers with a line.
 if sys.argv[:1] == ["-m"]:

@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import gsm8k, machine, provenance, report, rewards, rundir, stats
+from harness import gsm8k, machine, processes, provenance, report, rewards, rundir, stats
 from harness.config import Config
 from harness.console import say
 from harness.errors import HarnessError, Parser, exit_code
@@ -81,8 +81,13 @@ def _free_memory() -> str:
     return "".join(f"; {gpu.name}: {gpu.free:.1f} of {gpu.total:.1f} GiB free" for gpu in machine.gpus()[:1])
 
 
-def _wait_until_free(before: list[machine.Gpu]) -> None:
-    """Return when the GPU is as free as before a stage that has ended; after a while say that it is not."""
+def _clear(before: list[machine.Gpu]) -> None:
+    """End what a stage that has ended left running, and return when the GPU is as free as before it.
+
+    After a while say that it is not: then it is some other program's doing, and the next stage may still fit.
+    """
+    if left := processes.end_descendants():
+        say(f"Ended what the stage had left running: {', '.join(left)}.")
     deadline = time.monotonic() + RELEASE_SECONDS
     while before and (held := before[0].free - machine.gpus()[0].free) > HELD_GIB:
         if time.monotonic() > deadline:
@@ -93,16 +98,17 @@ def _wait_until_free(before: list[machine.Gpu]) -> None:
 
 def _start(run: RunDir, held: int | None, stage: Stage) -> int:
     module, *options = stage.command
+    processes.adopt_orphans()
     began, gpus = time.perf_counter(), machine.gpus()
     code = subprocess.run(
         [sys.executable, "-m", module, str(run.path), *options],
         env=rundir.stage_environment(run),
         pass_fds=[held] if held is not None else [],
-        preexec_fn=rundir.die_with_parent,
+        preexec_fn=processes.die_with_parent,
     ).returncode
     before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
     run.note("wall_seconds", {stage.name: round(before + time.perf_counter() - began, 1)})
-    _wait_until_free(gpus)
+    _clear(gpus)
     if code < 0:
         cause = signal.Signals(-code).name
         hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""

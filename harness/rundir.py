@@ -14,12 +14,9 @@ when it is read) or written beside its place and renamed into it.
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
-import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,13 +160,6 @@ def _acquire(stream: Any, folder: Path, wait: bool) -> None:
 def stage_environment(run: RunDir) -> dict[str, str]:
     """The environment of a stage that is started under the run's lock."""
     return os.environ | {LOCK_HELD: str((run.path / ".lock").resolve())}
-
-
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, so that a killed run leaves no stage behind."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 # --- files that are whole ---------------------------------------------------------------------------------
