@@ -30,8 +30,12 @@ def impossible(config: Config) -> Iterator[str]:
         yield "model.load_in_8bit: choose one of load_in_4bit and load_in_8bit"
     if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
         yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
-    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit or model.full_finetuning):
-        yield "train.backend: trl trains a LoRA adapter on unquantized weights only; use unsloth for the rest"
+    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit):
+        yield "train.backend: trl trains on unquantized weights only; use unsloth for the rest"
+    if model.full_finetuning and evaluation.engine == "vllm" and len(train.seeds) > 1:
+        yield "train.seeds: vllm loads one model a process, and full finetuning leaves one a seed; give one seed"
+    if model.full_finetuning and lora.finetune_vision_layers:
+        yield "lora.finetune_vision_layers: full finetuning trains the language model alone; set it to false"
     if train.backend == "trl" and train.rollouts == "vllm":
         yield "train.rollouts: trl's colocated vLLM cannot follow Gemma 3's weights; use hf, or backend unsloth"
     if train.backend == "unsloth" and model.precision == "fp32":

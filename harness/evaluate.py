@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from harness import engine as engine_module
-from harness import gsm8k, prompts, proof, provenance, results, rundir, scoring, summary
-from harness.checkpoint import file_hash
+from harness import full, gsm8k, prompts, proof, provenance, results, rundir, scoring, summary
+from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
 from harness.console import progress, say
 from harness.engine import Engine, Request, Sampling, Work
@@ -41,7 +41,8 @@ def evaluate(run: RunDir, side: str) -> None:
     proven = results.selftest(_asked(questions), run.config.prompt.tags.record())
     run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash))
     run.note("machine", provenance.machine())
-    made_for = work(run.config, questions, adapters=side == "tuned")
+    model = run.config.model
+    made_for = work(run.config, questions, adapters=side == "tuned" and not model.full_finetuning)
     evaluation = {
         "conditions": conditions(run.config, questions, made_for),
         "problems": data.counts(),
@@ -55,6 +56,10 @@ def evaluate(run: RunDir, side: str) -> None:
         return
     if (before := run.base / "result.json").exists():  # better now than when the report finds it out
         summary.check_conditions(run, rundir.read_json(before)["conditions"], evaluation["conditions"])
+    if model.full_finetuning:
+        for seed in run.config.train.seeds:
+            _tuned_model(run, seed, questions, evaluation, made_for)
+        return
     # All of PEFT's side before the engine starts, which takes the GPU's memory for itself.
     references = {seed: _reference(run, seed, questions, evaluation["conditions"]) for seed in run.config.train.seeds}
     for seed, reference in references.items():
@@ -125,16 +130,24 @@ def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine:
     _write_result(run, run.base, questions, evaluation | {"adapter": None})
 
 
+def _proven(folder: Path, trained: str, content: str) -> bool:
+    """Whether the proof for what was trained (a hash) was given already, under the same conditions (another)."""
+    if not (file := folder / "proof.json").exists():
+        return False
+    given = rundir.read_json(file)
+    if given["adapter"] != trained:
+        raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
+    if given["content"] != content:
+        raise HarnessError(f"{folder}: was begun with another engine or other prompts; delete it and run again")
+    return True
+
+
 def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[str, Any]) -> Reference | None:
     """What the seed's adapter does in PEFT, for the proof; None if the proof was given already."""
-    folder, adapter = run.tuned(seed), run.adapter(seed)
+    adapter = run.adapter(seed)
     proof.check_weights(adapter)
-    if (proven := folder / "proof.json").exists():
-        given = rundir.read_json(proven)
-        if given["adapter"] != file_hash(adapter / "adapter_model.safetensors"):
-            raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
-        if given["content"] != _digest(_content(run.config, questions, conditions)):
-            raise HarnessError(f"{folder}: was begun with another engine or other prompts; delete it and run again")
+    content = _digest(_content(run.config, questions, conditions))
+    if _proven(run.tuned(seed), file_hash(adapter / "adapter_model.safetensors"), content):
         return None
     say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
     ids = [prompt.ids for prompt in questions.prompts]
@@ -159,6 +172,20 @@ def _tuned(
     what = f"tuned (seed {seed})"
     complete(folder / "samples.jsonl", run, what, questions, evaluation["conditions"], engine, adapter)
     _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})
+
+
+def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: dict[str, Any], made_for: Work) -> None:
+    """As _tuned, where all weights were trained: prove that they differ from the base's, and evaluate with them."""
+    section, folder = run.config.eval, run.tuned(seed)
+    trained = Checkpoint(questions.checkpoint.id, run.adapter(seed))
+    content = _digest(_content(run.config, questions, evaluation["conditions"]))
+    if not _proven(folder, trained.weights_hash, content):
+        figures = full.change(questions.checkpoint, trained, section.precision)
+        rundir.write_json(folder / "proof.json", figures | {"adapter": trained.weights_hash, "content": content})
+    engine = LazyEngine(lambda: engine_module.load(section, trained, questions.tokenizer, made_for))
+    what = f"tuned (seed {seed})"
+    complete(folder / "samples.jsonl", run, what, questions, evaluation["conditions"], engine, None)
+    _write_result(run, folder, questions, evaluation | {"adapter": trained.weights_hash})
 
 
 def complete(

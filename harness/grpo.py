@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import logging
 import math
 import os
 import re
@@ -24,12 +25,12 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallba
 from trl import GRPOConfig, GRPOTrainer
 
 from harness import checkpoint as checkpoint_module
-from harness import gsm8k, prompts, provenance, rewards, rundir, unsloth_backend
+from harness import full, gsm8k, prompts, provenance, rewards, rundir, unsloth_backend
 from harness.adapter import lora_config
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
 from harness.console import progress, say
-from harness.engine import load_base
+from harness.engine import DTYPES, load_base
 from harness.errors import HarnessError
 from harness.prompts import Prompt
 from harness.recorder import Recorder
@@ -88,7 +89,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
         unsloth_backend.tidy()
     seconds = time.perf_counter() - started
     recorder.save()
-    _save_adapter(trainer, checkpoint, folder)
+    _save(trainer, config, checkpoint, run.adapter(seed))
     steps = config.train.steps - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
     run.note("stages", {f"training (seed {seed})": cost})
@@ -167,16 +168,7 @@ def _build(
         {"prompt": gsm8k.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
         for p in in_order(problems, config, seed)
     ]
-    adapter: LoraConfig | None = None
-    if backend == "unsloth":
-        model = unsloth_backend.load(config, checkpoint.path)
-    else:
-        model, adapter = load_base(checkpoint, config.model.precision), lora_config(config)
-        if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
-            raise HarnessError(
-                f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on"
-            )
-        torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
+    model, adapter = _model(config, checkpoint, backend)
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=recorder.wrap(rewards.of(config)),
@@ -188,6 +180,21 @@ def _build(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _model(config: Config, checkpoint: Checkpoint, backend: str) -> tuple[Any, LoraConfig | None]:
+    """What the trainer trains, and the adapter that it shall put on it: none if that is done, or if all is trained."""
+    if backend == "unsloth":
+        return unsloth_backend.load(config, checkpoint.path), None
+    model = load_base(checkpoint, config.model.precision)
+    if config.model.full_finetuning:
+        full.freeze_vision(model)
+        return model, None
+    adapter = lora_config(config)
+    if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
+        raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
+    torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
+    return model, adapter
 
 
 def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: str) -> GRPOConfig:
@@ -236,11 +243,21 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: st
         logging_steps=t.logging_steps,
         save_strategy="no",  # _ResumePoints decides
         report_to="none",
+        # Of the reference that the KL term needs where there is no adapter to turn off; fp32 by default.
+        model_init_kwargs={"dtype": DTYPES[config.model.precision]}
+        if config.model.full_finetuning and t.beta
+        else None,
         disable_tqdm=True,
         dataloader_pin_memory=cuda,
         **PINNED,
         **vllm,
     )
+    if config.model.full_finetuning and t.beta:
+        # Of the reference that the KL term needs where there is no adapter to turn off; fp32 by default.
+        asked["model_init_kwargs"] = {"dtype": DTYPES[config.model.precision]}
+        # It says that they are ignored: by the model, not by the reference.
+        trl_log = logging.getLogger("trl.trainer.grpo_trainer")
+        trl_log.addFilter(lambda record: "model_init_kwargs" not in record.getMessage())
     if backend == "unsloth":
         asked |= unsloth_backend.arguments(config)
     return GRPOConfig(**asked)
@@ -303,11 +320,17 @@ def _resume_point(folder: Path) -> Path | None:
     return points[max(points)] if points else None
 
 
-def _save_adapter(trainer: GRPOTrainer, checkpoint: Checkpoint, folder: Path) -> None:
-    part = folder / ".adapter.part"
+def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome: Path) -> None:
+    """Write the adapter, or all the weights, whole."""
+    part = outcome.with_name(f".{outcome.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    model.peft_config["default"].base_model_name_or_path = checkpoint.id  # as the experiment names it, no local path
-    model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
-    prompts.load_tokenizer(checkpoint).save_pretrained(part)
-    part.rename(folder / "adapter")
+    if config.model.full_finetuning:
+        full.save(model, checkpoint, part)
+    else:
+        model.peft_config[
+            "default"
+        ].base_model_name_or_path = checkpoint.id  # as the experiment names it, no local path
+        model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
+        prompts.load_tokenizer(checkpoint).save_pretrained(part)
+    part.rename(outcome)

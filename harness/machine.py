@@ -99,8 +99,6 @@ def cannot_run(config: Config) -> str | None:
 
 def cannot_train(config: Config) -> str | None:
     """As cannot_run, of the training alone."""
-    if config.model.full_finetuning:
-        return "model.full_finetuning: not in this version, which trains LoRA adapters; set it to false"
     if needs_unsloth(config):
         if not gpus():
             return f"train.backend: {needs_unsloth(config)} needs unsloth and an NVIDIA GPU; this machine shows none"

@@ -52,7 +52,8 @@ class RunDir:
         return self.path / "train" / f"seed-{seed}"
 
     def adapter(self, seed: int) -> Path:
-        return self.train(seed) / "adapter"
+        """What a training leaves: its adapter, or the model where all weights were trained."""
+        return self.train(seed) / ("model" if self.config.model.full_finetuning else "adapter")
 
     def tuned(self, seed: int) -> Path:
         return self.path / "tuned" / f"seed-{seed}"

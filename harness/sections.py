@@ -185,8 +185,9 @@ def _pinned(run: RunDir, numbers: dict[str, Any]) -> Iterator[Block]:
             "num_iterations", "mask_truncated_completions", "temperature", "top_p", "top_k", "min_p", "optimizer",
         )
     ) + f", seed {trained['seed']}."  # fmt: skip
+    what = "All weights trained" if run.config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
     used = (
-        f"LoRA r {lora.r}, alpha {lora.alpha}; learning rate {t.learning_rate:g}, {t.prompts_per_step} prompts x "
+        f"{what}; learning rate {t.learning_rate:g}, {t.prompts_per_step} prompts x "
         f"{t.generations} completions a step; rewards: {run.config.rewards.profile} profile, "
         + ", ".join(f"{f.name} x {f.weight:g}" for f in run.config.rewards.functions)
         + ". What the trainer really used: train/*/effective_settings.json."
@@ -260,6 +261,9 @@ def rollouts(run: RunDir, numbers: dict[str, Any]) -> Section | None:
 
 def proof(run: RunDir, numbers: dict[str, Any]) -> Section:
     p = numbers["proof"]
+    if run.config.model.full_finetuning:
+        said = f"{p['tensors_changed']} of {p['tensors']} weight tensors and {p['changed']:.2%} of all numbers differ"
+        return Section("Did the weights change?", [f"{said} from the base's, in the precision that was evaluated."])
     return Section(
         "Was the adapter applied?",
         [

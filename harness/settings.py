@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from trl import GRPOTrainer
 
 from harness.config import Config
@@ -28,6 +29,7 @@ PINNED = {
     "fp16": False,
     "vllm_importance_sampling_correction": False,  # of rollouts by vllm: the tutorial has no such weight
 }
+LORA = ("r", "alpha", "dropout", "bias")
 
 
 def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) -> dict[str, dict[str, Any]]:
@@ -78,14 +80,12 @@ def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
             "min_p": t.min_p or None,
             "rewards": [Path(f.name).name.replace(":", "_").replace(".py", "") for f in config.rewards.functions],
             "reward_weights": [f.weight for f in config.rewards.functions],
-            "lora_r": lora.r,
-            "lora_alpha": lora.alpha,
-            "lora_dropout": lora.dropout,
-            "lora_bias": lora.bias,
+            "adapters": [] if config.model.full_finetuning else ["default"],
             "bf16": config.model.precision == "bf16",
             "stop_token": end,
             "use_vllm": t.rollouts == "vllm",
         }
+        | ({} if config.model.full_finetuning else {f"lora_{name}": getattr(lora, name) for name in LORA})
     )
 
 
@@ -93,54 +93,65 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
     """What the trainer will do, read from where it will read it: its own attributes before its arguments."""
     args = trainer.args
     rollout = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
-    adapter = trainer.model.peft_config["default"]
     eos = trainer.processing_class.eos_token_id if trainer.use_vllm else rollout.eos_token_id
     stop = trainer.processing_class.convert_ids_to_tokens(eos)
     parameters = list(trainer.model.parameters())
+    base = next((p for p in parameters if not p.requires_grad), parameters[0])
     pinned = {name: getattr(trainer, name, getattr(args, name)) for name in PINNED if name != "sync_ref_model"}
-    return pinned | {
-        "sync_ref_model": args.sync_ref_model,
-        "seed": args.seed,
-        "steps": args.max_steps,
-        "learning_rate": args.learning_rate,
-        "adam_beta1": args.adam_beta1,
-        "adam_beta2": args.adam_beta2,
-        "adam_epsilon": args.adam_epsilon,
-        "weight_decay": args.weight_decay,
-        "max_grad_norm": args.max_grad_norm,
-        "optimizer": str(getattr(args.optim, "value", args.optim)),
-        "lr_scheduler": str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
-        "warmup_steps": args.get_warmup_steps(args.max_steps),
-        "completions_per_step": args.per_device_train_batch_size * args.gradient_accumulation_steps,
-        "completions_per_rollout": args.generation_batch_size,
-        "generations": trainer.num_generations,
-        "max_completion_tokens": rollout.max_completion_length if trainer.use_vllm else rollout.max_new_tokens,
-        "loss_type": trainer.loss_type,
-        "beta": trainer.beta,
-        "scale_rewards": trainer.scale_rewards,
-        "importance_sampling": trainer.importance_sampling_level,
-        "kl_importance_weighted": args.use_bias_correction_kl,
-        "epsilon": trainer.epsilon_low,
-        "epsilon_high": trainer.epsilon_high,
-        "delta": args.delta,
-        "off_policy_mask_threshold": trainer.off_policy_mask_threshold,
-        "num_iterations": trainer.num_iterations,
-        "mask_truncated_completions": trainer.mask_truncated_completions,
-        "temperature": rollout.temperature,
-        "top_p": rollout.top_p,
-        "top_k": max(rollout.top_k, 0),  # vLLM's "off" is -1
-        "min_p": rollout.min_p,
-        "rewards": list(trainer.reward_func_names),
-        "reward_weights": trainer.reward_weights.tolist(),
-        "lora_r": adapter.r,
-        "lora_alpha": adapter.lora_alpha,
-        "lora_dropout": adapter.lora_dropout,
-        "lora_bias": adapter.bias,
-        "bf16": args.bf16,
-        "stop_token": stop,
-        "use_vllm": trainer.use_vllm,
-        "gradient_checkpointing": args.gradient_checkpointing,
-        "logging_steps": args.logging_steps,
-        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
-        "weights": str(next(p.dtype for p in parameters if not p.requires_grad)).removeprefix("torch."),
-    }
+    return (
+        pinned
+        | _adapters(trainer)
+        | {
+            "sync_ref_model": args.sync_ref_model,
+            "seed": args.seed,
+            "steps": args.max_steps,
+            "learning_rate": args.learning_rate,
+            "adam_beta1": args.adam_beta1,
+            "adam_beta2": args.adam_beta2,
+            "adam_epsilon": args.adam_epsilon,
+            "weight_decay": args.weight_decay,
+            "max_grad_norm": args.max_grad_norm,
+            "optimizer": str(getattr(args.optim, "value", args.optim)),
+            "lr_scheduler": str(getattr(args.lr_scheduler_type, "value", args.lr_scheduler_type)),
+            "warmup_steps": args.get_warmup_steps(args.max_steps),
+            "completions_per_step": args.train_batch_size * args.gradient_accumulation_steps,
+            "completions_per_rollout": args.generation_batch_size,
+            "generations": trainer.num_generations,
+            "max_completion_tokens": rollout.max_completion_length if trainer.use_vllm else rollout.max_new_tokens,
+            "loss_type": trainer.loss_type,
+            "beta": trainer.beta,
+            "scale_rewards": trainer.scale_rewards,
+            "importance_sampling": trainer.importance_sampling_level,
+            "kl_importance_weighted": args.use_bias_correction_kl,
+            "epsilon": trainer.epsilon_low,
+            "epsilon_high": trainer.epsilon_high,
+            "delta": args.delta,
+            "off_policy_mask_threshold": trainer.off_policy_mask_threshold,
+            "num_iterations": trainer.num_iterations,
+            "mask_truncated_completions": trainer.mask_truncated_completions,
+            "temperature": rollout.temperature,
+            "top_p": rollout.top_p,
+            "top_k": max(rollout.top_k, 0),  # vLLM's "off" is -1
+            "min_p": rollout.min_p,
+            "rewards": list(trainer.reward_func_names),
+            "reward_weights": trainer.reward_weights.tolist(),
+            # By autocast, or by weights that are bf16 themselves where all of them are trained.
+            "bf16": args.bf16 or (base.requires_grad and base.dtype == torch.bfloat16),
+            "stop_token": stop,
+            "use_vllm": trainer.use_vllm,
+            "gradient_checkpointing": args.gradient_checkpointing,
+            "logging_steps": args.logging_steps,
+            "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+            "weights": str(base.dtype).removeprefix("torch."),
+        }
+    )
+
+
+def _adapters(trainer: GRPOTrainer) -> dict[str, Any]:
+    """The adapters on the model: one, or none where all weights are trained."""
+    found = getattr(trainer.model, "peft_config", {})
+    effective = {"adapters": sorted(found)}
+    for adapter in found.values():
+        effective |= {"lora_r": adapter.r, "lora_alpha": adapter.lora_alpha}
+        effective |= {"lora_dropout": adapter.lora_dropout, "lora_bias": adapter.bias}
+    return effective

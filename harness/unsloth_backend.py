@@ -58,14 +58,14 @@ def patch(caches: Path) -> None:
 
 
 def load(config: Config, path: Path) -> Any:
-    """The model with the experiment's LoRA adapter on it; for rollouts by vllm also the engine that shares its weights.
+    """The model with the experiment's LoRA adapter on it, unless all weights are trained.
 
-    The adapter has the modules and, for the same seed, the very A matrices that TRL and PEFT give it.
+    For rollouts by vllm it holds the engine too, which shares its weights.
     """
     import torch
     from unsloth import FastModel
 
-    from harness.adapter import lora_config
+    from harness import full
 
     model, lora, train = config.model, config.lora, config.train
     engine: dict[str, Any] = {}
@@ -83,7 +83,8 @@ def load(config: Config, path: Path) -> Any:
             dtype=torch.bfloat16,
             load_in_4bit=model.load_in_4bit,
             load_in_8bit=model.load_in_8bit,
-            load_in_16bit=not (model.load_in_4bit or model.load_in_8bit),
+            load_in_16bit=not (model.load_in_4bit or model.load_in_8bit or model.full_finetuning),
+            full_finetuning=model.full_finetuning,
             use_exact_model_name=True,  # otherwise the name may be exchanged for another repository's
             local_files_only=True,
             offload_embedding=False,
@@ -91,23 +92,35 @@ def load(config: Config, path: Path) -> Any:
             use_gradient_checkpointing=train.gradient_checkpointing,
             **engine,
         )
-        adapted = FastModel.get_peft_model(
-            loaded,
-            r=lora.r,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            bias=lora.bias,
-            target_modules=lora_config(config).target_modules,
-            finetune_vision_layers=lora.finetune_vision_layers,
-            finetune_language_layers=lora.finetune_language_layers,
-            finetune_attention_modules=lora.finetune_attention_modules,
-            finetune_mlp_modules=lora.finetune_mlp_modules,
-            random_state=lora.seed,
-            use_gradient_checkpointing=train.gradient_checkpointing,
-        )
+        trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
     if not _loud():
         logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
-    return adapted
+    if model.full_finetuning:
+        full.freeze_vision(trained)
+    return trained
+
+
+def _with_adapter(config: Config, model: Any) -> Any:
+    """The adapter has the modules and, for the same seed, the very A matrices that TRL and PEFT give it."""
+    from unsloth import FastModel
+
+    from harness.adapter import lora_config
+
+    lora = config.lora
+    return FastModel.get_peft_model(
+        model,
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        bias=lora.bias,
+        target_modules=lora_config(config).target_modules,
+        finetune_vision_layers=lora.finetune_vision_layers,
+        finetune_language_layers=lora.finetune_language_layers,
+        finetune_attention_modules=lora.finetune_attention_modules,
+        finetune_mlp_modules=lora.finetune_mlp_modules,
+        random_state=lora.seed,
+        use_gradient_checkpointing=config.train.gradient_checkpointing,
+    )
 
 
 def _loud() -> bool:

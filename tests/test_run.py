@@ -17,8 +17,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
+from harness import checkpoint, rundir
 from harness import run as run_module
-from harness import rundir
+from harness.config import ModelSection
 from tests.conftest import ROOT, SMALL, harness, refused, without_gpu
 
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
@@ -228,7 +229,6 @@ def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
     for setting, part in (
         ("model.load_in_4bit=true", "training on quantized weights needs unsloth"),
         ("train.rollouts=vllm", "rollouts by vllm needs unsloth"),
-        ("model.full_finetuning=true", "model.full_finetuning: not in this version"),
     ):
         refused(harness("run", "exp/quickstart.yaml", *UNSLOTH, setting, "--results", tmp_path / "results"), part)
         assert not (tmp_path / "results").exists()
@@ -293,3 +293,22 @@ def test_answers_of_another_adapter_are_refused(finished, tmp_path):
     doubled = {key: weight * 2 for key, weight in weights.items()}
     save_file(doubled, copy / "train/seed-3407/adapter/adapter_model.safetensors")
     refused(harness("evaluate", copy, "--side", "tuned"), "holds the answers of another adapter")
+
+
+def test_all_weights_can_be_trained_instead_of_an_adapter(tmp_path):
+    results = tmp_path / "results"
+    settings = [*SMALL, "model.full_finetuning=true", "train.learning_rate=1e-4", "train.beta=0.01"]
+    done = harness("run", "exp/quickstart.yaml", *settings, "--results", results)
+    assert done.returncode == 0, done.stderr
+    (run,) = results.glob("quickstart-*")
+    given = rundir.read_json(run / "summary.json")["proof"]
+    assert given["tensors_changed"] == given["tensors"] and given["changed"] > 0.5
+    assert "Did the weights change?" in (run / "report.md").read_text(encoding="utf-8")
+    settings = rundir.read_json(run / "train/seed-3407/effective_settings.json")
+    assert settings["adapters"] == {"asked": [], "effective": []}
+    base, model = checkpoint.resolve(ModelSection(id="tiny")), run / "train/seed-3407/model"
+    for name in ("config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"):
+        assert (model / name).read_bytes() == (base.path / name).read_bytes()
+    (run / "tuned/seed-3407/proof.json").unlink()
+    shutil.copy(base.path / "model.safetensors", model)
+    refused(harness("evaluate", run, "--side", "tuned"), "not one weight differs from the base's in fp32")
