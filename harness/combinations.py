@@ -50,8 +50,16 @@ def impossible(config: Config) -> Iterator[str]:
         yield "lora.finetune_attention_modules: nothing to train; turn a module group on"
     if train.save_steps % train.num_iterations:
         yield f"train.save_steps: must be a multiple of num_iterations ({train.num_iterations}), which share a rollout"
-    if len(train.seeds) > 1:
-        yield "train.seeds: one seed an experiment; run the file once for each seed and use harness.compare"
+    if len(set(train.seeds)) < len(train.seeds):
+        yield "train.seeds: a seed is given twice; each is one training, and equal seeds are equal trainings"
+    if train.checkpoint == "best_dev" and not evaluation.curve:
+        yield "train.checkpoint: best_dev chooses by the learning curve; set eval.curve to true"
+    if train.checkpoint == "best_dev" and evaluation.split == "dev":
+        yield "train.checkpoint: chosen on dev and evaluated on dev it would flatter itself; set eval.split to test"
+    if evaluation.curve and not config.data.dev:
+        yield "eval.curve: the learning curve is scored on the dev split, which is empty; set data.dev"
+    if evaluation.curve and model.full_finetuning:
+        yield "eval.curve: scores LoRA adapters, of which full finetuning has none; set it to false"
     if evaluation.samples > 1 and evaluation.temperature == 0:
         yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
     if evaluation.engine == "vllm" and evaluation.precision == "fp32":

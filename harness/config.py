@@ -28,7 +28,9 @@ Place it between <start_working_out> and <end_working_out>.
 Then, provide your solution between <SOLUTION></SOLUTION>"""
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.save_steps", "train.gpu_memory_utilization")
+# The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor")
+CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 VLLM_ONLY = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
 
 Positive = Annotated[int, Field(ge=1)]
@@ -146,6 +148,7 @@ class TrainSection(Section):
     gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # rollouts by vllm: its share of the GPU, weights included
 
     save_steps: Positive = 50  # adapters kept for good
+    checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
     logging_steps: Literal[1] = 1  # every step: a resumed run must find whole ones
     resume_every: Positive = 10  # steps between resume points: what a kill can lose
 
@@ -166,6 +169,8 @@ class EvalSection(Section):
     batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch
     enforce_eager: bool | None = None  # vllm: no compiling, no CUDA graphs; null: decided by the tokens asked for
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's memory it may take
+    noise_floor: bool = False  # evaluate the base twice: what changes though nothing was trained
+    curve: bool = False  # score the adapters kept along the training on all dev problems
 
 
 class Config(Section):
@@ -187,6 +192,11 @@ class Config(Section):
         """How often completions are generated: num_iterations steps learn from each."""
         return -(-self.train.steps // self.train.num_iterations)
 
+    @property
+    def kept_steps(self) -> list[int]:
+        """The steps after which an adapter is kept for good, ascending; the last step is always one."""
+        return [*range(self.train.save_steps, self.train.steps, self.train.save_steps), self.train.steps]
+
     @model_validator(mode="after")
     def _possible(self) -> Config:
         for refusal in combinations.impossible(self):
@@ -195,10 +205,11 @@ class Config(Section):
 
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
+        idle = () if self.eval.curve else CURVE_ONLY
         if self.eval.engine != "vllm":
-            return VLLM_ONLY
+            return idle + VLLM_ONLY
         # How many completions share a batch follows from the memory, and matters where batches do.
-        return ("eval.gpu_memory_utilization",) if self.eval.batch_invariant else ()
+        return (*idle, "eval.gpu_memory_utilization") if self.eval.batch_invariant else idle
 
     def digest(self) -> str:
         """SHA-256, in hex, over every setting that changes a number."""

@@ -3,8 +3,10 @@
     python -m harness.evaluate exp/quickstart.yaml --side base
     python -m harness.evaluate results/quickstart-1a2b3c4d --side tuned
 
-Completions go to samples.jsonl as they finish; what a kill interrupted is asked again, and only that. Base
-completions are kept by content in results/.base and shared by every experiment that would make the same ones.
+The other sides are `again`, the base a second time (an A/A rerun, the noise floor), and `curve`, the base and every
+kept adapter on the dev split. Completions go to samples.jsonl as they finish; what a kill interrupted is asked again,
+and only that. Base completions are kept by content in results/.base and shared by every experiment that would make the
+same ones.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import Any
 
 import torch
 
+from harness import curve, full, gsm8k, prompts, proof, provenance, results, rundir, scoring, summary
 from harness import engine as engine_module
-from harness import full, gsm8k, prompts, proof, provenance, results, rundir, scoring, summary
+from harness.adapter import adapter_weights, module_name
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
 from harness.console import progress, say
@@ -33,37 +36,56 @@ from harness.proof import Reference
 from harness.results import Asked
 from harness.rundir import RunDir
 
+SIDES = ("base", "again", "curve", "tuned")
+
 
 def evaluate(run: RunDir, side: str) -> None:
-    """Evaluate one side of a run ("base" or "tuned", for every training seed). The caller holds the run's lock."""
-    data = gsm8k.load(run.config.data)
-    questions = prompts.prepare(run.config, data)
+    """Evaluate one of SIDES, "curve" and "tuned" for every training seed, in one engine start.
+
+    "base" includes "again" where the experiment asks for it. The caller holds the run's lock.
+    """
+    config = curve.watching(run.config) if side == "curve" else run.config
+    data = gsm8k.load(config.data)
+    questions = prompts.prepare(config, data)
+    if side == "base" and config.eval.curve:  # a dev question that does not fit is better found before the training
+        prompts.prepare(curve.watching(config), data)
     proven = results.selftest(_asked(questions), run.config.prompt.tags.record())
     run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash))
     run.note("machine", provenance.machine())
-    model = run.config.model
-    made_for = work(run.config, questions, adapters=side == "tuned" and not model.full_finetuning)
+    adapters = side in ("curve", "tuned") and not config.model.full_finetuning
+    made_for = work(config, questions, adapters=adapters)
+    if side == "curve":
+        models = 1 + len(config.kept_steps) * len(config.train.seeds)
+        made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
     evaluation = {
-        "conditions": conditions(run.config, questions, made_for),
+        "conditions": conditions(config, questions, made_for),
         "problems": data.counts(),
         "selftest": proven,
     }
-    loaded = LazyEngine(
-        lambda: engine_module.load(run.config.eval, questions.checkpoint, questions.tokenizer, made_for)
-    )
+    loaded = LazyEngine(lambda: engine_module.load(config.eval, questions.checkpoint, questions.tokenizer, made_for))
     if side == "base":
         _base(run, questions, evaluation, loaded)
-        return
-    if (before := run.base / "result.json").exists():  # better now than when the report finds it out
-        summary.check_conditions(run, rundir.read_json(before)["conditions"], evaluation["conditions"])
-    if model.full_finetuning:
-        for seed in run.config.train.seeds:
-            _tuned_model(run, seed, questions, evaluation, made_for)
-        return
+    if side == "again" or (side == "base" and config.eval.noise_floor):
+        _again(run, questions, evaluation, loaded)
+    if side == "curve":
+        for seed in config.train.seeds:
+            _curve(run, seed, questions, evaluation, loaded)
+    if side == "tuned":
+        if (before := run.base / "result.json").exists():  # better now than when the report finds it out
+            summary.check_conditions(run, rundir.read_json(before)["conditions"], evaluation["conditions"])
+        if config.model.full_finetuning:
+            for seed in config.train.seeds:
+                _tuned_model(run, seed, questions, evaluation, made_for)
+        else:
+            _all_tuned(run, questions, evaluation, loaded)
+
+
+def _all_tuned(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
     # All of PEFT's side before the engine starts, which takes the GPU's memory for itself.
     references = {seed: _reference(run, seed, questions, evaluation["conditions"]) for seed in run.config.train.seeds}
     for seed, reference in references.items():
-        _tuned(run, seed, questions, evaluation, loaded, reference)
+        _tuned(run, seed, questions, evaluation, engine, reference)
+        engine.is_running()
 
 
 def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
@@ -117,17 +139,78 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
-    """Evaluate the base, in the folder that its content names, and copy the outcome into the run."""
+    _shared(run, run.base, "base", questions, evaluation["conditions"], engine)
+    _write_result(run, run.base, questions, evaluation | {"adapter": None})
+    engine.is_running()
+
+
+def _again(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
+    """Evaluate the base once more with what an innocent rerun may change: the order, and where it draws, the seed.
+
+    result.json is in the order of the base's; its conditions are those that the two share, `changed` is the rest.
+    """
+    seed, conditions = run.config.eval.seed + 1, evaluation["conditions"]
+    pairs = zip(questions.problems, questions.prompts, strict=True)
+    order = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed} {pair[0].id}".encode()).digest())
+    problems, asked = zip(*order, strict=True)
+    shuffled = dataclasses.replace(questions, problems=problems, prompts=asked)
+    changed = {"order": prompts.hash_of_all(asked), "seed": seed if run.config.eval.temperature else None}
+    _shared(run, run.again, "base again", shuffled, conditions | {"seed": changed["seed"], "again": True}, engine)
+    _write_result(run, run.again, questions, evaluation | {"adapter": None, "changed": changed})
+    engine.is_running()
+
+
+def _curve(run: RunDir, seed: int, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
+    """Score the base and the seed's kept adapters on the dev questions, step by step, and write curve.json."""
     conditions = evaluation["conditions"]
+    content = _digest(_content(run.config, questions, conditions))
+    for step in (0, *run.config.kept_steps):
+        folder, what = run.curve(seed) / f"step-{step}", f"curve (seed {seed}, step {step})"
+        if step:
+            adapter = run.adapter_after(seed, step)
+            adapter_hash = _kept(folder, adapter, content, engine)
+            complete(folder / "samples.jsonl", run, what, questions, conditions, engine, adapter)
+        else:
+            adapter_hash = None
+            # Where there is room for adapters other kernels may run, whose last bits differ.
+            _shared(run, folder, what, questions, conditions | {"adapters": True}, engine)
+        _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})
+        engine.is_running()
+    made = curve.write(run, seed)
+    run.note("checkpoints", {f"seed {seed}": {"evaluated": made["chosen"], "by": made["checkpoint"]}})
+
+
+def _kept(folder: Path, adapter: Path, content: str, engine: LazyEngine) -> str:
+    """The hash of an adapter that the training kept, once it is sure that its answers in `folder` are its own."""
+    if not (adapter / "adapter_model.safetensors").exists():
+        raise HarnessError(f"{adapter}: no adapter is there; delete train/ and curve/ of this run and run it again")
+    proof.check_weights(adapter)
+    source = {"adapter": file_hash(adapter / "adapter_model.safetensors"), "content": content}
+    if (file := folder / "source.json").exists() and rundir.read_json(file) != source:
+        raise HarnessError(f"{folder}: was begun with another adapter, engine or prompts; delete it and run again")
+    rundir.write_json(folder / "source.json", source)
+    if not (folder / "result.json").exists():
+        modules = {module_name(key) for key in adapter_weights(adapter)}
+        if missing := modules - engine.get().adapter_modules(adapter):
+            raise HarnessError(
+                f"{adapter}: the engine left out {len(missing)} of its {len(modules)} modules, {min(missing)} for one; "
+                f"train the adapter on this checkpoint"
+            )
+    return source["adapter"]
+
+
+def _shared(
+    run: RunDir, folder: Path, what: str, questions: Questions, conditions: dict[str, Any], engine: LazyEngine
+) -> None:
+    """Make the base's completions in the folder that their content names, and copy them into the run's `folder`."""
     content = _content(run.config, questions, conditions)
     shared = run.shared_bases / _digest(content)
     with rundir.lock(shared, wait=True):
         rundir.write_json(shared / "content.json", content)
-        complete(shared / "samples.jsonl", run, "base", questions, conditions, engine, None)
-        run.base.mkdir(parents=True, exist_ok=True)
-        shutil.copy(shared / "samples.jsonl", run.base / ".samples.part")
-    (run.base / ".samples.part").replace(run.base / "samples.jsonl")
-    _write_result(run, run.base, questions, evaluation | {"adapter": None})
+        complete(shared / "samples.jsonl", run, what, questions, conditions, engine, None)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shared / "samples.jsonl", folder / ".samples.part")
+    (folder / ".samples.part").replace(folder / "samples.jsonl")
 
 
 def _proven(folder: Path, trained: str, content: str) -> bool:
@@ -144,7 +227,7 @@ def _proven(folder: Path, trained: str, content: str) -> bool:
 
 def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[str, Any]) -> Reference | None:
     """What the seed's adapter does in PEFT, for the proof; None if the proof was given already."""
-    adapter = run.adapter(seed)
+    adapter = run.evaluated(seed)
     proof.check_weights(adapter)
     content = _digest(_content(run.config, questions, conditions))
     if _proven(run.tuned(seed), file_hash(adapter / "adapter_model.safetensors"), content):
@@ -163,7 +246,7 @@ def _tuned(
     reference: Reference | None,
 ) -> None:
     """Prove that the engine applies the seed's adapter, then evaluate with it."""
-    folder, adapter = run.tuned(seed), run.adapter(seed)
+    folder, adapter = run.tuned(seed), run.evaluated(seed)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     if reference:
         figures = proof.prove(engine.get(), adapter, reference)
@@ -198,7 +281,7 @@ def complete(
     adapter: Path | None,
 ) -> None:
     """Generate the completions that the log lacks, and note what it took."""
-    requests = _requests(questions, run.config)
+    requests = _requests(questions, conditions)
     sampling = Sampling(conditions["max_new_tokens"], **conditions["sampling"], stop_ids=tuple(conditions["stop_ids"]))
     done = set(results.read(log, _asked(questions)))
     if len(done) == len(requests):
@@ -225,11 +308,12 @@ def complete(
     say(f"{what} evaluation: {asked} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
 
 
-def _requests(questions: Questions, config: Config) -> list[Request]:
+def _requests(questions: Questions, conditions: dict[str, Any]) -> list[Request]:
+    seed = conditions["seed"] or 0  # greedy decoding has none, and draws nothing
     return [
-        Request(index, sample, prompt.ids, engine_module.completion_seed(config.eval.seed, prompt.problem_id, sample))
+        Request(index, sample, prompt.ids, engine_module.completion_seed(seed, prompt.problem_id, sample))
         for index, prompt in enumerate(questions.prompts)
-        for sample in range(config.eval.samples)
+        for sample in range(conditions["samples"])
     ]
 
 
@@ -264,12 +348,16 @@ class LazyEngine:
             self.seconds = time.perf_counter() - began
         return self._engine
 
+    def is_running(self) -> None:
+        """The evaluations from now on find the engine as it is: its start is in the cost of an earlier one."""
+        self.seconds = 0.0
+
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.evaluate", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    parser.add_argument("--side", choices=("base", "tuned"), required=True)
+    parser.add_argument("--side", choices=SIDES, required=True)
     parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR")
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)

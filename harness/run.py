@@ -41,13 +41,18 @@ class Stage:
 
 def stages(run: RunDir) -> list[Stage]:
     """The stages before the report, in order."""
-    seeds = run.config.train.seeds
+    seeds, section = run.config.train.seeds, run.config.eval
+    found = [Stage("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"])]
+    if section.noise_floor:  # which the base evaluation makes too; this is for a base that was evaluated without it
+        found.append(Stage("base again", [run.again / "result.json"], ["harness.evaluate", "--side", "again"]))
+    for seed in seeds:
+        name = f"training (seed {seed})" if len(seeds) > 1 else "training"
+        found.append(Stage(name, [run.adapter(seed)], ["harness.train", "--seed", str(seed)]))
+    if section.curve:
+        curves = [run.curve(seed) / "curve.json" for seed in seeds]
+        found.append(Stage("learning curve", curves, ["harness.evaluate", "--side", "curve"]))
     tuned = [run.tuned(seed) / "result.json" for seed in seeds]
-    return [
-        Stage("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"]),
-        Stage("training", [run.adapter(seed) for seed in seeds], ["harness.train"]),
-        Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"]),
-    ]
+    return [*found, Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"])]
 
 
 def complete(run: RunDir) -> bool:
@@ -61,15 +66,17 @@ def execute(run: RunDir, held: int | None) -> int:
     """
     began = time.perf_counter()
     run.note("seeds", {"train": run.config.train.seeds, "lora": run.config.lora.seed, "eval": run.config.eval.seed})
-    for number, stage in enumerate(stages(run), 1):
+    planned = stages(run)
+    for number, stage in enumerate(planned, 1):
+        place = f"[{number}/{len(planned) + 1}]"
         if stage.done:
-            say(f"[{number}/4] {stage.name}: done already.")
+            say(f"{place} {stage.name}: done already.")
             continue
-        say(f"[{number}/4] {stage.name}{_free_memory()}")
+        say(f"{place} {stage.name}{_free_memory()}")
         run.note("made_with", {stage.name: provenance.code() | {"versions": provenance.versions()}})
         if code := _start(run, held, stage):
             return code
-    say("[4/4] report")
+    say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
     report.write(run)
     say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
     report.show(run)
@@ -149,11 +156,17 @@ def plan(run: RunDir) -> None:
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
         + (f", {data.repeated} repeated ones left out" if data.repeated else "")
     )
-    say(f"Evaluation: {n} questions x {config.eval.samples} completions, base and tuned, on {config.eval.engine}.")
+    base = "base (twice, for the noise floor)" if config.eval.noise_floor else "base"
+    say(f"Evaluation: {n} questions x {config.eval.samples} completions, {base} and tuned, on {config.eval.engine}.")
+    several = f"{len(t.seeds)} trainings (seeds {', '.join(map(str, t.seeds))}), each of " if t.seeds[1:] else ""
     say(
-        f"Training: {t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x {t.generations} "
-        f"generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
+        f"Training: {several}{t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
+        f"{t.generations} generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
     )
+    if config.eval.curve:
+        steps = ", ".join(map(str, config.kept_steps))
+        chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
+        say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
     for psi in DISCORDANCES:
         effect = stats.minimum_detectable_effect(n, psi)
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"

@@ -3,7 +3,9 @@
     results/<name>-<digest8>/
       config.yaml  manifest.json
       base/            samples.jsonl  result.json
+      again/           the same: the base evaluated a second time (eval.noise_floor)
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
+      curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
       summary.json  report.md  report.html  plots/
     results/.base/<key>/   base evaluations, shared by content
@@ -42,6 +44,7 @@ class RunDir:
     settings = property(lambda self: self.path / "config.yaml")
     manifest = property(lambda self: self.path / "manifest.json")
     base = property(lambda self: self.path / "base")
+    again = property(lambda self: self.path / "again")
     summary = property(lambda self: self.path / "summary.json")
     report = property(lambda self: self.path / "report.md")
     page = property(lambda self: self.path / "report.html")
@@ -54,6 +57,24 @@ class RunDir:
     def adapter(self, seed: int) -> Path:
         """What a training leaves: its adapter, or the model where all weights were trained."""
         return self.train(seed) / ("model" if self.config.model.full_finetuning else "adapter")
+
+    def adapter_after(self, seed: int, step: int) -> Path:
+        """The adapter as it was after one of the experiment's kept steps."""
+        if step == self.config.train.steps:
+            return self.adapter(seed)
+        return self.train(seed) / "checkpoints" / f"checkpoint-{step}"
+
+    def evaluated(self, seed: int) -> Path:
+        """The adapter that the tuned evaluation asks: the last one, or the one that the learning curve chose.
+
+        Raises HarnessError where there is no learning curve yet.
+        """
+        if self.config.train.checkpoint == "last":
+            return self.adapter(seed)
+        return self.adapter_after(seed, read_json(self.curve(seed) / "curve.json")["chosen"])
+
+    def curve(self, seed: int) -> Path:
+        return self.path / "curve" / f"seed-{seed}"
 
     def tuned(self, seed: int) -> Path:
         return self.path / "tuned" / f"seed-{seed}"

@@ -15,6 +15,7 @@ from harness.charts import Bar, Curve, Mark, Row
 from harness.document import Block, Figure, Folded, Gallery, Listing, Loud, Section, Table, Verbatim
 from harness.errors import HarnessError
 from harness.rundir import RunDir
+from harness.sections_training import learning_curve
 from harness.stats import spell_p
 from harness.summary import points_text, rate_text
 
@@ -341,7 +342,8 @@ def _metrics(run: RunDir, numbers: dict[str, Any]) -> list[dict[str, Any]]:
 
 # In the order in which they are read; those of PAGE_ONLY are left out of the Markdown.
 SECTIONS: tuple[Callable[[RunDir, dict[str, Any]], Section | None], ...] = (
-    opening, reading, decomposition, completions, training, curves, rollouts, proof, provenance, settings, questions,
+    opening, reading, decomposition, completions, training, learning_curve, curves, rollouts, proof, provenance,
+    settings, questions,
 )  # fmt: skip
 PAGE_ONLY = (curves, settings)
 

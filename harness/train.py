@@ -1,9 +1,10 @@
 """The training stage: one GRPO training a seed.
 
     python -m harness.train exp/quickstart.yaml
-    python -m harness.train results/quickstart-1a2b3c4d
+    python -m harness.train results/quickstart-1a2b3c4d --seed 3407
 
-The training itself is harness.grpo.
+harness.run gives each seed a process of its own, whose GPU memory is really free before the next. The training itself
+is harness.grpo.
 """
 
 from __future__ import annotations
@@ -41,21 +42,39 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m harness.train", description=__doc__.split("\n\n")[0])
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument("--seed", type=int, help="one of train.seeds; without it all of them, one after the other")
     parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR")
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     if reason := cannot_train(run.config):
         raise HarnessError(reason)
     with rundir.lock(run.path):
-        backend = _backend(run)
-        from harness import grpo
+        if wanted := _lacking(run, args.seed):
+            backend = _backend(run)
+            from harness import grpo
 
-        for seed in run.config.train.seeds:
-            if run.adapter(seed).exists():
-                say(f"Training seed {seed}: done already.")
-            else:
+            for seed in wanted:
                 grpo.train(run, seed, backend)
     return 0
+
+
+def _lacking(run: RunDir, seed: int | None) -> list[int]:
+    """The seeds to train: the one asked for, or all, without those that are done. Raises HarnessError."""
+    seeds = run.config.train.seeds
+    if seed is not None and seed not in seeds:
+        raise HarnessError(f"--seed: {seed} is none of this run's train.seeds ({', '.join(map(str, seeds))})")
+    lacking = []
+    for each in seeds if seed is None else [seed]:
+        if run.adapter(each).exists():
+            say(f"Training seed {each}: done already.")
+        else:
+            lacking.append(each)
+    if len(lacking) > 1 and run.config.train.rollouts == "vllm":
+        raise HarnessError(
+            "train.rollouts: vllm keeps the GPU's memory until its process ends; train one --seed at a time, as "
+            "harness.run does"
+        )
+    return lacking
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_every_training_setting_of_the_file_is_checked(built):
     checked = set(settings.check_settings(built.trainer, CONFIG, 3407, built.end))
     otherwise = {
         "backend", "rollouts", "seeds", "prompts_per_step", "micro_batch", "max_prompt_tokens", "long_prompts",
-        "warmup_ratio", "save_steps", "resume_every", "gpu_memory_utilization",
+        "warmup_ratio", "save_steps", "checkpoint", "resume_every", "gpu_memory_utilization",
     }  # fmt: skip
     assert set(config.TrainSection.model_fields) - otherwise <= checked
 

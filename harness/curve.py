@@ -1,0 +1,87 @@
+"""The learning curve: the base and the adapters kept along a training on the dev split, and which one is chosen.
+
+Dev problems are cut from train and trained on by nobody: they are there to be looked at and to choose by, so that test
+is not. harness.evaluate makes the answers; what becomes of them is here, without a model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from harness import resampling, rundir, stats, summary
+from harness.config import Config
+from harness.rundir import RunDir
+
+NAMES = ("accuracy", "strict", "format")
+
+
+def watching(config: Config) -> Config:
+    """The experiment with its evaluation turned to the dev split, all of it; every other setting as it is."""
+    return config.model_copy(update={"eval": config.eval.model_copy(update={"split": "dev", "limit": None})})
+
+
+def write(run: RunDir, seed: int) -> dict[str, Any]:
+    """Make a seed's curve.json of the result.json of its steps; returns it. Raises HarnessError where one is missing.
+
+    A point a step, the base's first (step 0): the rates of NAMES with their 95% intervals, and from the first kept
+    step on their paired differences to the base. `chosen` is the step whose adapter the tuned evaluation asks.
+    """
+    steps = (0, *run.config.kept_steps)
+    sides = [rundir.read_json(run.curve(seed) / f"step-{step}" / "result.json") for step in steps]
+    columns = [_columns(side["scores"]) for side in sides]
+    points = [
+        {"step": step, "adapter": side["adapter"]}
+        | {name: _rate(values, run.config.eval.samples) for name, values in column.items()}
+        | _counts(side["scores"])
+        | {"difference": {name: _difference(columns[0][name], column[name]) for name in NAMES} if step else None}
+        for step, side, column in zip(steps, sides, columns, strict=True)
+    ]
+    made = {
+        "conditions": sides[0]["conditions"],
+        "n": len(columns[0]["accuracy"]),
+        "points": points,
+        "checkpoint": run.config.train.checkpoint,
+        "chosen": best(points) if run.config.train.checkpoint == "best_dev" else run.config.train.steps,
+    }
+    rundir.write_json(run.curve(seed) / "curve.json", made)
+    return made
+
+
+def best(points: Sequence[dict[str, Any]]) -> int:
+    """The kept step with the most right answers, the earliest of several; never step 0, which is the base."""
+    return max((point for point in points if point["step"]), key=lambda p: (p["correct"], -p["step"]))["step"]
+
+
+def _counts(scores: Sequence[dict[str, Any]]) -> dict[str, int]:
+    return {
+        "completions": len(scores),
+        "correct": sum(score["correct"] for score in scores),
+        "truncated": sum(score["finish_reason"] == "length" for score in scores),
+    }
+
+
+def _columns(scores: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Per-question scores, shape (n,), for each of NAMES: means over the samples of a question."""
+    questions: dict[str, list[dict[str, Any]]] = {}
+    for score in scores:
+        questions.setdefault(score["id"], []).append(score)
+    return {
+        name: np.array([np.mean([score[summary.QUANTITIES[name]] for score in group]) for group in questions.values()])
+        for name in NAMES
+    }
+
+
+def _rate(values: np.ndarray, samples: int) -> dict[str, Any]:
+    if samples > 1:
+        return dataclasses.asdict(resampling.mean(values))
+    return dataclasses.asdict(stats.proportion(values)) | {"method": "Wilson"}
+
+
+def _difference(base: np.ndarray, later: np.ndarray) -> dict[str, Any]:
+    values = dataclasses.asdict(resampling.paired(base, later))
+    values["value"] = values.pop("estimate")
+    return values
