@@ -92,7 +92,12 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("train: {micro_batch: 3}", (), ("train.micro_batch", "does not divide the 4 completions")),
         ("train: {max_completion_tokens: 900}", (), ("train.max_completion_tokens", "exceed model.max_seq_length")),
         ("train: {generations: 1}", (), ("train.generations",)),
-        ("train: {seeds: [1, 2]}", (), ("train.seeds", "one seed")),
+        ("train: {seeds: [1, 2, 1]}", (), ("train.seeds", "given twice")),
+        ("train: {checkpoint: best_dev}", (), ("train.checkpoint", "set eval.curve to true")),
+        ("train: {checkpoint: best}", (), ("train.checkpoint", "'last' or 'best_dev'")),
+        ("train: {checkpoint: best_dev}\neval: {curve: true, split: dev}", (), ("train.checkpoint", "flatter itself")),
+        ("data: {dev: 0}\neval: {curve: true}", (), ("eval.curve", "set data.dev")),
+        ("model: {full_finetuning: true}\neval: {curve: true}", (), ("eval.curve", "LoRA adapters")),
         ("train: {seeds: [-1]}", (), ("train.seeds.0", "greater than or equal to 0")),
         ("train: {adam_beta1: 1.0}", (), ("train.adam_beta1", "less than 1")),
         ("train: {learning_rate: .inf}", (), ("train.learning_rate", "finite")),
@@ -145,10 +150,24 @@ def test_short_names_mean_the_file_in_experiments(name, tmp_path, monkeypatch):
 
 def test_the_digest_covers_what_changes_a_number_and_nothing_else(tmp_path):
     base = load(tmp_path, "").digest()
-    for outside in ("name=other", "train.resume_every=3", "train.save_steps=7"):
+    for outside in ("name=other", "train.resume_every=3", "train.save_steps=7", "eval.noise_floor=true"):
         assert load(tmp_path, "", outside).digest() == base
     for inside in ("train.steps=51", "lora.r=4", "eval.limit=9", "prompt.system=Think.", "train.seeds=[1]"):
         assert load(tmp_path, "", inside).digest() != base
+
+
+def test_the_kept_steps_count_where_a_curve_is_drawn_through_them(tmp_path):
+    without = load(tmp_path, "").digest()
+    assert load(tmp_path, "", "eval.curve=false", "train.checkpoint=last", "train.save_steps=7").digest() == without
+    curve = load(tmp_path, "", "eval.curve=true").digest()
+    every_seven = load(tmp_path, "", "eval.curve=true", "train.save_steps=7").digest()
+    best = load(tmp_path, "", "eval.curve=true", "train.checkpoint=best_dev").digest()
+    assert len({without, curve, every_seven, best}) == 4
+
+
+def test_a_run_made_before_there_was_a_curve_keeps_its_digest():
+    """Its directory is named for it: the first eight digits of the tutorial's experiment as they were then."""
+    assert config.load(ROOT / "experiments/grpo_r8.yaml").digest()[:8] == "7146f4f0"
 
 
 def test_vllms_settings_count_where_they_change_a_number(tmp_path):

@@ -12,7 +12,8 @@ from tests.conftest import ROOT
 LIGHT = (
     "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "results", "summary",
     "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor", "samples",
-    "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare",
+    "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare", "curve",
+    "sections_training",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 

@@ -133,9 +133,9 @@ def start(results: Path, *overrides: str) -> subprocess.Popen:
     return subprocess.Popen(arguments, cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True)
 
 
-def kill_when(results: Path, ready, what: str) -> None:
+def kill_when(results: Path, ready, what: str, *overrides: str) -> None:
     """Start the run, kill -9 it the moment `ready(run directory)` holds, and wait until it is gone."""
-    process = start(results)
+    process = start(results, *overrides)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         runs = list(results.glob("quickstart-*"))
