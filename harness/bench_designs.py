@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import resampling, samples, seeds, stats
+from harness import flips, resampling, samples, seeds, stats
 
 N = 1319
 SLOW = 10  # designs whose every interval takes 10,000 resamples get this many times fewer replications
@@ -66,8 +66,9 @@ def _question_means() -> Iterator[Simulated]:
             open_question = rng.random(n) < uncertain
             chances = (np.where(open_question, p, 1.0), np.where(open_question, better(rng, p), 1.0))
             base, tuned = (rng.binomial(8, chance) / 8 for chance in chances)
-            found, flip = stats.paired_difference(base, tuned), resampling.sign_flip(base, tuned)
-            p_values = {"mid-p, sign flips": flip.mid_p, "mid-p, sign test": found.mid_p}
+            found = stats.paired_difference(base, tuned)
+            p_values = {"mid-p": found.mid_p, "exact p": found.exact_p}
+            p_values["(mid-p, sign test)"] = flips.mcnemar(found.gained, found.lost).mid_p
             return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)}, p_values)
 
         return one
@@ -84,6 +85,15 @@ def _question_means() -> Iterator[Simulated]:
     for n, uncertain in ((N, 1.0), (200, 1.0), (200, 0.1), (200, 0.03)):
         yield Design(f"K 8, alike, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, alike)
         yield Design(f"K 8, better, {uncertain:.0%} open", n, uncertain / 15, False), 1, draw(n, uncertain, better)
+
+    def flip_among_steps(rng: np.random.Generator) -> Draw:
+        kind = rng.random(200)
+        chances = np.where(kind < 0.08, 0.9, 1.0)
+        base = rng.binomial(8, np.where(kind > 0.99, 0.0, chances)) / 8
+        found = stats.paired_difference(base, rng.binomial(8, chances) / 8)
+        return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)})
+
+    yield Design("K 8, 2 flips among 16 steps", 200, 0.01, False), 1, flip_among_steps
     for n, uncertain in ((N, 0.03), (200, 0.1)):
         yield Design(f"K 8, same mean, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, decided)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness import resampling, stats
+from harness import resampling, seeds, stats
+from harness.seeds import SeedsDifference
 from harness.stats import PairedDifference
 
 # Cut answers count as wrong; a score may exceed 1 minus their share only by the rounding of m/K.
@@ -41,9 +42,9 @@ class TruncationBounds:
 
     base_cut: float  # share of the answers that were cut at the token limit
     tuned_cut: float
-    scored: PairedDifference  # cut answers wrong on both sides
-    lowest: PairedDifference  # the base's cut answers right, the tuned model's wrong
-    highest: PairedDifference  # the other way round
+    scored: PairedDifference | SeedsDifference  # cut answers wrong on both sides
+    lowest: PairedDifference | SeedsDifference  # the base's cut answers right, the tuned model's wrong
+    highest: PairedDifference | SeedsDifference  # the other way round
 
     @property
     def sign_holds(self) -> bool:
@@ -64,24 +65,30 @@ def truncation_bounds(base: ArrayLike, base_cut: ArrayLike, tuned: ArrayLike, tu
     """Bounds of tuned - base over what the cut answers could have been.
 
     Each of shape (n,), the same questions in the same order: the share of a question's samples that are right
-    (cut ones count as wrong) and the share that were cut; 0 or 1 with one sample. ValueError as
-    `resampling.paired`, for scores outside [0, 1], and where a cut answer counts as right.
+    (cut ones count as wrong) and the share that were cut; 0 or 1 with one sample. tuned and tuned_cut may have a
+    row of these for each training seed. ValueError as `seeds.difference`, for scores outside [0, 1], and where a
+    cut answer counts as right.
     """
     before, before_cut = _side("base", base, base_cut)
     after, after_cut = _side("tuned", tuned, tuned_cut)
-    scored = resampling.paired(before, after)  # refuses different lengths before they meet below
+    scored = seeds.difference(before, after)  # refuses different lengths before they meet below
     return TruncationBounds(
         base_cut=float(before_cut.mean()),
         tuned_cut=float(after_cut.mean()),
         scored=scored,
-        lowest=resampling.paired(before + before_cut, after),
-        highest=resampling.paired(before, after + after_cut),
+        lowest=seeds.difference(before + before_cut, after),
+        highest=seeds.difference(before, after + after_cut),
     )
 
 
 def _side(name: str, scores: ArrayLike, cut: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    right, share = stats.column(name, scores), stats.column(f"{name}_cut", cut)
-    if len(right) != len(share):
+    several = np.ndim(scores) == 2
+    rows = [
+        np.stack([stats.column(label, row) for row in np.atleast_2d(values)])
+        for label, values in ((name, scores), (f"{name}_cut", cut))
+    ]
+    right, share = rows if several else (rows[0][0], rows[1][0])
+    if right.shape != share.shape:
         raise ValueError(f"{name}: scores and cut shares differ in length")
     if min(right.min(), share.min()) < 0 or np.any(right + share > 1 + _ROUNDING):
         raise ValueError(f"{name}: need shares in [0, 1], and a cut answer counts as wrong")

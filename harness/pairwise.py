@@ -15,7 +15,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness import resampling, seeds
+from harness import seeds
 from harness.seeds import SeedsDifference
 from harness.stats import PairedDifference
 
@@ -27,7 +27,7 @@ class Comparison:
     first: str
     second: str
     difference: PairedDifference | SeedsDifference  # second minus first
-    p: float  # two-sided: mid-p of the sign-flip test (one sample: McNemar's), or the t test over seeds
+    p: float  # two-sided: mid-p (McNemar's, or of sign flips with several samples), or of the t test over seeds
     holm_p: float  # the same, corrected for all comparisons made together
 
 
@@ -40,11 +40,11 @@ def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
     """
     columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
     pairs = [pair for pair in combinations(columns, 2) if len({columns[name].ndim for name in pair}) == 1]
-    found = [_difference(columns[first], columns[second]) for first, second in pairs]
-    corrected = holm([p for _, p in found])
+    found = [seeds.difference(columns[first], columns[second]) for first, second in pairs]
+    p_values = [each.p if isinstance(each, SeedsDifference) else each.mid_p for each in found]
     return [
-        Comparison(first, second, difference, p, holm_p)
-        for (first, second), (difference, p), holm_p in zip(pairs, found, corrected, strict=True)
+        Comparison(*pair, each, p, holm_p)
+        for pair, each, p, holm_p in zip(pairs, found, p_values, holm(p_values), strict=True)
     ]
 
 
@@ -60,15 +60,6 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     p, order = _ordered(p_values)
     steps = np.minimum.accumulate((p[order] * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
     return _restored(steps, order)
-
-
-def _difference(
-    first: NDArray[np.float64], second: NDArray[np.float64]
-) -> tuple[PairedDifference | SeedsDifference, float]:
-    if first.ndim == 2:
-        several = seeds.over_seeds(first, second)
-        return several, several.p
-    return resampling.paired(first, second), resampling.sign_flip(first, second).mid_p
 
 
 def _ordered(p_values: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import inspect_match, rundir, scoring, stats
+from harness import inspect_match, rundir, scoring, stats, verdict
 from harness.errors import HarnessError
 from harness.schema import Tags
 
@@ -173,7 +173,7 @@ def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -
     verdict is ours. Differences are tuned minus base, as proportions (`stats.paired_difference`). A scorer's `sign` is
 
     - null where it has no vote: it extracts from under half of the completions of a side;
-    - "undecided" where its estimate or ours is 0, or neither difference is detected (by `stats.verdict`): the signs of
+    - "undecided" where its estimate or ours is 0, or neither difference is detected (by `verdict.of`): the signs of
       two differences that may be chance tell nothing, alike or not;
     - else "agrees" or "disagrees", as its estimate has our sign or the other.
 
@@ -212,10 +212,10 @@ def _means(completions: Sequence[Completed], correct: Sequence[bool]) -> list[fl
 
 def _difference(base: list[float], tuned: list[float]) -> dict[str, Any]:
     difference = stats.paired_difference(base, tuned)
-    verdict = stats.verdict(difference)
+    found = verdict.of(difference)
     values = dataclasses.asdict(difference)
     values["value"] = values.pop("estimate")
-    return values | {"kind": verdict.kind, "direction": verdict.direction}
+    return values | {"kind": found.kind, "direction": found.direction}
 
 
 def _sign(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

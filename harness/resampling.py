@@ -1,10 +1,10 @@
-"""What needs more than `stats`: scores on no small lattice, ratios of two sums, and the sign-flip test.
+"""What needs more than `stats`: means of scores, scores on no small lattice, and ratios of two sums.
 
 Bootstraps here resample questions as multinomial counts of the distinct rows, seeded, and say so in their method;
 where the scores lie on a lattice of m/K the exact bootstrap of `stats` is used instead. Quantiles are inverse-CDF
 as there. No interval has zero width: where all questions agree it is the rule of three's.
 
-Sources: Efron 1979 (bootstrap), Fisher 1935 (sign flips), Miller 2024, arXiv 2411.00640 (clustered standard error).
+Sources: Efron 1979 (bootstrap), Miller 2024, arXiv 2411.00640 (clustered standard error).
 """
 
 from __future__ import annotations
@@ -15,21 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness import stats
+from harness import flips, stats
+from harness.flips import RESAMPLES, SEED, TIE
 from harness.stats import LEVEL, RULE_OF_THREE, Interval, OffLattice, PairedDifference
 
-RESAMPLES = 10_000
-SEED = 0
 EXACT_MEAN = "bootstrap of question means (exact percentile)"
 SEEDED_MEAN = f"bootstrap of question means ({RESAMPLES:,} resamples, seed {SEED})"
 SEEDED_PAIRED = f"paired bootstrap ({RESAMPLES:,} resamples, seed {SEED})"
+SEEDED_WITH_TWO_MORE = (
+    f"paired bootstrap with one question gained and one lost added ({RESAMPLES:,} resamples, seed {SEED})"
+)
 WILSON_RATIO = "Wilson (questions with a denominator)"
 SEEDED_RATIO = f"bootstrap of questions ({RESAMPLES:,} resamples, seed {SEED})"
 CHUNK = 1000  # resamples drawn at a time: 1,319 distinct rows take 10 MB
-P_FLOOR = 1e-12  # a sign-flip p by FFT is not told from a smaller one: its round-off is of this order
-
-# Sums that differ by less than this are equal: float64's rounding of a sum of n differences is far smaller.
-_TIE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +72,6 @@ class RatioDifference:
     empty: int  # resamples in which either side has no denominator, which the interval leaves out
 
 
-@dataclass(frozen=True, slots=True)
-class SignFlip:
-    """Two-sided p-values of "each question's difference is as likely as its mirror image"."""
-
-    exact: float
-    mid_p: float
-
-
 def mean(scores: ArrayLike) -> Mean:
     """The mean of scores in [0, 1], shape (n,), such as pass@k. ValueError for other scores."""
     values = stats.column("scores", scores)
@@ -100,7 +90,7 @@ def mean(scores: ArrayLike) -> Mean:
 
 
 def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
-    """`stats.paired_difference`, also for scores on no small lattice, whose bootstrap is seeded.
+    """`stats.paired_difference`, also for scores on no small lattice: bootstrap and sign flips are seeded there.
 
     base, tuned: shape (n,), the same questions in the same order, one value each. ValueError as there.
     """
@@ -109,18 +99,22 @@ def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     except OffLattice:
         before, after = stats.column("base", base), stats.column("tuned", tuned)
     d, n = after - before, len(before)
-    d[np.abs(d) < _TIE] = 0
-    if np.abs(d).max() > 1 + _TIE:
+    d[np.abs(d) < TIE] = 0
+    if np.abs(d).max() > 1 + TIE:
         raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
     gained, lost = int((d > 0).sum()), int((d < 0).sum())
     estimate = math.fsum(d) / n
     if not gained + lost:
         interval, method = stats.tango(0, 0, n), stats.TANGO
-    elif np.ptp(d) < _TIE:
+    elif np.ptp(d) < TIE:
         interval, method = _rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+    elif stats.few_changes(gained, lost):
+        wider = _percentile(_resampled_sums(np.append(d, [1.0, -1.0]))[:, 0] / (n + 2))
+        interval = Interval(min(wider.low, estimate), max(wider.high, estimate))
+        method = SEEDED_WITH_TWO_MORE
     else:
         interval, method = _percentile(_resampled_sums(d)[:, 0] / n), SEEDED_PAIRED
-    test = stats.mcnemar(gained, lost)
+    test = flips.seeded_sign_flip(d)
     varies = np.ptp(before) > 0 and np.ptp(after) > 0
     return PairedDifference(
         base=math.fsum(before) / n,
@@ -155,7 +149,7 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio | None:
     se = math.sqrt(float(residuals @ residuals) * used / (used - 1)) / below if used > 1 else None
     if np.all((rows == 0) | (rows == 1)):
         interval, method = stats.wilson(int(above), used), WILSON_RATIO
-    elif np.abs(residuals).max() < _TIE:
+    elif np.abs(residuals).max() < TIE:
         interval, method = _rule_of_three(value, used, floor=0.0), RULE_OF_THREE
     else:
         sums = _resampled_sums(rows)
@@ -183,57 +177,17 @@ def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, 
     kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
     interval, method = _percentile(kept[:, 2] / kept[:, 3] - kept[:, 0] / kept[:, 1]), SEEDED_RATIO
     residuals = rows[:, [0, 2]] - rows[:, [1, 3]] * (before, after)
-    if np.abs(residuals).max() < _TIE:
+    if np.abs(residuals).max() < TIE:
         used = min(int((side[:, 1] > 0).sum()) for side in sides)
         interval, method = _rule_of_three(after - before, used, floor=-1.0), RULE_OF_THREE
     return RatioDifference(before, after, after - before, interval.low, interval.high, method, n, RESAMPLES - len(kept))
-
-
-def sign_flip(base: ArrayLike, tuned: ArrayLike) -> SignFlip:
-    """Randomisation test of the mean difference: were the models alike, each question's sign would be a coin's.
-
-    base, tuned: as for `paired`. With one sample a question this is McNemar's test, exact and mid-p. With several it
-    weighs each question by how much it moved, which the sign test of the questions that rose or fell does not. Exact
-    by FFT on a lattice; else 10,000 seeded flips, of which p is at least 1/10,001. ValueError for other scores.
-    """
-    before, after = stats.column("base", base), stats.column("tuned", tuned)
-    if len(before) != len(after):
-        raise ValueError(f"base has {len(before)} questions, tuned has {len(after)}: they must be the same")
-    try:
-        _, (x, y) = stats.lattice(before, after)
-    except OffLattice:
-        return _seeded_flips(after - before)
-    d = y - x
-    sizes, counts = np.unique(np.abs(d[d != 0]), return_counts=True)
-    if len(sizes) < 2:
-        test = stats.mcnemar(int((d > 0).sum()), int((d < 0).sum()))
-        return SignFlip(test.exact, test.mid_p)
-    sizes //= np.gcd.reduce(sizes)
-    observed, reach = abs(int(d.sum())) // int(np.gcd.reduce(d)), int(sizes @ counts)
-    length = 1 << (2 * reach).bit_length()
-    frequencies = 2 * np.pi * np.arange(length // 2 + 1) / length
-    # A coin's ±v has the characteristic function cos(v·t), and the sum of all of them the product.
-    transform = math.prod(np.cos(v * frequencies) ** int(m) for v, m in zip(sizes, counts, strict=True))
-    chances = np.fft.irfft(transform, length)[: reach + 1]
-    beyond, here = float(chances[observed + 1 :].sum()), float(chances[observed])
-    return SignFlip(*(min(1.0, max(P_FLOOR, p)) for p in (2 * (beyond + here), 2 * beyond + here)))
-
-
-def _seeded_flips(d: NDArray[np.float64]) -> SignFlip:
-    sizes, counts = np.unique(np.abs(d), return_counts=True)
-    heads = np.random.default_rng(SEED).binomial(counts, 0.5, size=(RESAMPLES, len(counts)))
-    sums, observed = np.abs((2 * heads - counts) @ sizes), abs(math.fsum(d))
-    reached, beyond = int((sums >= observed - _TIE).sum()), int((sums > observed + _TIE).sum())
-    # The observed signs are one more draw: p is never 0, and the test is exact at any number of draws.
-    halved = reached if observed < _TIE else (reached + beyond) / 2  # as in McNemar's mid-p, a sum of 0 gives 1
-    return SignFlip((1 + reached) / (1 + RESAMPLES), (1 + halved) / (1 + RESAMPLES))
 
 
 def _ratio_rows(name: str, numerators: ArrayLike, denominators: ArrayLike) -> NDArray[np.float64]:
     above, below = stats.column(f"{name} numerators", numerators), stats.column(f"{name} denominators", denominators)
     if len(above) != len(below):
         raise ValueError(f"{name}: numerators and denominators differ in length")
-    if above.min() < 0 or np.any(above > below + _TIE):
+    if above.min() < 0 or np.any(above > below + TIE):
         raise ValueError(f"{name}: need 0 <= numerator <= denominator for every question")
     return np.column_stack([above, below])
 

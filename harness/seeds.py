@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness import resampling, stats
-from harness.stats import LEVEL
+from harness.stats import LEVEL, PairedDifference
 
 SATTERTHWAITE = "t over questions and training seeds (Satterthwaite)"
 _TINY = 1e-300  # keeps the continued fraction's denominators off 0
@@ -43,6 +43,13 @@ class SeedsDifference:
     se_seed: float
     per_seed: tuple[float, ...]  # the difference of each seed; of two seeded sides each minus the other's mean
     n: int  # questions
+
+
+def difference(first: ArrayLike, second: ArrayLike) -> PairedDifference | SeedsDifference:
+    """Second minus first: `over_seeds` where either has a row a seed, else `resampling.paired`."""
+    if np.ndim(first) == 2 or np.ndim(second) == 2:
+        return over_seeds(first, second)
+    return resampling.paired(first, second)
 
 
 def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:

@@ -6,8 +6,8 @@ simulated: no seed, no Monte-Carlo wobble. Departures from common practice: no B
 undercovers with few flips), no zero-width interval of a difference, and no scipy, whose import takes most of a
 second. Quantities are proportions in [-1, 1]; only the sentences speak of points (hundredths).
 
-Sources: Wilson 1927 (single proportion), McNemar 1947, Fagerland, Lydersen and Laake 2013 (mid-p), Tango 1998
-(paired score interval), Efron 1979 (bootstrap), Miller 2024, arXiv 2411.00640 (paired evaluation, power).
+Sources: Wilson 1927 (single proportion), Tango 1998 (paired score interval), Efron 1979 (bootstrap), Miller 2024,
+arXiv 2411.00640 (paired evaluation, power); those of the tests are in harness.flips.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness import flips
+
 LEVEL = 0.95  # of every interval below unless an argument says otherwise
 ALPHA = 0.05
 POWER = 0.8
@@ -27,7 +29,9 @@ NORMAL = NormalDist()
 FEW_FLIPS = 25  # gained + lost below this, or
 FEW_ON_ONE_SIDE = 5  # the smaller of the two below this: the bootstrap undercovers and Tango takes over
 MAX_DENOMINATOR = 128  # the most samples a question for which m/K is recognised
+FEW_CHANGES = 10  # the same of several samples a question, or all changes in one direction: see `_with_two_more`
 BOOTSTRAP = "paired bootstrap (exact percentile)"
+WITH_TWO_MORE = "paired bootstrap with one question gained and one lost added (exact percentile)"
 TANGO = "Tango score"
 RULE_OF_THREE = "rule of three (all differences equal)"
 
@@ -66,14 +70,6 @@ class Proportion:
 
 
 @dataclass(frozen=True, slots=True)
-class McNemar:
-    """Two-sided p-values of "a flip is as likely a gain as a loss"."""
-
-    exact: float
-    mid_p: float
-
-
-@dataclass(frozen=True, slots=True)
 class PairedDifference:
     """Tuned minus base on the same questions, as proportions."""
 
@@ -82,11 +78,11 @@ class PairedDifference:
     estimate: float  # tuned - base
     low: float  # 95% interval of the difference
     high: float
-    method: str  # how the interval was made: BOOTSTRAP, TANGO or RULE_OF_THREE
+    method: str  # how the interval was made: BOOTSTRAP, TANGO, WITH_TWO_MORE or RULE_OF_THREE
     gained: int  # questions whose score rose (for right/wrong: wrong -> right)
     lost: int  # questions whose score fell
     n: int
-    mid_p: float  # McNemar's; with K samples a question, the sign test of the questions that rose or fell
+    mid_p: float  # McNemar's; with K samples a question, the sign-flip test's (harness.flips)
     exact_p: float
     se: float | None  # paired standard error, n - 1 in the variance; None for n = 1; 0 is no certainty
     correlation: float | None  # of base and tuned over questions; None where either is constant
@@ -110,40 +106,6 @@ class Decomposition:
     format: PairedDifference  # difference of (strict - accuracy), each side <= 0: what the format costs
     both_comply: int  # questions that both runs answered in the exact format, every sample of them
     where_both_comply: PairedDifference | None  # difference of accuracy on those; None if there are none
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What may be said about a difference, and how large one would have had to be to be seen."""
-
-    kind: str  # "detected", "borderline" or "not detected"
-    direction: str  # of the estimate: "up", "down" or "none"
-    disagreement: str  # borderline: which test contradicts the interval; else empty
-    identical: bool  # no question changed: a warning about the adapter, not a finding
-    detectable: float | None  # smallest difference found with 80% power; None: none at this discordance
-    discordance: float  # observed share of questions that changed
-    discordance_high: float  # its upper 95% Wilson limit, from which `detectable` is computed
-    difference: PairedDifference
-
-    def sentence(self, quantity: str = "accuracy") -> str:
-        """The verdict in English, for the first line of a report; differences in points."""
-        d = self.difference
-        points, low, high = _points(d.estimate, d.low, d.high)
-        evidence = f"95% interval {low} to {high}; gained {d.gained:,}, lost {d.lost:,}"
-        evidence += f"; mid-p {spell_p(d.mid_p)}, exact p {spell_p(d.exact_p)}"
-        verb = {"up": "rose", "down": "fell", "none": "moved"}[self.direction]
-        change = f"{quantity} {verb} by {points.lstrip('−')} points"
-        if self.kind == "detected":
-            return f"{change[:1].upper()}{change[1:]} ({evidence})."
-        design = "this design cannot detect any at this discordance"
-        if self.detectable is not None:
-            design = f"this design detects ≥ {100 * self.detectable:.2f} points with {POWER:.0%} power"
-        if self.kind == "borderline":
-            return f"Borderline: {change} ({evidence}), but {self.disagreement}; {design}."
-        text = f"No difference in {quantity} detected; {design}."
-        if self.identical:
-            return f"{text} Not one of {d.n:,} questions changed: check that the adapter was applied."
-        return f"{text} Observed {'+' * (d.estimate > 0)}{points} points ({evidence})."
 
 
 def wilson(k: int, n: int, level: float = LEVEL) -> Interval:
@@ -176,22 +138,6 @@ def proportion(scores: ArrayLike) -> Proportion:
     return Proportion(k, n, k / n, printed.low, printed.high, beside.low, beside.high)
 
 
-def mcnemar(gained: int, lost: int) -> McNemar:
-    """Exact and mid-p McNemar tests, two-sided (Fagerland et al. 2013), from exact integer binomial tails.
-
-    mid-p is twice the one-sided mid-p, so gained = lost (0 and 0 included) gives 1 in both tests.
-    """
-    gained, lost = index(gained), index(lost)
-    if gained < 0 or lost < 0:
-        raise ValueError(f"mcnemar: counts must not be negative, got gained={gained}, lost={lost}")
-    flips, term, below = gained + lost, 1, 0  # term: C(flips, i); below: the sum of those before it
-    for i in range(min(gained, lost)):
-        below += term
-        term = term * (flips - i) // (i + 1)
-    # Integer / integer is correctly rounded, however long the integers are.
-    return McNemar(exact=min(1.0, 2 * (below + term) / 2**flips), mid_p=(2 * below + term) / 2**flips)
-
-
 def tango(gained: int, lost: int, n: int, level: float = LEVEL) -> Interval:
     """Score interval of the paired difference (gained - lost) / n (Tango 1998).
 
@@ -209,8 +155,9 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
 
     base, tuned: shape (n,), the same questions in the same order, one value each: 0/1 or bool, a mean of K
     samples, or a difference such as strict - correct in {-1, 0}. Interval: exact percentile bootstrap of the
-    differences; Tango's where all are -1, 0 or 1 and few not 0 (gained + lost < 25, or the smaller < 5); the
-    rule of three's where all are one other value. ValueError for any other input.
+    differences. Few changes leave it short: Tango's where all are -1, 0 or 1 (gained + lost < 25, or the smaller
+    < 5); else the bootstrap with two questions more (gained + lost < 10, or one of them 0); the rule of three's
+    where all are one other value. ValueError for any other input.
     """
     before, after = column("base", base), column("tuned", tuned)
     if len(before) != len(after):
@@ -230,9 +177,11 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
         others = 1 - (1 - LEVEL) ** (1 / n)
         interval = Interval(estimate - others * (1 + estimate), estimate + others * (1 - estimate))
         method = RULE_OF_THREE
+    elif few_changes(gained, lost):
+        interval, method = _with_two_more(d, denominator), WITH_TWO_MORE
     else:
         interval, method = _bootstrap(d, denominator), BOOTSTRAP
-    test = mcnemar(gained, lost)
+    test = flips.sign_flip(d)
     xx, yy, xy, dd = (_spread(*pair) for pair in ((x, x), (y, y), (x, y), (d, d)))
     return PairedDifference(
         base=int(x.sum()) / scale,
@@ -251,23 +200,32 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     )
 
 
-def minimum_detectable_effect(n: int, discordance: float, power: float = POWER, alpha: float = ALPHA) -> float | None:
+def few_changes(gained: int, lost: int) -> bool:
+    """Whether the bootstrap of several samples a question is short and two questions are to be added."""
+    return gained + lost < FEW_CHANGES or min(gained, lost) == 0
+
+
+def minimum_detectable_effect(
+    n: int, discordance: float, power: float = POWER, alpha: float = ALPHA, correction: float = 0.0
+) -> float | None:
     """The smallest paired difference, as a proportion, that n questions find with this power, two-sided.
 
     discordance: the share ψ of questions that change. From δ = (z_{α/2} + z_β)·sqrt((ψ - δ²)/n), Miller 2024:
     δ = sqrt(kψ/(1 + k)), k = (z_{α/2} + z_β)²/n. A difference cannot exceed the discordance: None where δ is
-    over ψ, ψ = 0 included. ValueError unless n >= 1 and 0 <= ψ <= 1.
+    over ψ, ψ = 0 included. correction: how many questions δ·n must exceed the formula by; with 1, McNemar's
+    continuity correction (Edwards 1948), the equation holds for δ - 1/n. ValueError unless n >= 1, 0 <= ψ <= 1.
     """
     if n < 1 or not 0 <= discordance <= 1:
         raise ValueError(f"need n >= 1 and a discordance in [0, 1], got n={n}, discordance={discordance}")
-    k = (NORMAL.inv_cdf(1 - alpha / 2) + NORMAL.inv_cdf(power)) ** 2 / index(n)
-    share = k / (1 + k)  # δ² = share·ψ, so δ > ψ exactly when share > ψ
-    return None if share > discordance else math.sqrt(share * float(discordance))
-
-
-def detectable(n: int, gained: int, lost: int) -> float | None:
-    """`minimum_detectable_effect` at the upper 95% Wilson limit of the discordance (gained + lost) / n."""
-    return minimum_detectable_effect(n, wilson(gained + lost, n).high)
+    n, discordance = index(n), float(discordance)
+    k = (NORMAL.inv_cdf(1 - alpha / 2) + NORMAL.inv_cdf(power)) ** 2 / n
+    share, shift = k / (1 + k), correction / n
+    if share > discordance:  # without a correction δ² = share·ψ, so δ > ψ exactly then
+        return None
+    # The positive root of (1 + k)·δ² - 2·shift·δ + shift² - kψ = 0.
+    root = math.sqrt(max(0.0, share * (discordance - shift * shift / (1 + k))))
+    effect = shift / (1 + k) + root
+    return effect if effect <= discordance else None
 
 
 def decompose(base: Flags, tuned: Flags) -> Decomposition:
@@ -289,29 +247,6 @@ def decompose(base: Flags, tuned: Flags) -> Decomposition:
     )
 
 
-def verdict(difference: PairedDifference) -> Verdict:
-    """Detected: 0 lies strictly outside the interval, and both p-values are below .05.
-
-    Borderline: the interval says one thing and mid-p or exact p the other (0 outside but a p >= .05; 0 inside
-    or at an end but a p < .05). Otherwise not detected, which is never "no effect".
-    """
-    d, flips = difference, difference.gained + difference.lost
-    excluded = d.low > 0 or d.high < 0
-    against = [name for name, p in (("mid-p", d.mid_p), ("exact p", d.exact_p)) if (p < ALPHA) != excluded]
-    interval, side = ("excludes", "not below") if excluded else ("contains", "below")
-    names = " and ".join(against) + (" are" if against[1:] else " is")
-    return Verdict(
-        kind="borderline" if against else "detected" if excluded else "not detected",
-        direction="up" if d.estimate > 0 else "down" if d.estimate < 0 else "none",
-        disagreement=f"the interval {interval} 0 while {names} {side} {ALPHA}" if against else "",
-        identical=flips == 0,
-        detectable=detectable(d.n, d.gained, d.lost),
-        discordance=flips / d.n,
-        discordance_high=wilson(flips, d.n).high,
-        difference=d,
-    )
-
-
 def spell_p(p: float) -> str:
     """A p-value to two significant digits, more where rounding would carry it across .05."""
     if p < 0.0001:
@@ -320,14 +255,6 @@ def spell_p(p: float) -> str:
     while (float(f"{p:.{digits}f}") < ALPHA) != (p < ALPHA):
         digits += 1
     return f"{p:.{digits}f}"
-
-
-def _points(*values: float) -> list[str]:
-    """Proportions as points, with as many decimals (at least one) as keep what is not 0 from reading 0."""
-    decimals = 1
-    while decimals < 6 and any(v and float(f"{100 * v:.{decimals}f}") == 0 for v in values):
-        decimals += 1
-    return [f"{100 * v:.{decimals}f}".replace("-", "−") for v in values]
 
 
 def column(name: str, scores: ArrayLike) -> NDArray[np.float64]:
@@ -369,13 +296,22 @@ def _bootstrap(numerators: NDArray[np.int64], denominator: int) -> Interval:
     n, lowest = len(numerators), int(numerators.min())
     one_draw = np.bincount(numerators - lowest) / n
     size = 1 << (n * (len(one_draw) - 1)).bit_length()
-    power, exponent, transform = 1.0, n, np.fft.rfft(one_draw, size)
-    while exponent:  # by squaring: several times faster than numpy's complex power
-        power = power * transform if exponent & 1 else power
-        transform, exponent = transform * transform, exponent >> 1
-    cdf = np.cumsum(np.fft.irfft(power, size))
+    cdf = np.cumsum(np.fft.irfft(flips.integer_power(np.fft.rfft(one_draw, size), n), size))
     low, high = (int(np.argmax(cdf >= q - _CDF_TOLERANCE)) for q in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return Interval((low + n * lowest) / (n * denominator), (high + n * lowest) / (n * denominator))
+
+
+def _with_two_more(numerators: NDArray[np.int64], denominator: int) -> Interval:
+    """The bootstrap's interval had one question more been wholly gained and one wholly lost; it holds the estimate.
+
+    With few changes the differences that happened not to occur are missing from the bootstrap. In 504 simulated
+    designs of 2, 4 and 8 samples (1,500 draws each) `paired_difference` covers at least 94.7% where under 10 questions
+    are expected to change (the plain bootstrap 82.1%), and 92.5 to 98.7% beyond. Where one to five whole flips hide
+    among as many or more small steps (192 designs): at least 95.3% (71.5%), and beyond 89.2% (82.9%).
+    """
+    estimate = int(numerators.sum()) / (len(numerators) * denominator)
+    wider = _bootstrap(np.append(numerators, [denominator, -denominator]), denominator)
+    return Interval(min(wider.low, estimate), max(wider.high, estimate))
 
 
 def _tango_upper(gained: int, lost: int, n: int, z2: float) -> float:

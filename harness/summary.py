@@ -1,4 +1,9 @@
-"""From two evaluations to the numbers of the report: summary.json, which a rerun reproduces byte for byte."""
+"""From the evaluations to the numbers of the report: summary.json, which a rerun reproduces byte for byte.
+
+With several training seeds `tuned`, `difference`, `decomposition` and `verdict` are those of the mean over the seeds,
+with intervals that hold the variation between trainings (harness.seeds); such a difference has no counts of gained and
+lost questions and the p of its t test instead of mid-p and exact p. `seeds` then has the same for each seed by itself.
+"""
 
 from __future__ import annotations
 
@@ -7,69 +12,82 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from harness import rundir, stats
+from harness import bounds, panel, resampling, rundir, samples, seeds, stats, verdict
 from harness.errors import HarnessError
 from harness.rundir import RunDir
+from harness.seeds import SeedsDifference
+from harness.stats import PairedDifference
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
 QUANTITIES = {"accuracy": "correct", "strict": "strict", "format": "exact_format", "tags": "tags_ok"}
+COMPARED = ("accuracy", "strict", "format")
 # Completions at each end of the training over which the reward is averaged.
 REWARD_SHARE = 0.1
 
+# The scores of a side by quantity: shape (n,), or of tuned models (s, n) with a row for each of several seeds.
+Columns = dict[str, NDArray[np.float64]]
+Scores = list[dict[str, Any]]  # the entries of a result.json
+
 
 def summarize(run: RunDir) -> dict[str, Any]:
-    """Pair the two evaluations of a run and compute every number of its report.
+    """Pair the evaluations of a run and compute every number of its report.
 
-    Raises HarnessError where the two are not comparable: other questions, prompts or settings.
+    Raises HarnessError where they are not comparable: other questions, prompts or settings.
     """
-    seed, samples = run.config.train.seeds[0], run.config.eval.samples
+    trained, count = run.config.train.seeds, run.config.eval.samples
     base = rundir.read_json(run.base / "result.json")
-    tuned = rundir.read_json(run.tuned(seed) / "result.json")
-    check_pair(run, base, tuned)
-    columns = {"base": _columns(base["scores"]), "tuned": _columns(tuned["scores"])}
-    n = len(columns["base"]["accuracy"])
-    differences = {
-        name: stats.paired_difference(columns["base"][name], columns["tuned"][name])
-        for name in ("accuracy", "strict", "format")
-    }
-    verdict = stats.verdict(differences["accuracy"])
-    flags = {
-        side: stats.Flags(values["accuracy"], values["strict"], values["format"]) for side, values in columns.items()
-    }
-    parts = stats.decompose(flags["base"], flags["tuned"])
+    tuned = [rundir.read_json(run.tuned(seed) / "result.json") for seed in trained]
+    for result in tuned:
+        check_pair(run, base, result)
+    before = _columns(base["scores"])
+    each = [_columns(result["scores"]) for result in tuned]
+    after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in QUANTITIES}
+    differences = {name: seeds.difference(before[name], after[name]) for name in COMPARED}
+    sides = [result["scores"] for result in tuned]
+    adapters = [result["adapter"] for result in tuned]
     return {
         "name": run.config.name,
         "digest": run.config.digest(),
-        "n": n,
-        "samples": samples,
+        "n": len(before["accuracy"]),
+        "samples": count,
         "conditions": base["conditions"],
+        "base_weights": run.read_manifest().get("inputs", {}).get("base weights"),
         "problems": base["problems"],
         "selftest": base["selftest"],
-        "base": _side(base["scores"], columns["base"], samples),
-        "tuned": _side(tuned["scores"], columns["tuned"], samples) | {"adapter": tuned["adapter"]},
+        "base": _side([base["scores"]], before, count),
+        "tuned": _side(sides, after, count) | {"adapter": adapters if adapters[1:] else adapters[0]},
         "difference": {name: _difference(d) for name, d in differences.items()},
-        "decomposition": {
-            "mathematics": _difference(parts.mathematics),
-            "format": _difference(parts.format),
-            "both_comply": parts.both_comply,
-            "where_both_comply": parts.where_both_comply and _difference(parts.where_both_comply),
-            "by_rule": _by_rule(base["scores"], tuned["scores"]),
-        },
-        "verdict": {
-            "kind": verdict.kind,
-            "direction": verdict.direction,
-            "sentence": verdict.sentence("accuracy"),
-            "identical": verdict.identical,
-            "detectable": verdict.detectable,
-            "discordance": verdict.discordance,
-            "discordance_high": verdict.discordance_high,
-        },
-        "train": _training(run, seed),
-        "proof": {
-            k: v for k, v in rundir.read_json(run.tuned(seed) / "proof.json").items() if k not in ("adapter", "content")
-        },
-    }
+        "decomposition": _decomposition(before, after) | {"by_rule": _by_rule(base["scores"], sides)},
+        "verdict": _verdict(differences, base["scores"], sides),
+        "truncation": _truncation(base["scores"], before, sides, after),
+        "panel": _panel(run, base["scores"], sides[0]),
+        "train": _training(run, trained[0]),
+        "proof": _proof(run, trained[0]),
+    } | _where_there(run, base, before, each, sides)
+
+
+def _where_there(run: RunDir, base: dict[str, Any], before: Columns, each: list[Columns], sides: list[Scores]) -> dict:
+    """What only some runs have: a second evaluation of the base, several samples a question, several seeds."""
+    found, count = {}, run.config.eval.samples
+    if (run.path / "again" / "result.json").exists():
+        found["noise_floor"] = _noise_floor(run, base, before)
+    if count > 1:
+        found["of_samples"] = _of_samples(base["scores"], sides, count)
+    if len(sides) > 1:
+        found["seeds"] = [
+            {
+                "seed": seed,
+                "tuned": {name: _rate(columns[name], count) for name in QUANTITIES},
+                "difference": {name: _difference(seeds.difference(before[name], columns[name])) for name in COMPARED},
+                "decomposition": _decomposition(before, columns),
+                "train": _training(run, seed),
+                "proof": _proof(run, seed),
+            }
+            for seed, columns in zip(run.config.train.seeds, each, strict=True)
+        ]
+    return found
 
 
 def check_conditions(run: RunDir, before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -85,8 +103,7 @@ def check_conditions(run: RunDir, before: dict[str, Any], after: dict[str, Any])
 def check_pair(run: RunDir, base: dict[str, Any], tuned: dict[str, Any]) -> None:
     """Raise HarnessError unless both sides were asked the same prompts under the same conditions."""
     check_conditions(run, base["conditions"], tuned["conditions"])
-    asked = [[(s["id"], s["sample"], s["prompt"]) for s in side["scores"]] for side in (base, tuned)]
-    if asked[0] != asked[1]:
+    if _asked(base) != _asked(tuned):
         raise HarnessError(f"{run.path}: base and tuned answered different questions; delete tuned/ and run again")
 
 
@@ -95,19 +112,27 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _columns(scores: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Per-question scores, shape (n,), for each quantity: means over the samples of a question."""
-    questions: dict[str, list[dict[str, Any]]] = {}
-    for score in scores:
-        questions.setdefault(score["id"], []).append(score)
-    return {
-        name: np.array([np.mean([score[field] for score in group]) for group in questions.values()])
-        for name, field in QUANTITIES.items()
-    }
+def _asked(result: dict[str, Any]) -> list[tuple[Any, ...]]:
+    return [(score["id"], score["sample"], score["prompt"]) for score in result["scores"]]
 
 
-def _side(scores: Sequence[dict[str, Any]], columns: dict[str, np.ndarray], samples: int) -> dict[str, Any]:
-    return {name: _rate(values, samples) for name, values in columns.items()} | {
+def _columns(scores: Scores) -> Columns:
+    """Per-question scores for each quantity: means over the samples of a question."""
+    return {name: _means(scores, [score[field] for score in scores]) for name, field in QUANTITIES.items()}
+
+
+def _means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
+    """The mean of one value a completion over the samples of each question, shape (n,)."""
+    questions: dict[str, list[bool]] = {}
+    for score, value in zip(scores, values, strict=True):
+        questions.setdefault(score["id"], []).append(value)
+    return np.array([sum(group) / len(group) for group in questions.values()])
+
+
+def _side(sides: list[Scores], columns: Columns, count: int) -> dict[str, Any]:
+    """Rates, and what became of the completions: those of all seeds where there are several."""
+    scores = [score for side in sides for score in side]
+    return {name: _rate(values, count) for name, values in columns.items()} | {
         "completions": len(scores),
         "truncated": sum(score["finish_reason"] == "length" for score in scores),
         "unparsed": sum(score["answer"] is None for score in scores),
@@ -115,20 +140,121 @@ def _side(scores: Sequence[dict[str, Any]], columns: dict[str, np.ndarray], samp
     }
 
 
-def _rate(values: np.ndarray, samples: int) -> dict[str, Any]:
-    """A rate with its 95% interval: Wilson for one sample a question, else the bootstrap of question means."""
-    if samples == 1:
-        rate = dataclasses.asdict(stats.proportion(values))
-        return rate | {"method": "Wilson"}
-    interval = stats.bootstrap_mean(values)
-    ends = {"low": interval.low, "high": interval.high}
-    return {"value": float(values.mean()), "method": "bootstrap of question means (exact percentile)"} | ends
+def _rate(values: NDArray[np.float64], count: int) -> dict[str, Any]:
+    """A rate with its 95% interval: Wilson's for one sample a question, the bootstrap of means, or t over seeds."""
+    if values.ndim == 2:
+        found = seeds.over_seeds(np.zeros(values.shape[1]), values)
+        return {"value": found.second, "low": max(0.0, found.low), "high": found.high, "method": found.method}
+    if count == 1:
+        return dataclasses.asdict(stats.proportion(values)) | {"method": "Wilson"}
+    mean = resampling.mean(values)
+    return {name: getattr(mean, name) for name in ("value", "low", "high", "method")}
 
 
-def _difference(difference: stats.PairedDifference) -> dict[str, Any]:
+def _difference(difference: PairedDifference | SeedsDifference) -> dict[str, Any]:
     values = dataclasses.asdict(difference)
     values["value"] = values.pop("estimate")
-    return values | {"detectable": stats.detectable(difference.n, difference.gained, difference.lost)}
+    if isinstance(difference, SeedsDifference):
+        values |= {"base": values.pop("first"), "tuned": values.pop("second"), "per_seed": list(difference.per_seed)}
+        values |= dict.fromkeys(("gained", "lost", "mid_p", "exact_p"))
+    return values | {"detectable": verdict.detectable(difference)}
+
+
+def _verdict(differences: dict[str, Any], base: Scores, sides: list[Scores]) -> dict[str, Any]:
+    found = {name: verdict.of(difference) for name, difference in differences.items()}
+    fields = [QUANTITIES[name] for name in COMPARED]
+    identical = all(
+        old[field] == new[field] for side in sides for old, new in zip(base, side, strict=True) for field in fields
+    )
+    accuracy = found["accuracy"]
+    names = ("kind", "direction", "detectable", "one_way", "discordance", "discordance_high")
+    return {name: getattr(accuracy, name) for name in names} | {
+        "sentence": verdict.opening(accuracy, found["format"], identical),
+        "identical": identical,
+    }
+
+
+def _decomposition(before: Columns, after: Columns) -> dict[str, Any]:
+    """The change of strict accuracy as mathematics + format, exactly; where both comply only for a single seed."""
+    costs = [side["strict"] - side["accuracy"] for side in (before, after)]
+    strict, mathematics = (seeds.difference(before[name], after[name]) for name in ("strict", "accuracy"))
+    form = seeds.difference(*costs)
+    # Half of format minus mathematics, question by question: in [-1, 1], and 0 where the two are alike.
+    halves = [(cost - side["accuracy"]) / 2 for cost, side in zip(costs, (before, after), strict=True)]
+    found: dict[str, Any] = {"mathematics": _difference(mathematics), "format": _difference(form)}
+    found |= {"both_comply": None, "where_both_comply": None}
+    if isinstance(strict, PairedDifference):
+        flags = [stats.Flags(side["accuracy"], side["strict"], side["format"]) for side in (before, after)]
+        parts = stats.decompose(*flags)
+        found["both_comply"] = parts.both_comply
+        found["where_both_comply"] = parts.where_both_comply and _difference(parts.where_both_comply)
+    larger = verdict.larger_part(mathematics, form, seeds.difference(*halves))
+    return found | {"larger": larger, "sentence": verdict.parts(strict, mathematics, form, larger)}
+
+
+def _cut(scores: Scores) -> NDArray[np.float64]:
+    return _means(scores, [score["finish_reason"] == "length" for score in scores])
+
+
+def _truncation(base: Scores, before: Columns, sides: list[Scores], after: Columns) -> dict[str, Any]:
+    cut = np.stack([_cut(side) for side in sides])
+    found = bounds.truncation_bounds(
+        before["accuracy"], _cut(base), after["accuracy"], cut if len(sides) > 1 else cut[0]
+    )
+    shares = {"base_cut": found.base_cut, "tuned_cut": found.tuned_cut, "sign_holds": found.sign_holds}
+    return shares | {"lowest": _difference(found.lowest), "highest": _difference(found.highest)}
+
+
+def _panel(run: RunDir, base: Scores, tuned: Scores) -> dict[str, Any]:
+    """The scorer panel's view of the base and of the first seed's model."""
+    folders = {run.base: base, run.tuned(run.config.train.seeds[0]): tuned}
+    completed = [panel.completed(scores, folder / "samples.jsonl") for folder, scores in folders.items()]
+    return panel.compare(*completed, run.config.prompt.tags.record())
+
+
+def _noise_floor(run: RunDir, base: dict[str, Any], before: Columns) -> dict[str, Any]:
+    """The base against itself, evaluated again; what the second evaluation changed is `changed`."""
+    again = rundir.read_json(run.path / "again" / "result.json")
+    if _asked(base) != _asked(again):
+        raise HarnessError(f"{run.path}: again/ answers other questions than base/; delete again/ and run again")
+    columns = _columns(again["scores"])
+    found: dict[str, Any] = {"changed": again.get("changed")}
+    for name in COMPARED:
+        floor = bounds.noise_floor(before[name], columns[name])
+        found[name] = dataclasses.asdict(floor) | {
+            "difference": _difference(floor.difference),
+            "sentence": floor.sentence(),
+        }
+    return found
+
+
+def _of_samples(base: Scores, sides: list[Scores], count: int) -> list[dict[str, Any]]:
+    """pass@k for k = 1, 2, 4, … and K, pass^K and maj@K of K samples a question, and their paired differences."""
+    sizes = sorted({1 << i for i in range(count.bit_length()) if 1 << i < count} | {count})
+    grouped = [_by_question(side) for side in (base, *sides)]
+    scores: dict[str, list[NDArray[np.float64]]] = {}
+    for answers, right in grouped:
+        counts = np.array([sum(group) for group in right])
+        for k in sizes:
+            scores.setdefault(f"pass@{k}", []).append(samples.pass_at_k(counts, count, k))
+        scores.setdefault(f"pass^{count}", []).append(samples.pass_hat_k(counts, count, count))
+        scores.setdefault(f"maj@{count}", []).append(samples.majority(answers, right))
+    found = []
+    for name, (before, *each) in scores.items():
+        after = each[0] if len(each) == 1 else np.stack(each)
+        rates = {"base": _rate(before, count), "tuned": _rate(after, count)}
+        found.append({"name": name, "difference": _difference(seeds.difference(before, after))} | rates)
+    return found
+
+
+def _by_question(scores: Scores) -> tuple[list[list[str | None]], list[list[bool]]]:
+    """The answers to each question and whether they are right; None for what was cut, which is wrong whatever it is."""
+    questions: dict[str, list[dict[str, Any]]] = {}
+    for score in scores:
+        questions.setdefault(score["id"], []).append(score)
+    groups = questions.values()
+    answers = [[None if s["finish_reason"] == "length" else s["answer"] for s in group] for group in groups]
+    return answers, [[s["correct"] for s in group] for group in groups]
 
 
 def rate_text(rate: dict[str, Any], intervals: str = "wilson") -> str:
@@ -143,16 +269,17 @@ def points_text(difference: dict[str, Any]) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _by_rule(base: Sequence[dict[str, Any]], tuned: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """How many completions each extraction rule decided, and how many of those were right, a side."""
+def _by_rule(base: Scores, sides: list[Scores]) -> dict[str, dict[str, float]]:
+    """How many completions each extraction rule decided, and how many of those were right; of seeds, the mean."""
     table = {}
     for rule in (*RULES, None):
-        counts = {}
-        for side, scores in (("base", base), ("tuned", tuned)):
-            decided = [score for score in scores if score["rule"] == rule]
-            counts |= {side: len(decided), f"{side}_correct": sum(score["correct"] for score in decided)}
+        counts: dict[str, float] = {}
+        for side, each in (("base", [base]), ("tuned", sides)):
+            decided = [score for scores in each for score in scores if score["rule"] == rule]
+            counts[side] = len(decided) / len(each)
+            counts[f"{side}_correct"] = sum(score["correct"] for score in decided) / len(each)
         if counts["base"] or counts["tuned"]:
-            table[rule or "none"] = counts
+            table[rule or "none"] = {name: int(c) if c == int(c) else c for name, c in counts.items()}
     return table
 
 
@@ -176,3 +303,8 @@ def _training(run: RunDir, seed: int) -> dict[str, Any]:
         "reward_last": float(np.mean(rewards[-ends:])) if rewards else None,
         "profiles_disagree": disagree,
     }
+
+
+def _proof(run: RunDir, seed: int) -> dict[str, Any]:
+    figures = rundir.read_json(run.tuned(seed) / "proof.json")
+    return {name: value for name, value in figures.items() if name not in ("adapter", "content")}

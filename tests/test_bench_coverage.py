@@ -92,16 +92,18 @@ def test_simulated_rows_are_reproducible_and_never_certain():
 
 
 def test_the_sign_test_is_no_test_of_a_mean_and_sign_flips_are():
-    """Equal means, unequal spread: the full study finds 15% for the sign test and 4.6% for sign flips."""
+    """Equal means, unequal spread: the full study finds 15% for the sign test and 5.7% for sign flips."""
     (design,) = {row.design for row in small_study() if row.design.startswith("K 8, same mean")}
     rows = {row.method: row for row in small_study() if row.design == design}
-    assert rows["mid-p, sign test"].type_one > 8 > rows["mid-p, sign flips"].type_one
+    assert rows["(mid-p, sign test)"].type_one > 8 > rows["mid-p"].type_one
 
 
-def test_question_means_cover_and_one_sided_few_changes_are_a_listed_exception():
+def test_question_means_cover_also_where_few_change():
     rows = {(row.design, row.method): row for row in small_study()}
     assert rows["K 8, alike, 100% open", "interval rule"].coverage == pytest.approx(95, abs=6)
-    assert "coverage" in rows["K 8, better, 3% open", "interval rule"].exception
+    # 4.3 questions change, nearly all upwards: the plain bootstrap was measured to cover 85.8%.
+    few = rows["K 8, better, 3% open", "interval rule"]
+    assert few.coverage > 96 and not few.exception
 
 
 # ---- the table

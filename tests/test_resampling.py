@@ -1,21 +1,17 @@
-"""Seeded bootstraps, ratios and sign flips against exact results, other libraries and their own promises."""
+"""Seeded bootstraps and ratios against exact results, other libraries and their own promises."""
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from harness import resampling, stats
-from harness.resampling import mean, paired, ratio, ratio_difference, sign_flip
+from harness import flips, resampling, stats
+from harness.resampling import mean, paired, ratio, ratio_difference
 from harness.samples import pass_at_k
-from harness.stats import RULE_OF_THREE, TANGO, mcnemar, paired_difference
+from harness.stats import RULE_OF_THREE, TANGO, paired_difference
 
 # A 2.5% quantile of 10,000 normal draws has a standard error of 0.027 deviations; ours and theirs both have it.
 SLACK = 5 * 0.027 * math.sqrt(2)
@@ -50,10 +46,8 @@ def test_off_a_lattice_the_bootstrap_is_seeded_and_says_so():
     assert found.method == "paired bootstrap (10,000 resamples, seed 0)"
     assert found == paired(base, tuned)
     assert (found.gained, found.lost) == ((tuned > base).sum(), (tuned < base).sum())
-    assert (found.mid_p, found.exact_p) == (
-        mcnemar(found.gained, found.lost).mid_p,
-        mcnemar(found.gained, found.lost).exact,
-    )
+    test = flips.seeded_sign_flip(tuned - base)
+    assert (found.mid_p, found.exact_p) == (test.mid_p, test.exact)
     assert found.correlation == pytest.approx(np.corrcoef(base, tuned)[0, 1], abs=1e-12)
     assert found.estimate == pytest.approx(np.mean(tuned - base), abs=1e-15)
     assert mean(base).method == "bootstrap of question means (10,000 resamples, seed 0)"
@@ -192,63 +186,3 @@ def test_ratio_refuses_bad_input(numerators, denominators, message):
 def test_ratio_difference_refuses_other_questions():
     with pytest.raises(ValueError, match="2 questions, tuned has 1"):
         ratio_difference(([1, 0], [1, 1]), ([1], [1]))
-
-
-# ---- sign flips
-
-
-@pytest.mark.parametrize(("gained", "lost"), [(40, 22), (7, 1), (0, 0), (5, 5), (3, 0), (150, 86)])
-def test_with_one_sample_the_sign_flip_is_mcnemar(gained, lost):
-    base, tuned = np.repeat([[0, 1, 1], [1, 0, 1]], [gained, lost, 50], axis=1)
-    assert asdict(sign_flip(base, tuned)) == asdict(mcnemar(gained, lost))
-    assert asdict(sign_flip(base / 2, tuned / 2)) == asdict(mcnemar(gained, lost))  # any one size of step
-
-
-def flips_by_enumeration(d):
-    """Over all 2^n signs; half of the ties count for mid-p, and all where the sum is 0, as in McNemar's."""
-    d, observed, reached = np.array(d), abs(sum(d)), [0, 0]
-    for signs in itertools.product([-1, 1], repeat=len(d)):
-        total = abs(int(d @ signs))
-        reached[0] += total >= observed
-        reached[1] += total > observed
-    exact = reached[0] / 2 ** len(d)
-    return exact, sum(reached) / 2 / 2 ** len(d) if observed else exact
-
-
-@settings(deadline=None, max_examples=60, derandomize=True)
-@given(st.lists(st.integers(-8, 8), min_size=1, max_size=9))
-def test_sign_flips_equal_enumeration(d):
-    base = np.maximum(0, -np.array(d)) / 8
-    found = sign_flip(base, base + np.array(d) / 8)
-    exact, mid_p = flips_by_enumeration(d)
-    assert (found.exact, found.mid_p) == (pytest.approx(exact, abs=1e-11), pytest.approx(mid_p, abs=1e-11))
-
-
-def test_sign_flips_agree_with_scipy_and_seeded_ones_with_both():
-    base, tuned = off_lattice(200, 7)
-    tuned = np.clip(tuned - np.mean(tuned - base) * 0.7, 0, 1)  # a p-value in the middle
-    seeded = sign_flip(base, tuned)
-    theirs = scipy_stats.permutation_test(
-        (tuned - base,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", vectorized=True,
-        n_resamples=10_000, batch=500, rng=8,
-    ).pvalue  # fmt: skip
-    tolerance = 5 * math.sqrt(2 * theirs * (1 - theirs) / 10_000)
-    assert 0.001 < theirs < 0.5
-    assert seeded.exact == pytest.approx(theirs, abs=tolerance)
-    exact = sign_flip(np.rint(base * 64) / 64, np.rint(tuned * 64) / 64)
-    assert exact.exact == pytest.approx(theirs, abs=2 * tolerance)
-    assert seeded == sign_flip(base, tuned)
-
-
-def test_sign_flip_p_values_keep_their_floor_and_their_symmetry():
-    rng = np.random.default_rng(9)
-    base = rng.binomial(8, 0.2, 1319) / 8
-    tuned = np.clip(base + rng.integers(1, 4, 1319) / 8, 0, 1)
-    assert sign_flip(base, tuned).exact == resampling.P_FLOOR
-    moved = np.clip(base + rng.integers(-1, 2, 1319) * rng.integers(1, 3, 1319) / 8, 0, 1)
-    assert sign_flip(base, moved) == sign_flip(moved, base)
-    assert sign_flip(*off_lattice(300, 1)).exact >= 1 / 10_001
-    cancelling = np.array([1 / 1820, 1 / 3, 0.5])
-    assert asdict(sign_flip(cancelling, cancelling[[1, 0, 2]])) == {"exact": 1.0, "mid_p": 1.0}
-    with pytest.raises(ValueError, match="2 questions, tuned has 1"):
-        sign_flip([0, 1], [1])

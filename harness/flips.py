@@ -1,0 +1,93 @@
+"""Is a change as likely up as down? The sign-flip test, of which McNemar's is the case of one sample a question.
+
+Were base and tuned alike, each question's difference would be as likely as its mirror image. McNemar's test asks how
+often so many gains among the flips would come of it; with several samples a question the sign-flip test asks how often
+so large a sum of differences would, and so weighs a question by how much it moved. The sign test of the questions that
+rose or fell does not: for equal means of unequal spread it was measured to err in 15 to 28% instead of 5%.
+
+Sources: McNemar 1947, Fagerland, Lydersen and Laake 2013 (mid-p), Fisher 1935 (sign flips).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from operator import index
+
+import numpy as np
+from numpy.typing import NDArray
+
+P_FLOOR = 1e-12  # a p by FFT is not told from a smaller one: its round-off is of this order
+RESAMPLES = 10_000
+SEED = 0
+
+# Sums that differ by less than this are equal: float64's rounding of a sum of n differences is far smaller.
+TIE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class FlipTest:
+    """Two-sided p-values of "a change is as likely up as down"."""
+
+    exact: float
+    mid_p: float
+
+
+def mcnemar(gained: int, lost: int) -> FlipTest:
+    """Exact and mid-p McNemar tests, two-sided (Fagerland et al. 2013), from exact integer binomial tails.
+
+    mid-p is twice the one-sided mid-p, so gained = lost (0 and 0 included) gives 1 in both tests. ValueError for
+    negative counts.
+    """
+    gained, lost = index(gained), index(lost)
+    if gained < 0 or lost < 0:
+        raise ValueError(f"mcnemar: counts must not be negative, got gained={gained}, lost={lost}")
+    flips, term, below = gained + lost, 1, 0  # term: C(flips, i); below: the sum of those before it
+    for i in range(min(gained, lost)):
+        below += term
+        term = term * (flips - i) // (i + 1)
+    # Integer / integer is correctly rounded, however long the integers are.
+    return FlipTest(exact=min(1.0, 2 * (below + term) / 2**flips), mid_p=(2 * below + term) / 2**flips)
+
+
+def sign_flip(differences: NDArray[np.int64]) -> FlipTest:
+    """The test of integer differences, shape (n,), one a question: multiples of 1/K, times K.
+
+    McNemar's where all that are not 0 have one size; else the distribution of the sum over all 2^n signs, by FFT.
+    """
+    d = differences
+    sizes, counts = np.unique(np.abs(d[d != 0]), return_counts=True)
+    if len(sizes) < 2:
+        return mcnemar(int((d > 0).sum()), int((d < 0).sum()))
+    unit = int(np.gcd.reduce(sizes))
+    sizes, observed = sizes // unit, abs(int(d.sum())) // unit
+    reach = int(sizes @ counts)
+    length = 1 << (2 * reach).bit_length()
+    frequencies = 2 * np.pi * np.arange(length // 2 + 1) / length
+    # A coin's ±v has the characteristic function cos(v·t), and the sum of all of them the product.
+    terms = zip(sizes, counts, strict=True)
+    transform = math.prod(integer_power(np.cos(int(size) * frequencies), int(count)) for size, count in terms)
+    chances = np.fft.irfft(transform, length)[: reach + 1]
+    beyond, here = float(chances[observed + 1 :].sum()), float(chances[observed])
+    return FlipTest(*(min(1.0, max(P_FLOOR, p)) for p in (2 * (beyond + here), 2 * beyond + here)))
+
+
+def seeded_sign_flip(differences: NDArray[np.float64]) -> FlipTest:
+    """The same for differences on no small lattice: 10,000 seeded draws of the signs, so p is at least 1/10,001."""
+    sizes, counts = np.unique(np.abs(differences), return_counts=True)
+    heads = np.random.default_rng(SEED).binomial(counts, 0.5, size=(RESAMPLES, len(counts)))
+    sums, observed = np.abs((2 * heads - counts) @ sizes), abs(math.fsum(differences))
+    reached, beyond = int((sums >= observed - TIE).sum()), int((sums > observed + TIE).sum())
+    # The observed signs are one more draw: p is never 0, and the test is exact at any number of draws.
+    halved = reached if observed < TIE else (reached + beyond) / 2  # as in McNemar's mid-p, a sum of 0 gives 1
+    return FlipTest((1 + reached) / (1 + RESAMPLES), (1 + halved) / (1 + RESAMPLES))
+
+
+def integer_power(base: NDArray, exponent: int) -> NDArray:
+    """base ** exponent for exponent >= 1, by squaring: several times faster than numpy's own for large arrays."""
+    power = None
+    while exponent:
+        if exponent & 1:
+            power = base if power is None else power * base
+        base, exponent = base * base, exponent >> 1
+    return power
