@@ -2,9 +2,10 @@
 
     python -m harness.compare results/* [--format table|md|csv|json|html] [--out FILE] [--strict]
 
-Runs share a table when their data, prompts, scorer, sampling, token limit and engine are the same; otherwise
+Runs share a table when their base, data, prompts, scorer, sampling, token limit and engine are the same; otherwise
 each comparable group has its own, and the fields that part the groups are named. The HTML page also has every
-run minus every other, paired.
+run minus every other, paired. A run of several training seeds stands with the mean over them: gained and lost then are
+counts a seed, and p is that of its t interval.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from harness import rundir
 from harness.console import say, table
 from harness.errors import HarnessError, Parser, exit_code
-from harness.stats import spell_p
+from harness.phrases import counts_text, p_text, p_value
 from harness.summary import points_text, rate_text
 
 COLUMNS = (
@@ -32,6 +33,7 @@ OWN = {"conditions", "path"}  # of a loaded summary: said once a group, and wher
 NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
 NEEDED = {"conditions", "n", "base", "tuned", "difference", "verdict"}
 QUANTITIES = ("accuracy", "strict", "format")
+BASE = "base weights"
 
 
 def load(paths: list[Path]) -> list[dict[str, Any]]:
@@ -54,7 +56,9 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
         raise HarnessError(f"{path}: its summary.json is not one of a run")
     settings = _flat(rundir.existing(path).config.model_dump())
-    return {"run": path.resolve().name, "path": path, "settings": settings} | summary
+    # What another base gained is no answer to what these settings gain: its runs have a table of their own.
+    conditions = summary["conditions"] | {BASE: summary.get("base_weights")}
+    return {"run": path.resolve().name, "path": path, "settings": settings} | summary | {"conditions": conditions}
 
 
 def groups(summaries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -84,9 +88,9 @@ def row(summary: dict[str, Any], intervals: str) -> dict[str, str]:
                 rate_text(summary["base"]["accuracy"], intervals),
                 rate_text(summary["tuned"]["accuracy"], intervals),
                 points_text(difference["accuracy"]),
-                str(difference["accuracy"]["gained"]),
-                str(difference["accuracy"]["lost"]),
-                spell_p(difference["accuracy"]["mid_p"]),
+                counts_text(summary, "accuracy", "gained"),
+                counts_text(summary, "accuracy", "lost"),
+                p_text(difference["accuracy"]),
                 points_text(difference["strict"]),
                 points_text(difference["format"]),
                 summary["verdict"]["kind"],
@@ -118,7 +122,7 @@ def show(parted: list[list[dict[str, Any]]], form: str, intervals: str, folder: 
     if len(parted) > 1:
         say(f"{len(parted)} groups that cannot be compared with each other; they differ in: {', '.join(fields)}.\n")
     for number, group in enumerate(parted, 1):
-        values = {name: _shown(group[0]["conditions"].get(name)) for name in fields}
+        values = _parted_by(group, fields)
         caption = f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items()) if fields else ""
         rows = [row(summary, intervals) for summary in group]
         if form == "md":
@@ -138,13 +142,21 @@ def page(parted: list[list[dict[str, Any]]], intervals: str, folder: Path) -> st
         html_compare.Group(
             runs=group,
             rows=[row(summary, intervals) for summary in group],
-            parted_by={name: _shown(group[0]["conditions"].get(name)) for name in fields},
+            parted_by=_parted_by(group, fields),
             conditions={name: _shown(value) for name, value in group[0]["conditions"].items()},
             settings={key: [str(run["settings"][key]) for run in group] for key in _differing(group)},
         )
         for group in parted
     ]
     return html_compare.draw(groups, folder)
+
+
+def _parted_by(group: list[dict[str, Any]], fields: list[str]) -> dict[str, str]:
+    """The conditions of a group that part it from others; with the hash of a base the name that it was given."""
+    values = {name: _shown(group[0]["conditions"].get(name)) for name in fields}
+    if BASE in values:
+        values[BASE] += f" ({group[0]['settings']['model.id']})"
+    return values
 
 
 def _differing(group: list[dict[str, Any]]) -> list[str]:
@@ -188,7 +200,8 @@ def _csv(parted: list[list[dict[str, Any]]]) -> str:
             for name in QUANTITIES:
                 ends = ("value", "low", "high", "gained", "lost", "mid_p", "exact_p")
                 values |= {f"difference_{name}_{end}": run["difference"][name][end] for end in ends}
-            rows.append(values | {"verdict": run["verdict"]["kind"]})
+                values[f"difference_{name}_p"] = p_value(run["difference"][name])
+            rows.append(values | {"seeds": len(run.get("seeds", [1])), "verdict": run["verdict"]["kind"]})
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()

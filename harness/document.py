@@ -74,6 +74,7 @@ class Gallery:
     """Every question with what both models answered: all of them in the page, the first few in the Markdown."""
 
     items: list[Item]
+    whose: str = ""  # of several seeds the one whose answers these are, such as "seed 3407"
 
 
 # A str is a paragraph: its lines follow each other in Markdown and are paragraphs of their own in the page.

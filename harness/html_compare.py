@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 from urllib.parse import quote
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from harness import charts, html, pairwise, rundir
 from harness.charts import Row
 from harness.errors import HarnessError
-from harness.sections import certainty, mark, points
+from harness.phrases import certainty, counts, mark, p_value, points
 from harness.stats import ALPHA, spell_p
 from harness.summary import rate_text
 
@@ -109,6 +110,11 @@ def _matrix(group: Group) -> dict[str, Any] | None:
             names.append((run["run"], note))
         except HarnessError:  # a report without its answers can stand in the table, not here
             left_out.append(run["run"])
+    # One training is not paired with several: a run without its like would have an empty row and column.
+    like = Counter(np.ndim(each) for each in scores.values())
+    alone = [names[at][0] for at, each in scores.items() if like[np.ndim(each)] == 1]
+    kept = [at for at, each in scores.items() if like[np.ndim(each)] > 1]
+    names, scores = [names[at] for at in kept], {new: scores[at] for new, at in enumerate(kept)}
     if not 2 <= len(names) <= LARGEST_MATRIX:
         return None
     compared = pairwise.compare_all(scores)
@@ -117,7 +123,7 @@ def _matrix(group: Group) -> dict[str, Any] | None:
         d = pair.difference
         ends = {"value": d.estimate, "low": d.low, "high": d.high}
         cells[pair.second, pair.first] = Cell(points(ends), spell_p(pair.holm_p), pair.holm_p < ALPHA)
-    return {"names": names, "cells": cells, "left_out": left_out, "pairs": len(compared)}
+    return {"names": names, "cells": cells, "left_out": left_out, "alone": alone, "pairs": len(compared)}
 
 
 def tuned_scores(path: Path, seeds: Sequence[int]) -> NDArray[np.float64]:
@@ -138,7 +144,8 @@ def _sort_keys(run: dict[str, Any]) -> list[Any]:
     """What each column of the table is sorted by."""
     change = run["difference"]["accuracy"]
     rates = [run[side]["accuracy"]["value"] for side in ("base", "tuned")]
-    tests = [change[name] for name in ("value", "gained", "lost", "mid_p")]
+    flipped = [mean(counts(run, "accuracy", name)) for name in ("gained", "lost")]
+    tests = [change["value"], *flipped, p_value(change)]
     others = [run["difference"][name]["value"] for name in ("strict", "format")]
     return [run["run"], run["n"], *rates, *tests, *others, run["verdict"]["kind"]]
 

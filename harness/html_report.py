@@ -25,7 +25,8 @@ SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "part
 
 def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
     """The page of a run; `sections` begins with the opening (verdict, table, charts) and holds one gallery."""
-    items = [item for s in sections for block in s.blocks if isinstance(block, Gallery) for item in block.items]
+    (gallery,) = [block for s in sections for block in s.blocks if isinstance(block, Gallery)]
+    items = gallery.items
     counts = Counter(item.outcome for item in items)
     counts = {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome] or outcome != "partly"}
     kept = _kept(items, run)
@@ -42,6 +43,7 @@ def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
         sections=[(section, grouped(section.blocks)) for section in sections[1:]],
         anchors={section.title: anchor(section.title) for section in sections[1:]},
         strip=charts.strip("outcomes", "What became of each question", counts),
+        whose=gallery.whose,
         counts=counts,
         total=len(items),
         kept=kept,

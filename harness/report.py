@@ -17,11 +17,12 @@ from harness import charts, html_report, rundir, sections, summary
 from harness.console import markdown, say
 from harness.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim, visible
 from harness.errors import Parser, exit_code
-from harness.gallery import OUTCOMES, Item
+from harness.gallery import OUTCOMES
 from harness.rundir import RunDir
 
 SHOWN = 3  # questions a kind in the gallery
 LONGEST = 1200  # characters of a model's text
+LONGEST_ANSWER = 40  # of the number found in it
 
 
 def write(run: RunDir) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def _lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
     yield f"# {run.path.resolve().name}"
     for section in shown:
         if isinstance(section.blocks[0], Gallery):
-            yield from _gallery(section.blocks[0].items)
+            yield from _gallery(section.blocks[0])
             continue
         if section.title:
             yield f"\n## {section.title}"
@@ -80,19 +81,26 @@ def _cell(text: str) -> str:
     return f"**{text}**" if isinstance(text, Loud) else text
 
 
-def _gallery(items: list[Item]) -> Iterator[str]:
+def _gallery(gallery: Gallery) -> Iterator[str]:
     """The first few gained and lost questions, both completions as they are, fenced so that nothing in them acts."""
+    whose = f", {gallery.whose}" * bool(gallery.whose)
     for outcome in ("gained", "lost"):
-        chosen = [item for item in items if item.outcome == outcome]
+        chosen = [item for item in gallery.items if item.outcome == outcome]
         if not chosen:
             continue
-        yield f"\n## {OUTCOMES[outcome]} ({min(SHOWN, len(chosen))} of {len(chosen)})"
+        yield f"\n## {OUTCOMES[outcome]} ({min(SHOWN, len(chosen))} of {len(chosen)}{whose})"
         for item in chosen[:SHOWN]:
             yield f"\nProblem {item.id}, gold {item.gold}:"
             for side, answers in (("base", item.base), ("tuned", item.tuned)):
                 for answer in answers:
-                    yield f"\n{side}: answer {answer.answer}, {answer.why}"
+                    yield f"\n{side}: answer {_clipped(answer.answer)}, {answer.why}"
                     yield from _fenced(answer.text)
+
+
+def _clipped(answer: str | None) -> str:
+    if answer is None or len(answer) <= LONGEST_ANSWER:
+        return str(answer)
+    return f"{answer[:LONGEST_ANSWER]}… ({len(answer):,} characters)"
 
 
 def _fenced(text: str) -> Iterator[str]:

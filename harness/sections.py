@@ -11,33 +11,37 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from harness import charts, gallery, rundir, summary
-from harness.charts import Bar, Curve, Mark, Row
+from harness.charts import Bar, Curve, Row
 from harness.document import Block, Figure, Folded, Gallery, Listing, Loud, Section, Table, Verbatim
 from harness.errors import HarnessError
+from harness.phrases import LABELS, certainty, counts_text, mark, p_text, points
 from harness.rundir import RunDir
+from harness.sections_checks import alerts, noise_floor, of_samples, panel, proofs, seeds, truncation
 from harness.sections_training import learning_curve
 from harness.stats import spell_p
-from harness.summary import points_text, rate_text
+from harness.summary import rate_text
 
-TRUNCATED = 0.01  # share of completions cut at the token limit above which the report says it aloud
 LONGEST_TABLE = 60  # steps in the table behind the curves
-LABELS = {"accuracy": "Accuracy", "strict": "Strict accuracy", "format": "Format"}
 
 
 def opening(run: RunDir, numbers: dict[str, Any]) -> Section:
-    n = numbers["n"]
+    n, several = numbers["n"], len(numbers.get("seeds", []))
     rows = []
     for name, label in LABELS.items():
         d = numbers["difference"][name]
         rates = [rate_text(numbers[side][name]) for side in ("base", "tuned")]
-        tests = (str(d["gained"]), str(d["lost"]), spell_p(d["mid_p"]), spell_p(d["exact_p"]))
-        rows.append((label, *rates, points(d), *tests))
+        tests = (p_text(d),) if several else (spell_p(d["mid_p"]), spell_p(d["exact_p"]))
+        flipped = (counts_text(numbers, name, way) for way in ("gained", "lost"))
+        rows.append((label, *rates, points(d), *flipped, *tests))
     scored, model = run.config.eval.precision, run.config.model
     trained = "4-bit" if model.load_in_4bit else "8-bit" if model.load_in_8bit else model.precision
     if trained != scored:
-        rows.append(("Weights", scored, scored, Loud(f"trained in {trained}"), "", "", "", ""))
-    columns = (f"{n:,} questions", "base", "tuned", "difference, points", "gained", "lost", "mid-p", "exact p")
-    return Section("", [Loud(numbers["verdict"]["sentence"]), Table(columns, rows), *_before_after(numbers)])
+        rows.append(("Weights", scored, scored, Loud(f"trained in {trained}"), *[""] * (len(rows[0]) - 4)))
+    tuned = f"tuned, mean of {several} seeds" if several else "tuned"
+    tests = ("p",) if several else ("mid-p", "exact p")
+    columns = (f"{n:,} questions", "base", tuned, "difference, points", "gained", "lost", *tests)
+    blocks = [Loud(numbers["verdict"]["sentence"]), Table(columns, rows), *alerts(numbers)]
+    return Section("", [*blocks, *_before_after(numbers)])
 
 
 def _before_after(numbers: dict[str, Any]) -> Iterator[Figure]:
@@ -53,15 +57,6 @@ def _before_after(numbers: dict[str, Any]) -> Iterator[Figure]:
     yield Figure("differences", title, charts.forest("differences", title, differences, zero=True, pitch=2))
 
 
-def mark(series: str, estimate: dict[str, Any], text: str) -> Mark:
-    return Mark(series, *(100 * estimate[name] for name in ("value", "low", "high")), text)
-
-
-def certainty(difference: dict[str, Any]) -> str:
-    """How a chart shows a difference: "unclear" where its interval holds 0."""
-    return "difference" if difference["low"] > 0 or difference["high"] < 0 else "unclear"
-
-
 def reading(run: RunDir, numbers: dict[str, Any]) -> Section:
     return Section("How to read this", ["\n".join(_reading(run, numbers))])
 
@@ -72,10 +67,13 @@ def _reading(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
         "Brackets are 95% intervals. Accuracy is a right final answer in any format, strict accuracy a right one in "
         "the exact format, format the exact format, each over all questions; truncated and unparsed count as wrong. "
         f"Intervals treat the {numbers['n']:,} questions as a sample of similar questions; both models answered the "
-        "same questions (paired). They describe this checkpoint; variation from retraining is not included (one seed)."
+        f"same questions (paired). {_retraining(numbers)}"
     )
-    methods = sorted({numbers["difference"][name]["method"] for name in LABELS})
-    yield f"Intervals of single rates: {numbers['base']['accuracy']['method']}. Of differences: {', '.join(methods)}."
+    rates, methods = (
+        ", ".join(dict.fromkeys(numbers[side][name]["method"] for side in sides for name in LABELS))
+        for sides in (("base", "tuned"), ("difference",))
+    )
+    yield f"Intervals of single rates: {rates}. Of differences: {methods}."
     decoding = "greedy" if not conditions["sampling"]["temperature"] else f"sampled {conditions['sampling']}"
     yield (
         f"Both sides: {conditions['split']} split, {decoding}, at most {conditions['max_new_tokens']} new tokens, "
@@ -87,10 +85,22 @@ def _reading(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     if conditions["split"] == "test":
         others = _other_looks(run, conditions)
         yield (
-            "This run scored the test questions once with the base and once with the tuned model, and never while "
-            f"training. {others} other finished run{'s' * (others != 1)} in this results folder scored the same "
-            "questions: the more looks, the better the best of them seems."
+            f"This run scored the test questions {_looks(numbers)}, and never while training. {others} other finished "
+            f"run{'s' * (others != 1)} in this results folder scored the same questions: the more looks, the better "
+            "the best of them seems."
         )
+
+
+def _retraining(numbers: dict[str, Any]) -> str:
+    if several := len(numbers.get("seeds", [])):
+        return f"They describe trainings like these {several}: variation from retraining is included."
+    return "They describe this checkpoint; variation from retraining is not included (one seed)."
+
+
+def _looks(numbers: dict[str, Any]) -> str:
+    base = "twice" if "noise_floor" in numbers else "once"
+    several = len(numbers.get("seeds", []))
+    return f"{base} with the base and once with {f'each of {several} tuned models' if several else 'the tuned model'}"
 
 
 def _other_looks(run: RunDir, conditions: dict[str, Any]) -> int:
@@ -109,17 +119,14 @@ def _other_looks(run: RunDir, conditions: dict[str, Any]) -> int:
 def decomposition(run: RunDir, numbers: dict[str, Any]) -> Section:
     parts, strict = numbers["decomposition"], numbers["difference"]["strict"]
     both = parts["where_both_comply"]
-    sentences = [
-        f"Strict accuracy changed by {points(strict)} points: {points(parts['mathematics'])} are mathematics (more "
-        f"or fewer right answers), {points(parts['format'])} are format (right answers that the format no longer "
-        "costs).",
-        "There is no question that both answered in the exact format.",
-    ]
+    sentences = [parts["sentence"]]
     if both:
-        sentences[1] = (
+        sentences.append(
             f"On the {parts['both_comply']:,} questions that both answered in the exact format, accuracy changed by "
             f"{points(both)} points ({100 * both['base']:.1f}% to {100 * both['tuned']:.1f}%)."
         )
+    elif parts["both_comply"] == 0:
+        sentences.append("There is no question that both answered in the exact format.")
     title = "What changed strict accuracy, in points"
     shares = [
         Bar(name, label, 100 * parts[name]["value"], points(parts[name]))
@@ -132,13 +139,6 @@ def decomposition(run: RunDir, numbers: dict[str, Any]) -> Section:
 
 def completions(run: RunDir, numbers: dict[str, Any]) -> Section:
     base, tuned = numbers["base"], numbers["tuned"]
-    blocks: list[Block] = []
-    for side in ("base", "tuned"):
-        share = numbers[side]["truncated"] / numbers[side]["completions"]
-        if share > TRUNCATED:
-            blocks.append(
-                Loud(f"{share:.1%} of the {side} completions were cut at the token limit and count as wrong.")
-            )
     counted = (("all", "completions"), ("cut at the token limit", "truncated"), ("no answer found", "unparsed"))
     rows = [(label, f"{base[name]:,}", f"{tuned[name]:,}") for label, name in counted]
     rows.append(("mean tokens", f"{base['mean_tokens']:.1f}", f"{tuned['mean_tokens']:.1f}"))
@@ -146,9 +146,17 @@ def completions(run: RunDir, numbers: dict[str, Any]) -> Section:
     rules = []
     for rule, c in numbers["decomposition"]["by_rule"].items():
         counts = (c["base"], c["base_correct"], c["tuned"], c["tuned_correct"])
-        rules.append((rule, *map(str, counts), f"{c['tuned_correct'] - c['base_correct']:+d}"))
-    columns = ("rule that found the answer", "base", "right", "tuned", "right", "Δ right")
-    return Section("Completions", [*blocks, Table(("completions", "base", "tuned"), rows), Table(columns, rules)])
+        change = c["tuned_correct"] - c["base_correct"]
+        rules.append((rule, *map(_count, counts), "+" * (change >= 0) + _count(change).replace("-", "−")))
+    several = len(numbers.get("seeds", []))
+    tuned_by = ("tuned, all seeds", "tuned, a seed") if several else ("tuned", "tuned")
+    columns = ("rule that found the answer", "base", "right", tuned_by[1], "right", "Δ right")
+    return Section("Completions", [Table(("completions", "base", tuned_by[0]), rows), Table(columns, rules)])
+
+
+def _count(value: float) -> str:
+    """A count, or a mean of counts over seeds."""
+    return str(value) if value == int(value) else f"{value:.1f}"
 
 
 def training(run: RunDir, numbers: dict[str, Any]) -> Section:
@@ -156,6 +164,8 @@ def training(run: RunDir, numbers: dict[str, Any]) -> Section:
     metrics = _metrics(run, numbers)
     if figure := _figure(metrics, "reward", "Mean reward ± SD in a group", "reward", spread="reward_std"):
         blocks.append(figure)
+    if "seeds" in numbers:
+        blocks.append(f"Of seed {numbers['train']['seed']}, the first; the section on seeds has the rewards of all.")
     return Section("Training", [*blocks, "\n".join(_outcome(run, numbers, metrics)), *_pinned(run, numbers)])
 
 
@@ -265,23 +275,27 @@ def proof(run: RunDir, numbers: dict[str, Any]) -> Section:
     if run.config.model.full_finetuning:
         said = f"{p['tensors_changed']} of {p['tensors']} weight tensors and {p['changed']:.2%} of all numbers differ"
         return Section("Did the weights change?", [f"{said} from the base's, in the precision that was evaluated."])
+    each: list[Block] = [proofs(numbers)] if "seeds" in numbers else []
+    first = f"Of seed {numbers['train']['seed']}: the" if each else "The"
     return Section(
         "Was the adapter applied?",
         [
-            f"The engine loaded {p['modules_loaded']} of the adapter's {p['modules']} modules. With B scaled by "
+            *each,
+            f"{first} engine loaded {p['modules_loaded']} of the adapter's {p['modules']} modules. With B scaled by "
             f"{p['scale']:g} its log-probs on {p['tokens']} probe tokens change in correlation "
             f"{p['correlation_amplified']:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
             f"{p['correlation_zeroed']:.4f} and a wrongly named one {p['correlation_renamed']:.4f}. Of the "
             f"{p['completions_changed_by_peft']} probe completions that it changes in PEFT, it changes "
             f"{p['completions_changed']} in the engine. The adapter itself "
             f"changes a token's log-prob by {p['adapter_change']:.3g} nats on average, scoring the base again by "
-            f"{p['rerun_change']:.3g}."
+            f"{p['rerun_change']:.3g}.",
         ],
     )
 
 
 def questions(run: RunDir, numbers: dict[str, Any]) -> Section:
-    return Section("Questions", [Gallery(gallery.read(run, numbers["train"]["seed"]))])
+    seed = numbers["train"]["seed"]
+    return Section("Questions", [Gallery(gallery.read(run, seed), f"seed {seed}" if "seeds" in numbers else "")])
 
 
 def provenance(run: RunDir, numbers: dict[str, Any]) -> Section:
@@ -332,18 +346,14 @@ def settings(run: RunDir, numbers: dict[str, Any]) -> Section:
     return Section("Settings and manifest", [Folded(name, [Listing(text)]) for name, text in files])
 
 
-def points(difference: dict[str, Any]) -> str:
-    return points_text(difference).replace("-", "−")
-
-
 def _metrics(run: RunDir, numbers: dict[str, Any]) -> list[dict[str, Any]]:
     return rundir.read_lines(run.train(numbers["train"]["seed"]) / "metrics.jsonl")
 
 
 # In the order in which they are read; those of PAGE_ONLY are left out of the Markdown.
 SECTIONS: tuple[Callable[[RunDir, dict[str, Any]], Section | None], ...] = (
-    opening, reading, decomposition, completions, training, learning_curve, curves, rollouts, proof, provenance,
-    settings, questions,
+    opening, reading, seeds, decomposition, panel, of_samples, truncation, noise_floor, completions, training,
+    learning_curve, curves, rollouts, proof, provenance, settings, questions,
 )  # fmt: skip
 PAGE_ONLY = (curves, settings)
 

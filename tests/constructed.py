@@ -28,64 +28,89 @@ PROOF = {
 }  # fmt: skip
 
 
-def result(outcomes: list[str], **conditions: Any) -> dict[str, Any]:
+Outcomes = list[str] | list[tuple[str, ...]]  # a question each; with several samples a tuple of them
+
+
+def result(outcomes: Outcomes, **conditions: Any) -> dict[str, Any]:
     """A result.json for these outcomes, scored by the real scorer."""
     scores = []
-    for number, outcome in enumerate(outcomes):
-        reason = "length" if outcome.endswith("cut") else "stop"
-        score = scoring.score(TEXTS[outcome.removesuffix(", cut")], GOLD, finish_reason=reason)
-        entry = {
-            "id": f"{number:016x}",
-            "sample": 0,
-            "gold": GOLD,
-            "prompt": "p",
-            "finish_reason": reason,
-            "tokens": 20,
-        }
-        scores.append(entry | dataclasses.asdict(score))
+    for number, outcome in enumerate(_samples(outcomes)):
+        for sample, one in enumerate(outcome):
+            reason = "length" if one.endswith("cut") else "stop"
+            score = scoring.score(_text(one), GOLD, finish_reason=reason)
+            entry = {
+                "id": f"{number:016x}",
+                "sample": sample,
+                "gold": GOLD,
+                "prompt": "p",
+                "finish_reason": reason,
+                "tokens": 20,
+            }
+            scores.append(entry | dataclasses.asdict(score))
+    ids = list(dict.fromkeys(score["id"] for score in scores))
     shared = {
-        "data": gsm8k.content_hash(Problem(s["id"], "", GOLD) for s in scores),
+        "data": gsm8k.content_hash(Problem(each, "", GOLD) for each in ids),
         "split": "test", "questions": len(outcomes), "prompts": "e" * 64, "scorer": scoring.VERSION,
-        "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": 1, "engine": "transformers",
-        "precision": "fp32",
+        "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": len(scores) // len(ids),
+        "engine": "transformers", "precision": "fp32",
     }  # fmt: skip
     return {
         "conditions": shared | conditions,
         "adapter": None,
         "problems": {"train": 10, "dev": 2, "test": len(outcomes), "repeated": 1},
         "selftest": {"golds": 1, "spellings": 12, "adversarial": 90},
-        "questions": {score["id"]: f"Question {number}: how much is 6 * 3?" for number, score in enumerate(scores)},
+        "questions": {each: f"Question {number}: how much is 6 * 3?" for number, each in enumerate(ids)},
         "scores": scores,
     }
 
 
-def make_run(results: Path, base: list[str], tuned: list[str], *overrides: str, **conditions: Any) -> rundir.RunDir:
-    """A run with these outcomes, complete but for its report."""
+def _samples(outcomes: Outcomes) -> list[tuple[str, ...]]:
+    return [(outcome,) if isinstance(outcome, str) else outcome for outcome in outcomes]
+
+
+def _text(outcome: str) -> str:
+    return TEXTS[outcome.removesuffix(", cut")]
+
+
+def evaluated(folder: Path, outcomes: Outcomes, **conditions: Any) -> None:
+    """An evaluation with these outcomes: result.json and samples.jsonl."""
+    made = result(outcomes, **conditions)
+    rundir.write_json(folder / "result.json", made)
+    texts = [_text(one) for outcome in _samples(outcomes) for one in outcome]
+    rows = [
+        {name: s[name] for name in ("id", "sample", "prompt", "finish_reason", "tokens")} | {"text": text}
+        for s, text in zip(made["scores"], texts, strict=True)
+    ]
+    rundir.append_lines(folder / "samples.jsonl", rows)
+
+
+def make_run(
+    results: Path, base: Outcomes, tuned: Outcomes | dict[int, Outcomes], *overrides: str, **conditions: Any
+) -> rundir.RunDir:
+    """A run with these outcomes, complete but for its report; several training seeds are given by seed."""
+    if isinstance(tuned, dict):
+        overrides = (*overrides, f"train.seeds={list(tuned)}")
     run = rundir.open_run("quickstart", list(overrides), results)
-    seed = run.config.train.seeds[0]
-    for folder, outcomes in ((run.base, base), (run.tuned(seed), tuned)):
-        made = result(outcomes, **conditions)
-        rundir.write_json(folder / "result.json", made)
-        rows = [
-            {name: s[name] for name in ("id", "sample", "prompt", "finish_reason", "tokens")}
-            | {"text": TEXTS[o.removesuffix(", cut")]}
-            for s, o in zip(made["scores"], outcomes, strict=True)
-        ]
-        rundir.append_lines(folder / "samples.jsonl", rows)
-    rundir.write_json(run.tuned(seed) / "proof.json", PROOF)
-    rundir.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
-    rundir.append_lines(
-        run.train(seed) / "metrics.jsonl",
-        [
-            {"step": step, "reward": step / 2, "reward_std": 0.5}
-            | {"profiles_disagree/format": 0.25, "profiles_disagree/answer": 0.0}
-            for step in range(1, 11)
-        ],
-    )
+    seeds = tuned if isinstance(tuned, dict) else {run.config.train.seeds[0]: tuned}
+    evaluated(run.base, base, **conditions)
+    for seed, outcomes in seeds.items():
+        evaluated(run.tuned(seed), outcomes, **conditions)
+        rundir.write_json(run.tuned(seed) / "proof.json", PROOF)
+        rundir.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
+        rundir.append_lines(
+            run.train(seed) / "metrics.jsonl",
+            [
+                {"step": step, "reward": step / 2, "reward_std": 0.5}
+                | {"profiles_disagree/format": 0.25, "profiles_disagree/answer": 0.0}
+                for step in range(1, 11)
+            ],
+        )
     return run
 
 
-def reported(results: Path, base: list[str], tuned: list[str], *overrides: str, **conditions: Any) -> rundir.RunDir:
+def reported(
+    results: Path, base: Outcomes, tuned: Outcomes | dict[int, Outcomes], *overrides: str, **conditions: Any
+) -> rundir.RunDir:
     run = make_run(results, base, tuned, *overrides, **conditions)
     report.write(run)
     return run

@@ -1,0 +1,44 @@
+"""Numbers of a summary in the words, cells and marks that report, page and comparison share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.charts import Mark
+from harness.stats import spell_p
+from harness.summary import points_text
+
+LABELS = {"accuracy": "Accuracy", "strict": "Strict accuracy", "format": "Format"}
+
+
+def points(difference: dict[str, Any]) -> str:
+    """A difference in points with its interval, with real minus signs."""
+    return points_text(difference).replace("-", "−")
+
+
+def mark(series: str, estimate: dict[str, Any], text: str) -> Mark:
+    return Mark(series, *(100 * estimate[name] for name in ("value", "low", "high")), text)
+
+
+def certainty(difference: dict[str, Any]) -> str:
+    """How a chart shows a difference: "unclear" where its interval holds 0."""
+    return "difference" if difference["low"] > 0 or difference["high"] < 0 else "unclear"
+
+
+def p_value(difference: dict[str, Any]) -> float:
+    """The p to go by: mid-p, or over training seeds that of the t test."""
+    return difference["p"] if difference["mid_p"] is None else difference["mid_p"]
+
+
+def p_text(difference: dict[str, Any]) -> str:
+    return spell_p(p_value(difference)) + (" (t)" if difference["mid_p"] is None else "")
+
+
+def counts(numbers: dict[str, Any], quantity: str, name: str) -> list[int]:
+    """How many questions gained or lost ("gained", "lost"): one count, or one a training seed."""
+    each = [entry["difference"] for entry in numbers.get("seeds", [])] or [numbers["difference"]]
+    return [difference[quantity][name] for difference in each]
+
+
+def counts_text(numbers: dict[str, Any], quantity: str, name: str) -> str:
+    return " / ".join(str(count) for count in counts(numbers, quantity, name))
