@@ -94,14 +94,14 @@ def panel(run: RunDir, numbers: dict[str, Any]) -> Section:
     signs = {"agrees": "agrees", "disagrees": Loud("disagrees"), "undecided": "undecided", None: "not applicable"}
     ours = found["ours"]
     taken = "the solution block, else a stated final answer, else the last number; as a number"
-    rows.append(("ours", taken, *(_percent(ours[side]) for side in ("base", "tuned")), points(ours), "", "", ""))
+    rates = (_percent(ours[side]) for side in ("base", "tuned"))
+    rows.append(("ours", "", *rates, points(ours), "", "", taken))
     for entry in found["scorers"]:
         sides = [entry["base"], entry["tuned"]]
         shares = [" / ".join(_percent(side[name]) for side in sides) for name in ("extracted", "as_ours")]
         rates = (_percent(side["accuracy"]) for side in sides)
-        sign = signs[entry["sign"]]
-        rows.append((entry["name"], entry["reads"], *rates, points(entry["difference"]), *shares, sign))
-    columns = ("scorer", "takes for the answer", "base", "tuned", "difference, points", "extracted", "as ours", "sign")
+        rows.append((entry["name"], signs[entry["sign"]], *rates, points(entry["difference"]), *shares, entry["reads"]))
+    columns = ("scorer", "sign", "base", "tuned", "difference, points", "extracted", "as ours", "takes for the answer")
     words = (
         "The same completions under the rules of others; extracted and as ours are shares of the completions of base "
         "and tuned in which a rule finds an answer and on which its verdict is ours. A rule that finds one in under "
@@ -166,7 +166,9 @@ def of_samples(run: RunDir, numbers: dict[str, Any]) -> Section | None:
         f"{count} are, maj@{count} that the commonest answer is (ties share; cut and unparsed ones have no vote). "
         "Questions are resampled, never pooled answers."
     )
-    return Section("Several samples a question", [words, Table(("", "base", "tuned", "difference, points", "p"), rows)])
+    return Section(
+        "Several samples a question", [words, Table(("measure", "base", "tuned", "difference, points", "p"), rows)]
+    )
 
 
 def proofs(numbers: dict[str, Any]) -> Table:

@@ -9,8 +9,9 @@ import shutil
 
 import pytest
 
+from harness import report
 from tests.conftest import harness, refused
-from tests.constructed import reported
+from tests.constructed import make_run, reported
 
 BASE = ["right"] * 60 + ["wrong"] * 40
 
@@ -64,6 +65,35 @@ def test_the_bootstrap_stands_in_for_wilson_on_request(runs):
     assert "80.0% [71.1, 86.7]" in compare(runs["seed 1"], "--format", "md").stdout
     bootstrap = compare(runs["seed 1"], "--format", "md", "--intervals", "bootstrap").stdout
     assert "80.0% [72.0, 88.0]" in bootstrap  # binomial(100, .8): the .025 and .975 quantiles are 72 and 88
+
+
+def test_a_run_of_several_seeds_stands_with_their_mean(runs, tmp_path):
+    tuned = {seed: ["right"] * right + ["wrong"] * (100 - right) for seed, right in ((4, 72), (5, 75), (6, 78))}
+    several = reported(tmp_path, BASE, tuned).path
+    markdown = compare(runs["seed 1"], several, "--format", "md").stdout
+    assert markdown.count("| run |") == 1 and "| +15.0 [" in markdown and "| 12 / 15 / 18 | 0 / 0 / 0 | 0." in markdown
+    one, three = csv.DictReader(io.StringIO(compare(runs["seed 1"], several, "--format", "csv").stdout))
+    assert (one["seeds"], one["difference_accuracy_gained"]) == ("1", "20")
+    assert one["difference_accuracy_p"] == one["difference_accuracy_mid_p"]
+    assert (three["seeds"], three["difference_accuracy_gained"], three["difference_accuracy_mid_p"]) == ("3", "", "")
+    assert float(three["difference_accuracy_p"]) < 0.05 and float(three["difference_accuracy_value"]) == 0.15
+    assert "12 / 15 / 18" in compare(runs["seed 1"], several).stdout
+    parsed = json.loads(compare(several, "--format", "json").stdout)
+    assert len(parsed["groups"][0]["runs"][0]["seeds"]) == 3
+
+
+def test_runs_of_other_bases_stand_apart(runs, tmp_path):
+    made = []
+    for rank, weights in ((8, "a"), (4, "a"), (2, "b")):
+        run = make_run(tmp_path, BASE, BASE, f"lora.r={rank}")
+        run.pin({"base weights": weights * 64})
+        report.write(run)
+        made.append(run.path)
+    done = compare(*made)
+    assert "2 groups that cannot be compared" in done.stdout and "they differ in: base weights" in done.stdout
+    assert "base weights aaaaaaaa (tiny)" in done.stdout
+    refused(compare("--strict", *made), "they differ in base weights")
+    assert "groups" not in compare("--strict", *made[:2]).stdout
 
 
 def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):

@@ -58,6 +58,21 @@ def test_run_minus_run_is_paired_and_corrected_for_all_pairs(runs):
     assert "There is one run in this group" in said
 
 
+def test_a_single_training_is_not_paired_with_several(runs, tmp_path):
+    seeds = {seed: ["right"] * right + ["wrong"] * (100 - right) for seed, right in ((4, 72), (5, 75), (6, 78))}
+    several = reported(tmp_path, BASE, seeds).path
+    page = drawn([*runs[:2], several], tmp_path)
+    check_one_file(page)
+    assert "Holm-corrected for 1 comparison;" in page and f"For that reason not here: {several.name}." in page
+    assert "12 / 15 / 18" in page and 'data-key="15"' in page and "(t)" in page
+    assert "a run of one training seed is not paired with one of several" in drawn([runs[0], several], tmp_path)
+    other = reported(tmp_path, BASE, dict.fromkeys(seeds, BASE), "lora.r=4").path
+    scores = [html_compare.tuned_scores(path, list(seeds)) for path in (several, other)]
+    d = pairwise.compare_all({"several": scores[0], "other": scores[1]})[0].difference
+    text = f"{100 * d.estimate:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]".replace("-", "−")
+    assert text in drawn([several, other], tmp_path)
+
+
 def test_scores_are_means_over_the_samples_of_a_question_a_row_for_each_seed(tmp_path):
     made = constructed.result(["right", "wrong", "wrong, no format"])
     made["scores"][1]["id"] = made["scores"][0]["id"]

@@ -13,7 +13,7 @@ LIGHT = (
     "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "results", "summary",
     "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor", "samples",
     "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare", "curve",
-    "sections_training",
+    "sections_training", "flips", "verdict", "phrases", "sections_checks",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 

@@ -94,6 +94,13 @@ def test_model_text_cannot_leave_its_fence(tmp_path, monkeypatch):
     assert set(fence) == {"`"} and fence not in hostile
 
 
+def test_a_found_number_of_many_digits_is_cut_short(tmp_path, monkeypatch):
+    monkeypatch.setitem(constructed.TEXTS, "wrong", "<SOLUTION>" + "9" * 100_000)
+    text = reported(tmp_path, ["wrong"] * 30, ["right"] * 30).report.read_text()
+    assert f"base: answer {'9' * 40}… (100,000 characters), wrong number" in text
+    assert len(text) < 20_000
+
+
 def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
     run = reported(tmp_path / "a", ["right", "wrong"] * 50, ["right"] * 100)
     again = reported(tmp_path / "b", ["right", "wrong"] * 50, ["right"] * 100)

@@ -57,6 +57,18 @@ def test_off_a_lattice_the_bootstrap_is_seeded_and_says_so():
     assert (found.low, found.high) == (pytest.approx(exact.low, abs=slack), pytest.approx(exact.high, abs=slack))
 
 
+def test_few_changes_off_a_lattice_add_two_questions():
+    scores = np.linspace(0.1, 0.6, 60) + 1 / 1820
+    after = scores.copy()
+    after[:4] += 1 / 3
+    found = paired(scores, after)
+    assert found.method == resampling.SEEDED_WITH_TWO_MORE
+    assert found.low < 0 < found.estimate < found.high  # without the two, 0 could not be in it
+    # The standard deviation of the 62 differences: sum 4/3, squares 2 + 4/9.
+    se = math.sqrt((22 / 9 / 62 - (4 / 3 / 62) ** 2) / 62)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * se, rel=0.1)
+
+
 def test_the_seeded_bootstrap_agrees_with_scipy():
     base, tuned = off_lattice(250, 2)
     for ours, scores in ((paired(base, tuned), tuned - base), (mean(base), base)):
