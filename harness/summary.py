@@ -42,6 +42,8 @@ def summarize(run: RunDir) -> dict[str, Any]:
     for result in tuned:
         check_pair(run, base, result)
     before = _columns(base["scores"])
+    if len(tuned) > 1 and len(before["accuracy"]) < 2:
+        raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
     each = [_columns(result["scores"]) for result in tuned]
     after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in QUANTITIES}
     differences = {name: seeds.difference(before[name], after[name]) for name in COMPARED}

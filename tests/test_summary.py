@@ -201,6 +201,24 @@ def test_the_hint_to_the_adapter_needs_every_verdict_unchanged(tmp_path):
     assert "adapter" not in other["sentence"]
 
 
+def test_seeds_of_a_single_question_are_refused_and_odd_runs_are_not(tmp_path):
+    with pytest.raises(HarnessError, match="at least 2 questions"):
+        summary.summarize(make_run(tmp_path / "one", ["right"], {1: ["right"], 2: ["wrong"]}))
+    four = ("eval.samples=4", "eval.temperature=1.0")
+    nothing, all_cut = ("nothing",) * 4, ("right, cut",) * 4
+    for number, (base, tuned) in enumerate(
+        [
+            (["right"], ["wrong"]),
+            ([nothing], [all_cut]),
+            ([nothing] * 2, {1: [all_cut] * 2, 2: [("right",) * 4] * 2}),
+            (FOUR, {1: FOUR_TUNED, 2: FOUR}),
+        ]
+    ):
+        settings = four if number else ()
+        run = reported(tmp_path / str(number), base, tuned, *settings)
+        assert values(json.loads(run.summary.read_text()))["n"] == len(base)
+
+
 def test_the_base_weights_are_those_that_the_run_pinned(tmp_path):
     run = make_run(tmp_path, BASE, BASE)
     assert summary.summarize(run)["base_weights"] is None
