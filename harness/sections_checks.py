@@ -30,10 +30,15 @@ def alerts(numbers: dict[str, Any]) -> Iterator[str]:
             f"difference of accuracy lies between {_bare(t['lowest'])} and {_bare(t['highest'])} points."
         )
     panel = numbers["panel"]
-    finding = panel["sentence"].partition(";")[0].rstrip(".")
-    reads = {entry["name"]: entry["reads"] for entry in panel["scorers"]}
-    others = "; ".join(f"{name} takes for the answer {reads[name]}" for name in panel["flips"])
-    yield Loud(f"{finding}{_whose(numbers)}; {others}.") if others else f"{finding}{_whose(numbers)}."
+    if panel["flips"]:
+        flipped = [entry for entry in panel["scorers"] if entry["name"] in panel["flips"]]
+        others = ", ".join(f"{_bare(entry['difference'])} by {entry['name']}" for entry in flipped)
+        yield Loud(
+            f"THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER{_whose(numbers)}: "
+            f"{_bare(panel['ours'])} points by ours, {others}; see Under other scorers."
+        )
+    else:
+        yield f"{panel['sentence'].partition(';')[0].rstrip('.')}{_whose(numbers)}."
     if floor := numbers.get("noise_floor"):
         yield floor["accuracy"]["sentence"]
 
@@ -93,23 +98,22 @@ def panel(run: RunDir, numbers: dict[str, Any]) -> Section:
     found, rows = numbers["panel"], []
     signs = {"agrees": "agrees", "disagrees": Loud("disagrees"), "undecided": "undecided", None: "not applicable"}
     ours = found["ours"]
-    taken = "the solution block, else a stated final answer, else the last number; as a number"
     rates = (_percent(ours[side]) for side in ("base", "tuned"))
-    rows.append(("ours", "", *rates, points(ours), "", "", taken))
+    rows.append(("ours", "", *rates, points(ours), "", ""))
     for entry in found["scorers"]:
         sides = [entry["base"], entry["tuned"]]
         shares = [" / ".join(_percent(side[name]) for side in sides) for name in ("extracted", "as_ours")]
         rates = (_percent(side["accuracy"]) for side in sides)
-        rows.append((entry["name"], signs[entry["sign"]], *rates, points(entry["difference"]), *shares, entry["reads"]))
-    columns = ("scorer", "sign", "base", "tuned", "difference, points", "extracted", "as ours", "takes for the answer")
+        rows.append((entry["name"], signs[entry["sign"]], *rates, points(entry["difference"]), *shares))
+    columns = ("scorer", "sign", "base", "tuned", "difference, points", "extracted", "as ours")
     words = (
         "The same completions under the rules of others; extracted and as ours are shares of the completions of base "
         "and tuned in which a rule finds an answer and on which its verdict is ours. A rule that finds one in under "
         "half of a side was made for another format and has no vote."
     )
-    sources = "\n".join(f"{entry['name']}: {entry['source']}." for entry in found["scorers"])
+    taken = "\n".join(f"{e['name']} takes {e['reads']} ({e['source']})." for e in found["scorers"])
     sentence = Loud(found["sentence"]) if found["flips"] else found["sentence"]
-    return Section(f"Under other scorers{_whose(numbers)}", [sentence, words, Table(columns, rows), sources])
+    return Section(f"Under other scorers{_whose(numbers)}", [sentence, words, Table(columns, rows), taken])
 
 
 def truncation(run: RunDir, numbers: dict[str, Any]) -> Section | None:

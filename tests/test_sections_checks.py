@@ -84,10 +84,15 @@ def test_scorers_that_disagree_are_loud_and_say_why(tmp_path):
     base = ["right at the end"] * 60 + ["wrong"] * 40
     run = reported(tmp_path, base, ["right in the block"] * 80 + ["wrong"] * 20)
     head = first_screen(run)
-    assert "**THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: ours says +80.0 points" in head
-    assert "lm-eval flexible-extract takes for the answer the last number of the text" in head
+    assert (
+        "**THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: +80.0 points by ours, −60.0 by lm-eval "
+        "flexible-extract, −60.0 by Inspect match(numeric); see Under other scorers.**"
+    ) in head
     in_both(
-        run, "| lm-eval flexible-extract | **disagrees** | 60.0% | 0.0% | −60.0 [", "lm_eval/tasks/gsm8k/gsm8k.yaml"
+        run,
+        "| lm-eval flexible-extract | **disagrees** | 60.0% | 0.0% | −60.0 [",
+        "lm-eval flexible-extract takes the last number of the text",
+        "lm_eval/tasks/gsm8k/gsm8k.yaml",
     )
     assert '<p class="loud">THE SIGN OF THE ACCURACY DIFFERENCE FLIPS' in run.page.read_text().partition("<h2>")[0]
 
