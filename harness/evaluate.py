@@ -45,6 +45,8 @@ def evaluate(run: RunDir, side: str) -> None:
     "base" includes "again" where the experiment asks for it. The caller holds the run's lock.
     """
     config = curve.watching(run.config) if side == "curve" else run.config
+    if side == "curve" and config.model.full_finetuning:
+        raise HarnessError(f"{run.path}: the learning curve scores LoRA adapters, of which full finetuning has none")
     data = gsm8k.load(config.data)
     questions = prompts.prepare(config, data)
     if side == "base" and config.eval.curve:  # a dev question that does not fit is better found before the training
