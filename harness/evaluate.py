@@ -187,10 +187,9 @@ def _kept(folder: Path, adapter: Path, content: str, engine: LazyEngine) -> str:
     if not (adapter / "adapter_model.safetensors").exists():
         raise HarnessError(f"{adapter}: no adapter is there; delete train/ and curve/ of this run and run it again")
     proof.check_weights(adapter)
-    source = {"adapter": file_hash(adapter / "adapter_model.safetensors"), "content": content}
-    if (file := folder / "source.json").exists() and rundir.read_json(file) != source:
-        raise HarnessError(f"{folder}: was begun with another adapter, engine or prompts; delete it and run again")
-    rundir.write_json(folder / "source.json", source)
+    adapter_hash = file_hash(adapter / "adapter_model.safetensors")
+    if not _begun(folder / "source.json", adapter_hash, content):
+        rundir.write_json(folder / "source.json", {"adapter": adapter_hash, "content": content})
     if not (folder / "result.json").exists():
         modules = {module_name(key) for key in adapter_weights(adapter)}
         if missing := modules - engine.get().adapter_modules(adapter):
@@ -198,7 +197,7 @@ def _kept(folder: Path, adapter: Path, content: str, engine: LazyEngine) -> str:
                 f"{adapter}: the engine left out {len(missing)} of its {len(modules)} modules, {min(missing)} for one; "
                 f"train the adapter on this checkpoint"
             )
-    return source["adapter"]
+    return adapter_hash
 
 
 def _shared(
@@ -215,15 +214,18 @@ def _shared(
     (folder / ".samples.part").replace(folder / "samples.jsonl")
 
 
-def _proven(folder: Path, trained: str, content: str) -> bool:
-    """Whether the proof for what was trained (a hash) was given already, under the same conditions (another)."""
-    if not (file := folder / "proof.json").exists():
+def _begun(file: Path, trained: str, content: str) -> bool:
+    """Whether the answers beside this file were begun already: for what was trained (a hash), as now (another).
+
+    Raises HarnessError where they were begun for something else.
+    """
+    if not file.exists():
         return False
     given = rundir.read_json(file)
     if given["adapter"] != trained:
-        raise HarnessError(f"{folder}: holds the answers of another adapter; delete it and run again")
+        raise HarnessError(f"{file.parent}: holds the answers of another adapter; delete it and run again")
     if given["content"] != content:
-        raise HarnessError(f"{folder}: was begun with another engine or other prompts; delete it and run again")
+        raise HarnessError(f"{file.parent}: was begun with another engine or other prompts; delete it and run again")
     return True
 
 
@@ -232,7 +234,7 @@ def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[st
     adapter = run.evaluated(seed)
     proof.check_weights(adapter)
     content = _digest(_content(run.config, questions, conditions))
-    if _proven(run.tuned(seed), file_hash(adapter / "adapter_model.safetensors"), content):
+    if _begun(run.tuned(seed) / "proof.json", file_hash(adapter / "adapter_model.safetensors"), content):
         return None
     say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
     ids = [prompt.ids for prompt in questions.prompts]
@@ -264,7 +266,7 @@ def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: dict[
     section, folder = run.config.eval, run.tuned(seed)
     trained = Checkpoint(questions.checkpoint.id, run.adapter(seed))
     content = _digest(_content(run.config, questions, evaluation["conditions"]))
-    if not _proven(folder, trained.weights_hash, content):
+    if not _begun(folder / "proof.json", trained.weights_hash, content):
         figures = full.change(questions.checkpoint, trained, section.precision)
         rundir.write_json(folder / "proof.json", figures | {"adapter": trained.weights_hash, "content": content})
     engine = LazyEngine(lambda: engine_module.load(section, trained, questions.tokenizer, made_for))

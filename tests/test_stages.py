@@ -235,7 +235,7 @@ def test_answers_of_another_adapter_and_a_missing_adapter_are_refused(staged, tm
     file = run.adapter_after(3407, 2) / "adapter_model.safetensors"
     weights = load_file(file)
     save_file({key: weight * 2 for key, weight in weights.items()}, file)
-    with pytest.raises(HarnessError, match="step-2: was begun with another adapter"):
+    with pytest.raises(HarnessError, match="step-2: holds the answers of another adapter"):
         evaluate.evaluate(run, "curve")
     file.unlink()
     with pytest.raises(HarnessError, match="checkpoint-2: no adapter is there"):
