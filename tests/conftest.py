@@ -67,11 +67,12 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
         assert part in done.stderr
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that use the finished run go to one worker, so that it is made once."""
+    """Tests that share a run go to one worker, so that it is made once."""
     for item in items:
-        if "finished" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finished"))
+        for shared in {"finished", "staged"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -28,16 +27,12 @@ STAGED = (
 def staged(tmp_path_factory) -> Path:
     """The run directory of a complete run with every stage, killed with -9 in the training of its second seed.
 
-    Made by the first worker that wants it; the tests change copies of it.
+    The tests change copies of it.
     """
-    base = tmp_path_factory.getbasetemp()
-    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "staged"
-    with rundir.lock(place, wait=True):
-        if not list(place.glob("results/*/report.md")):
-            shutil.rmtree(place / "results", ignore_errors=True)
-            _make(place / "results")
-    (run,) = place.glob("results/quickstart-*/report.md")
-    return run.parent
+    results = tmp_path_factory.mktemp("staged") / "results"
+    _make(results)
+    (run,) = results.glob("quickstart-*")
+    return run
 
 
 def _make(results: Path) -> None:
