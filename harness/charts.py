@@ -16,10 +16,15 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from harness.document import shown
+
 WIDTH = 400  # of every chart, in its own units; a phone shows it a little smaller than it is drawn
 LINE = 21  # between two marks of a row, and the height of a line of text
 BAR = 46  # between two bars
 LABEL = 40  # characters of a row's label
+LEAST_SHARE = 3  # width of a share that is not 0: one question of thousands is still seen
+LARGEST = 1e300  # an axis' end: a span beyond it has no float
+LONGEST_WRITTEN = 1e9  # numbers from here on are written as powers
 SERIES = {  # what the legend calls them
     "base": "base",
     "tuned": "tuned",
@@ -166,10 +171,11 @@ def curve(name: str, title: str, data: Curve) -> Markup:
 
 
 def strip(name: str, title: str, counts: dict[str, int]) -> Markup:
-    """Counts as shares of one bar, in the order given; the page's legend beside it has the words."""
+    """Counts as shares of one bar, in the order given, the smallest widened; the legend beside it has the words."""
     total, x, parts = sum(counts.values()), 0.0, []
-    for kind, count in counts.items():
-        width = WIDTH * count / total
+    widths = [max(WIDTH * count / total, LEAST_SHARE) if count else 0.0 for count in counts.values()]
+    for (kind, count), wanted in zip(counts.items(), widths, strict=True):
+        width = WIDTH * wanted / sum(widths)
         if count:
             parts.append(_tag('<rect class="share {}" x="{}" y="0" width="{}" height="16"/>', kind, x, width))
         x += width
@@ -194,7 +200,7 @@ def as_file(svg: Markup) -> str:
 
 def _tag(template: str, *values: object) -> Markup:
     """Markup with escaped values; coordinates to a tenth, so that equal charts are equal bytes."""
-    return Markup(template).format(*(_coordinate(v) if isinstance(v, float) else v for v in values))
+    return Markup(template).format(*(_coordinate(v) if isinstance(v, float) else shown(v) for v in values))
 
 
 def _coordinate(value: float) -> str:
@@ -263,7 +269,8 @@ def _clipped(text: str, most: int) -> str:
 
 def _span(values: Sequence[float], least: float, floor: float = -math.inf, ceiling: float = math.inf) -> Scale:
     """An axis from 0 to 1 around the values, at least so long, ending on round numbers."""
-    low, high = min(values), max(values)
+    low, high = (min(max(end, -LARGEST), LARGEST) for end in (min(values), max(values)))
+    least = max(least, 1e-9 * max(abs(low), abs(high)))  # less would vanish in a float's last digits
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
     step = _step(high - low)
@@ -278,4 +285,6 @@ def _step(span: float) -> float:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else f"{value:,.0f}".replace("-", "−")
+    # 999.5 is the least that three digits would round to a power; + 0.0 takes the sign from a zero.
+    text = f"{value:,.0f}" if 999.5 <= abs(value) < LONGEST_WRITTEN else f"{value + 0.0:.3g}"
+    return text.replace("-", "−")

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness import charts
-from harness.document import INVISIBLE, code_point, visible
+from harness.document import INVISIBLE, code_point, shown, visible
 from harness.schema import Tags
 from harness.scoring import check_tags
 
@@ -39,12 +39,12 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
+        finalize=shown,  # settings and the names of directories may hold what a completion may
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.filters["model_text"] = model_text
-    made.filters["visible"] = visible
     made.filters["paragraphs"] = lambda text: text.split("\n")
     made.globals["zip"] = partial(zip, strict=True)
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind
@@ -67,8 +67,9 @@ def _marked(text: str, tags: Tags | None) -> Markup:
     for match in _special(known).finditer(text):
         if match[0] in known:
             marked = f"<mark>{escape(visible(match[0]))}</mark>"
-        else:
-            marked = f'<span class="unseen">{code_point(match[0])}</span>'
+        else:  # one character, however often: a page of them would be as large as it is empty
+            times = f" × {len(match[0]):,}" if len(match[0]) > 1 else ""
+            marked = f'<span class="unseen">{code_point(match[0][0])}{times}</span>'
         parts += [escape(text[end : match.start()]), marked]
         end = match.end()
     return Markup("".join([*parts, escape(text[end:])]))
@@ -76,7 +77,7 @@ def _marked(text: str, tags: Tags | None) -> Markup:
 
 @lru_cache(maxsize=4)
 def _special(tags: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join([*map(re.escape, tags), INVISIBLE.pattern]))
+    return re.compile("|".join([*map(re.escape, tags), rf"(?P<unseen>{INVISIBLE.pattern})(?P=unseen)*"]))
 
 
 @lru_cache(maxsize=8)
