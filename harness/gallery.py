@@ -64,16 +64,21 @@ def read(run: RunDir, seed: int) -> list[Item]:
 def _side(folder: Path) -> dict[str, tuple[str, list[Answer]]]:
     """The gold and the answers of each question of one side."""
     log = folder / "samples.jsonl"
-    texts = {(row["id"], row["sample"]): row["text"] for row in rundir.read_lines(log)}
     found: dict[str, tuple[str, list[Answer]]] = {}
-    for score in rundir.read_json(folder / "result.json")["scores"]:
-        text = texts.get((score["id"], score["sample"]))
-        if text is None:
-            raise HarnessError(
-                f"{log}: the completion of problem {score['id']} is missing; delete {folder} and run again"
-            )
-        fields = {name: score[name] for name in Answer.__dataclass_fields__ if name != "text"}
-        found.setdefault(score["id"], (score["gold"], []))[1].append(Answer(text, **fields))
+    try:
+        texts = {(row["id"], row["sample"]): row["text"] for row in rundir.read_lines(log)}
+        for score in rundir.read_json(folder / "result.json")["scores"]:
+            text = texts.get((score["id"], score["sample"]))
+            if text is None:
+                raise HarnessError(
+                    f"{log}: the completion of problem {score['id']} is missing; delete {folder} and run again"
+                )
+            fields = {name: score[name] for name in Answer.__dataclass_fields__ if name != "text"}
+            found.setdefault(score["id"], (score["gold"], []))[1].append(Answer(text, **fields))
+    except (KeyError, TypeError) as error:
+        raise HarnessError(
+            f"{folder}: not as this version of the harness writes it ({error!r}); harness.rescore scores a run anew"
+        ) from None
     return found
 
 

@@ -16,10 +16,14 @@ from markupsafe import Markup
 from harness import charts, html
 from harness.document import Block, Gallery, Section
 from harness.gallery import OUTCOMES, Item
+from harness.phrases import plural
 from harness.rundir import RunDir
 
-# All gained and lost questions are in the page; unchanged ones while it stays under this.
+# Unchanged questions are in the page while it stays under PAGE_BYTES; gained and lost ones, which are what a reader
+# comes for, go on beyond it, up to CHANGED_BYTES each. No run has a page that a browser could not open.
 PAGE_BYTES = 4_500_000
+CHANGED_BYTES = 6_000_000
+SAMPLES = 4  # drawn of each side of a question
 SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "partly": "◐"}
 
 
@@ -46,6 +50,7 @@ def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
         whose=gallery.whose,
         counts=counts,
         total=len(items),
+        plural=plural,
         kept=kept,
         shown={outcome: len(kept.get(outcome, [])) for outcome in counts},
         rules=sorted({rule for item in items for rule in item.rules}),
@@ -72,17 +77,18 @@ def grouped(blocks: list[Block]) -> list[tuple[str, list[Block]]]:
 
 
 def _kept(items: list[Item], run: RunDir) -> dict[str, list[Markup]]:
-    """The drawn questions by outcome: gained and lost all, the others in order until the page is full."""
+    """The drawn questions by outcome, in order: each until it, or for unchanged ones the page, is full."""
     item = html.environment().get_template("item.html").module.item
-    tags, size = run.config.prompt.tags.record(), 0
+    tags, page = run.config.prompt.tags.record(), 0
     kept: dict[str, list[Markup]] = {}
     for outcome in OUTCOMES:
+        changed, size = outcome in ("gained", "lost"), 0
         for each in (each for each in items if each.outcome == outcome):
-            changed = outcome in ("gained", "lost")
             first = changed and outcome not in kept  # open, to show what there is to see
-            drawn = item(each, tags, SYMBOLS[outcome], OUTCOMES[outcome].lower(), first)
+            drawn = item(each, tags, SYMBOLS[outcome], OUTCOMES[outcome].lower(), first, SAMPLES)
             size += len(drawn.encode())
-            if size > PAGE_BYTES and not changed:
+            if (size > CHANGED_BYTES) if changed else (page + size > PAGE_BYTES):
                 break
             kept.setdefault(outcome, []).append(drawn)
+        page += size
     return kept

@@ -16,6 +16,10 @@ def points(difference: dict[str, Any]) -> str:
     return points_text(difference).replace("-", "−")
 
 
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def mark(series: str, estimate: dict[str, Any], text: str) -> Mark:
     return Mark(series, *(100 * estimate[name] for name in ("value", "low", "high")), text)
 

@@ -7,8 +7,12 @@ const outcome = () => filters.querySelector("[name=outcome]:checked").value;
 const field = (name) => filters.querySelector(`[name=${name}]`);
 const words = new Map();
 
+// The question and the answers; the page's own words about them are nothing to search for.
 function text(item) {
-  if (!words.has(item)) words.set(item, item.textContent.toLowerCase());
+  if (!words.has(item)) {
+    const parts = [...item.querySelectorAll(".question, pre")].map((part) => part.textContent.toLowerCase());
+    words.set(item, parts.join("\n"));
+  }
   return words.get(item);
 }
 
@@ -30,8 +34,10 @@ function show() {
     const inside = [...group.querySelectorAll(".item")];
     group.hidden = !wanted(group.dataset.outcome) || (inside.length > 0 && inside.every((item) => item.hidden));
   }
-  const [some, all] = [shown, items.length].map((count) => count.toLocaleString("en"));
-  filters.querySelector("output").textContent = `${some} of ${all} questions shown`;
+  const total = Number(document.getElementById("items").dataset.total), missing = total - items.length;
+  const [some, all, absent] = [shown, total, missing].map((count) => count.toLocaleString("en"));
+  filters.querySelector("output").textContent =
+    `${some} of ${all} question${total === 1 ? "" : "s"} shown` + (missing ? `; ${absent} not in this page` : "");
 }
 
 function remember() {
@@ -60,14 +66,18 @@ field("open").addEventListener("click", () => visible().forEach((item) => (item.
 field("close").addEventListener("click", () => items.forEach((item) => (item.open = false)));
 addEventListener("hashchange", recall);
 
-// j and k walk from question to question, as in a pager.
-addEventListener("keydown", (event) => {
+// j and k walk from question to question, as in a pager; elsewhere they are whoever's who listens for single keys.
+document.getElementById("items").addEventListener("keydown", (event) => {
   if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches("input, select")) return;
-  const listed = visible(), at = listed.indexOf(document.activeElement.closest(".item"));
-  const next = listed[at < 0 ? 0 : at + (event.key === "j" ? 1 : -1)];
-  next?.querySelector("summary").focus();
+  const listed = visible(), at = listed.indexOf(event.target.closest(".item"));
+  if (at >= 0) listed[at + (event.key === "j" ? 1 : -1)]?.querySelector("summary").focus();
 });
+
+// What gets the focus must not lie under the bar, which is as high as its lines are many.
+new ResizeObserver(() => {
+  const covers = getComputedStyle(filters).position === "sticky" ? filters.offsetHeight : 0;
+  document.documentElement.style.setProperty("--bar", `${covers + 8}px`);
+}).observe(filters);
 
 // What is folded would be missing on paper.
 let folded = [];
@@ -77,5 +87,5 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => folded.forEach((each) => (each.open = false)));
 
-filters.hidden = false;
+filters.hidden = document.getElementById("keys").hidden = false;
 recall();
