@@ -15,13 +15,13 @@ from typing import Any
 
 from harness import charts, html_report, rundir, sections, summary
 from harness.console import markdown, say
-from harness.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim, visible
+from harness.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim, cell, one_line, visible
 from harness.errors import Parser, exit_code
 from harness.gallery import OUTCOMES
 from harness.rundir import RunDir
 
 SHOWN = 3  # questions a kind in the gallery
-LONGEST = 1200  # characters of a model's text
+HEAD, TAIL = 700, 500  # characters of a longer text that are shown: how it began, and how it came to its answer
 LONGEST_ANSWER = 40  # of the number found in it
 
 
@@ -33,7 +33,7 @@ def write(run: RunDir) -> dict[str, Any]:
     for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
         rundir.write_text(run.plots / f"{figure.name}.svg", charts.as_file(figure.svg))
     rundir.write_text(run.page, html_report.draw(run, numbers, page))
-    rundir.write_text(run.report, "\n".join(_lines(run, text)) + "\n")
+    rundir.write_text(run.report, visible("\n".join(_lines(run, text))) + "\n")
     return numbers
 
 
@@ -50,7 +50,7 @@ def show(run: RunDir) -> None:
 
 
 def _lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
-    yield f"# {run.path.resolve().name}"
+    yield f"# {one_line(run.path.resolve().name)}"
     for section in shown:
         if isinstance(section.blocks[0], Gallery):
             yield from _gallery(section.blocks[0])
@@ -64,21 +64,21 @@ def _lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
 
 def _block(block: Block) -> Iterator[str]:
     if isinstance(block, Table):
-        yield "| " + " | ".join(block.head) + " |"
+        yield "| " + " | ".join(map(cell, block.head)) + " |"
         yield "|" + "---|" * len(block.head)
         for row in block.rows:
-            yield "| " + " | ".join(_cell(cell) for cell in row) + " |"
+            yield "| " + " | ".join(_bold(each, cell(each)) for each in row) + " |"
     elif isinstance(block, Figure):
         yield f"![{block.alt}](plots/{block.name}.svg)"
     elif isinstance(block, Verbatim):
-        yield block.title
+        yield one_line(block.title)
         yield from _fenced(block.text)
     else:
-        yield _cell(block)
+        yield _bold(block, block)
 
 
-def _cell(text: str) -> str:
-    return f"**{text}**" if isinstance(text, Loud) else text
+def _bold(text: str, written: str) -> str:
+    return f"**{written}**" if isinstance(text, Loud) else written
 
 
 def _gallery(gallery: Gallery) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _gallery(gallery: Gallery) -> Iterator[str]:
             yield f"\nProblem {item.id}, gold {item.gold}:"
             for side, answers in (("base", item.base), ("tuned", item.tuned)):
                 for answer in answers:
-                    yield f"\n{side}: answer {_clipped(answer.answer)}, {answer.why}"
+                    yield f"\n{side}: answer {one_line(_clipped(answer.answer))}, {answer.why}"
                     yield from _fenced(answer.text)
 
 
@@ -104,7 +104,9 @@ def _clipped(answer: str | None) -> str:
 
 
 def _fenced(text: str) -> Iterator[str]:
-    shown = visible(text[:LONGEST])
+    if len(text) > HEAD + TAIL:
+        text = f"{text[:HEAD]}\n[… {len(text) - HEAD - TAIL:,} characters left out …]\n{text[-TAIL:]}"
+    shown = visible(text)
     fence = "```"
     while fence in shown:
         fence += "`"

@@ -14,7 +14,7 @@ from harness import charts, gallery, rundir, summary
 from harness.charts import Bar, Curve, Row
 from harness.document import Block, Figure, Folded, Gallery, Listing, Loud, Section, Table, Verbatim
 from harness.errors import HarnessError
-from harness.phrases import LABELS, certainty, counts_text, mark, p_text, points
+from harness.phrases import LABELS, certainty, counts_text, mark, p_text, plural, points
 from harness.rundir import RunDir
 from harness.sections_checks import alerts, noise_floor, of_samples, panel, proofs, seeds, truncation
 from harness.sections_training import learning_curve
@@ -39,7 +39,7 @@ def opening(run: RunDir, numbers: dict[str, Any]) -> Section:
         rows.append(("Weights", scored, scored, Loud(f"trained in {trained}"), *[""] * (len(rows[0]) - 4)))
     tuned = f"tuned, mean of {several} seeds" if several else "tuned"
     tests = ("p",) if several else ("mid-p", "exact p")
-    columns = (f"{n:,} questions", "base", tuned, "difference, points", "gained", "lost", *tests)
+    columns = (plural(n, "question"), "base", tuned, "difference, points", "gained", "lost", *tests)
     blocks = [Loud(numbers["verdict"]["sentence"]), Table(columns, rows), *alerts(numbers)]
     return Section("", [*blocks, *_before_after(numbers)])
 
@@ -51,7 +51,7 @@ def _before_after(numbers: dict[str, Any]) -> Iterator[Figure]:
         rates.append(Row(label, tuple(sides)))
         d = numbers["difference"][name]
         differences.append(Row(label, (mark(certainty(d), d, points(d)),)))
-    title = f"Percent of {numbers['n']:,} questions before and after, with 95% intervals"
+    title = f"Percent of {plural(numbers['n'], 'question')} before and after, with 95% intervals"
     yield Figure("before_after", title, charts.forest("before_after", title, rates))
     title = "Tuned minus base in points, paired, with 95% intervals"
     yield Figure("differences", title, charts.forest("differences", title, differences, zero=True, pitch=2))
@@ -66,8 +66,8 @@ def _reading(run: RunDir, numbers: dict[str, Any]) -> Iterator[str]:
     yield (
         "Brackets are 95% intervals. Accuracy is a right final answer in any format, strict accuracy a right one in "
         "the exact format, format the exact format, each over all questions; truncated and unparsed count as wrong. "
-        f"Intervals treat the {numbers['n']:,} questions as a sample of similar questions; both models answered the "
-        f"same questions (paired). {_retraining(numbers)}"
+        f"Intervals treat the {plural(numbers['n'], 'question')} as a sample of similar questions; both models "
+        f"answered the same questions (paired). {_retraining(numbers)}"
     )
     rates, methods = (
         ", ".join(dict.fromkeys(numbers[side][name]["method"] for side in sides for name in LABELS))
@@ -111,7 +111,8 @@ def _other_looks(run: RunDir, conditions: dict[str, Any]) -> int:
             other = rundir.read_json(file)
         except HarnessError:  # somebody else's broken file is no reason to have no report
             continue
-        same = isinstance(other, dict) and other.get("conditions", {}).get("data") == conditions["data"]
+        theirs = other.get("conditions") if isinstance(other, dict) else None
+        same = isinstance(theirs, dict) and theirs.get("data") == conditions["data"]
         found += same and file.parent.resolve() != run.path.resolve()
     return found
 
@@ -122,8 +123,8 @@ def decomposition(run: RunDir, numbers: dict[str, Any]) -> Section:
     sentences = [parts["sentence"]]
     if both:
         sentences.append(
-            f"On the {parts['both_comply']:,} questions that both answered in the exact format, accuracy changed by "
-            f"{points(both)} points ({100 * both['base']:.1f}% to {100 * both['tuned']:.1f}%)."
+            f"On the {plural(parts['both_comply'], 'question')} that both answered in the exact format, accuracy "
+            f"changed by {points(both)} points ({100 * both['base']:.1f}% to {100 * both['tuned']:.1f}%)."
         )
     elif parts["both_comply"] == 0:
         sentences.append("There is no question that both answered in the exact format.")
@@ -149,8 +150,8 @@ def completions(run: RunDir, numbers: dict[str, Any]) -> Section:
         change = c["tuned_correct"] - c["base_correct"]
         rules.append((rule, *map(_count, counts), "+" * (change >= 0) + _count(change).replace("-", "−")))
     several = len(numbers.get("seeds", []))
-    tuned_by = ("tuned, all seeds", "tuned, a seed") if several else ("tuned", "tuned")
-    columns = ("rule that found the answer", "base", "right", tuned_by[1], "right", "Δ right")
+    tuned_by = ("tuned, all seeds", "tuned a seed") if several else ("tuned", "tuned")
+    columns = ("rule that found the answer", "base", "base right", tuned_by[1], f"{tuned_by[1]} right", "Δ right")
     return Section("Completions", [Table(("completions", "base", tuned_by[0]), rows), Table(columns, rules)])
 
 
@@ -259,7 +260,10 @@ def rollouts(run: RunDir, numbers: dict[str, Any]) -> Section | None:
     import pyarrow.parquet
 
     file = run.train(numbers["train"]["seed"]) / "completions.parquet"
-    rows = pyarrow.parquet.read_table(file).to_pylist() if file.exists() else []
+    try:
+        rows = pyarrow.parquet.read_table(file).to_pylist() if file.exists() else []
+    except (OSError, ValueError):
+        raise HarnessError(f"{file}: cannot be read; delete it and run harness.report again") from None
     steps = sorted({row["step"] for row in rows})
     shown: list[Block] = ["Of the completions kept from the first and the last step, the best and the worst:"]
     for step in dict.fromkeys([*steps[:1], *steps[-1:]]):
