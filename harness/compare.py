@@ -20,6 +20,7 @@ from typing import Any
 
 from harness import rundir
 from harness.console import say, table
+from harness.document import INVISIBLE, cell, one_line
 from harness.errors import HarnessError, Parser, exit_code
 from harness.phrases import counts_text, p_text, p_value
 from harness.summary import points_text, rate_text
@@ -29,6 +30,7 @@ COLUMNS = (
     "verdict",
 )  # fmt: skip
 FORMATS = ("table", "md", "csv", "json", "html")
+ENDINGS = {".txt": "table", ".md": "md", ".csv": "csv", ".json": "json", ".html": "html"}
 OWN = {"conditions", "path"}  # of a loaded summary: said once a group, and where this machine has it
 NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
 NEEDED = {"conditions", "n", "base", "tuned", "difference", "verdict"}
@@ -37,14 +39,16 @@ BASE = "base weights"
 
 
 def load(paths: list[Path]) -> list[dict[str, Any]]:
-    """The summaries of the run directories among the paths; a line on standard error for each other one."""
-    found = []
+    """The summaries of the run directories among the paths, each once; a line on standard error for each other one."""
+    found: dict[Path, dict[str, Any]] = {}
     for path in paths:
         try:
-            found.append(_load(path))
+            if path.resolve() in found:  # it would count as a second run, and in the correction for their number
+                raise HarnessError(f"{path}: given twice")
+            found[path.resolve()] = _load(path)
         except HarnessError as error:
-            print(f"skipped {error}", file=sys.stderr)
-    return found
+            print(f"skipped {one_line(str(error))}", file=sys.stderr)
+    return list(found.values())
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -53,12 +57,20 @@ def _load(path: Path) -> dict[str, Any]:
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
     summary = rundir.read_json(path / "summary.json")
-    if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
+    if not isinstance(summary, dict) or not summary.keys() >= NEEDED or not isinstance(summary["conditions"], dict):
         raise HarnessError(f"{path}: its summary.json is not one of a run")
     settings = _flat(rundir.existing(path).config.model_dump())
     # What another base gained is no answer to what these settings gain: its runs have a table of their own.
     conditions = summary["conditions"] | {BASE: summary.get("base_weights")}
-    return {"run": path.resolve().name, "path": path, "settings": settings} | summary | {"conditions": conditions}
+    ours = {"run": one_line(path.resolve().name), "path": path, "settings": settings}
+    loaded = ours | {key: value for key, value in summary.items() if key not in ours} | {"conditions": conditions}
+    try:  # all that any format takes from a summary, before one of them is half printed
+        row(loaded, "bootstrap"), _numbers(loaded), loaded["verdict"]["direction"]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise HarnessError(
+            f"{path}: its summary.json is not as this version writes it ({error!r}); harness.report writes it anew"
+        ) from None
+    return loaded
 
 
 def groups(summaries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -114,7 +126,8 @@ def show(parted: list[list[dict[str, Any]]], form: str, intervals: str, folder: 
             }
             for group in parted
         ]
-        print(json.dumps({"groups": listed, "parted_by": fields}, indent=2, ensure_ascii=False))
+        text = json.dumps({"groups": listed, "parted_by": fields}, indent=2, ensure_ascii=False)
+        print(INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text))
         return
     if form == "csv":
         print(_csv(parted), end="")
@@ -123,7 +136,7 @@ def show(parted: list[list[dict[str, Any]]], form: str, intervals: str, folder: 
         say(f"{len(parted)} groups that cannot be compared with each other; they differ in: {', '.join(fields)}.\n")
     for number, group in enumerate(parted, 1):
         values = _parted_by(group, fields)
-        caption = f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items()) if fields else ""
+        caption = one_line(f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items())) if fields else ""
         rows = [row(summary, intervals) for summary in group]
         if form == "md":
             print(_markdown(caption, rows, _settings(group)))
@@ -148,7 +161,7 @@ def page(parted: list[list[dict[str, Any]]], intervals: str, folder: Path) -> st
         )
         for group in parted
     ]
-    return html_compare.draw(groups, folder)
+    return html_compare.draw(groups, folder, intervals)
 
 
 def _parted_by(group: list[dict[str, Any]], fields: list[str]) -> dict[str, str]:
@@ -167,7 +180,8 @@ def _differing(group: list[dict[str, Any]]) -> list[str]:
 def _settings(group: list[dict[str, Any]]) -> list[str]:
     """A line a run with the settings in which the runs of a group differ."""
     keys = _differing(group)
-    return [f"{run['run']}: " + ", ".join(f"{key}={run['settings'][key]}" for key in keys) for run in group if keys]
+    listed = (f"{run['run']}: " + ", ".join(f"{key}={run['settings'][key]}" for key in keys) for run in group if keys)
+    return [one_line(line) for line in listed]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -189,19 +203,7 @@ def _shown(value: Any) -> str:
 
 def _csv(parted: list[list[dict[str, Any]]]) -> str:
     """One line a run, every number a column of its own, as proportions."""
-    rows = []
-    for number, group in enumerate(parted, 1):
-        for run in group:
-            values: dict[str, Any] = {"group": number, "run": run["run"], "n": run["n"]}
-            for side in ("base", "tuned"):
-                for name in QUANTITIES:
-                    ends = ("value", "low", "high", "bootstrap_low", "bootstrap_high")
-                    values |= {f"{side}_{name}_{end}": run[side][name].get(end) for end in ends}
-            for name in QUANTITIES:
-                ends = ("value", "low", "high", "gained", "lost", "mid_p", "exact_p")
-                values |= {f"difference_{name}_{end}": run["difference"][name][end] for end in ends}
-                values[f"difference_{name}_p"] = p_value(run["difference"][name])
-            rows.append(values | {"seeds": len(run.get("seeds", [1])), "verdict": run["verdict"]["kind"]})
+    rows = [{"group": number} | _numbers(run) for number, group in enumerate(parted, 1) for run in group]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -209,10 +211,24 @@ def _csv(parted: list[list[dict[str, Any]]]) -> str:
     return out.getvalue()
 
 
+def _numbers(run: dict[str, Any]) -> dict[str, Any]:
+    """A run's numbers by the columns of the CSV."""
+    values: dict[str, Any] = {"run": run["run"], "n": run["n"]}
+    for side in ("base", "tuned"):
+        for name in QUANTITIES:
+            ends = ("value", "low", "high", "bootstrap_low", "bootstrap_high")
+            values |= {f"{side}_{name}_{end}": run[side][name].get(end) for end in ends}
+    for name in QUANTITIES:
+        ends = ("value", "low", "high", "gained", "lost", "mid_p", "exact_p")
+        values |= {f"difference_{name}_{end}": run["difference"][name][end] for end in ends}
+        values[f"difference_{name}_p"] = p_value(run["difference"][name])
+    return values | {"seeds": len(run.get("seeds", [1])), "verdict": run["verdict"]["kind"]}
+
+
 def _markdown(caption: str, rows: list[dict[str, str]], settings: list[str]) -> str:
     lines = [f"**{caption}**\n"] if caption else []
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    lines += ["| " + " | ".join(r.values()) + " |" for r in rows]
+    lines += ["| " + " | ".join(map(cell, r.values())) + " |" for r in rows]
     lines += [""] * bool(settings) + [f"- {line}" for line in settings]
     return "\n".join(lines) + "\n"
 
@@ -235,12 +251,13 @@ def main(argv: list[str] | None = None) -> int:
     if not args.out:
         show(parted, args.format or "table", args.intervals, Path())
         return 0
-    ending = args.out.suffix.removeprefix(".")
-    form = args.format or (ending if ending in FORMATS else "table")
+    form = args.format or ENDINGS.get(args.out.suffix)
+    if not form:
+        raise HarnessError(f"--out: {args.out} ends in none of {', '.join(ENDINGS)}; name it so, or give --format")
     with contextlib.redirect_stdout(io.StringIO()) as written:
         show(parted, form, args.intervals, args.out.parent)
     rundir.write_text(args.out, written.getvalue())
-    say(f"Written: {args.out}")
+    say(f"Written: {one_line(str(args.out))}")
     return 0
 
 

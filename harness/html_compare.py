@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from harness import charts, html, pairwise, rundir
 from harness.charts import Row
 from harness.errors import HarnessError
-from harness.phrases import certainty, counts, mark, p_value, points
+from harness.phrases import certainty, counts, interval_of, mark, p_value, points
 from harness.stats import ALPHA, spell_p
 from harness.summary import rate_text
 
@@ -56,8 +56,24 @@ class Cell:
     detected: bool
 
 
-def draw(groups: list[Group], folder: Path) -> str:
-    """The page, for a file in `folder`: links to the runs' report.html start there."""
+@dataclass(frozen=True)
+class Matrix:
+    """Every run of a group minus every other, and the runs that could not take part by the reason."""
+
+    names: list[tuple[str, str]]  # of the rows and columns: the run and what sets it apart
+    cells: dict[tuple[int, int], Cell]  # by row and column; none where there is nothing to pair, or too much
+    pairs: int
+    crowd: int  # how many runs could be paired where that is too many, else 0
+    unread: list[str]  # without their answers
+    other: list[str]  # about other questions
+    alone: list[str]  # the one of one training seed among those of several, or the other way round
+
+
+def draw(groups: list[Group], folder: Path, intervals: str) -> str:
+    """The page, for a file in `folder`: links to the runs' report.html start there.
+
+    intervals: "wilson" or "bootstrap", those of single rates.
+    """
     verdicts = Counter(_kind(run) for group in groups for run in group.runs)
     counted = [f"{verdicts[kind]} {words}" for kind, words in _KINDS.items() if verdicts[kind]]
     runs = sum(len(group.runs) for group in groups)
@@ -66,7 +82,10 @@ def draw(groups: list[Group], folder: Path) -> str:
         "compare.js",
         title=f"{runs} runs compared" if runs > 1 else "1 run",
         counted=", ".join(counted),
-        groups=[(number, group, _figures(number, group), _matrix(group)) for number, group in enumerate(groups, 1)],
+        groups=[
+            (number, group, _figures(number, group, intervals), matrix(group)) for number, group in enumerate(groups, 1)
+        ],
+        intervals={"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}[intervals],
         fields=sorted({name for group in groups for name in group.parted_by}),
         sort_keys=_sort_keys,
         link=lambda run: _link(run["path"] / "report.html", folder),
@@ -86,58 +105,68 @@ def _kind(run: dict[str, Any]) -> str:
     return run["verdict"]["direction"] if run["verdict"]["kind"] == "detected" else run["verdict"]["kind"]
 
 
-def _figures(number: int, group: Group) -> list[tuple[str, Markup]]:
+def _figures(number: int, group: Group, intervals: str) -> list[tuple[str, Markup]]:
     differences, rates = [], []
     for run, note in zip(group.runs, group.notes, strict=True):
         d = run["difference"]["accuracy"]
         differences.append(Row(run["run"], (mark(certainty(d), d, points(d)),), note))
-        sides = [mark(side, run[side]["accuracy"], rate_text(run[side]["accuracy"])) for side in ("base", "tuned")]
-        rates.append(Row(run["run"], tuple(sides), note))
+        sides = ((side, run[side]["accuracy"]) for side in ("base", "tuned"))
+        marks = (mark(side, interval_of(rate, intervals), rate_text(rate, intervals)) for side, rate in sides)
+        rates.append(Row(run["run"], tuple(marks), note))
     change = "Change of accuracy in points, paired, with 95% intervals"
-    before_after = "Accuracy before and after in percent, with 95% intervals"
+    before_after = f"Accuracy before and after in percent, with 95% intervals ({intervals})"
     return [
         (change, charts.forest(f"differences-{number}", change, differences, zero=True, pitch=2)),
         (before_after, charts.forest(f"rates-{number}", before_after, rates)),
     ]
 
 
-def _matrix(group: Group) -> dict[str, Any] | None:
-    """Cells by row and column, and the runs that could not take part; None where there is nothing to pair."""
-    names, scores, left_out = [], {}, []
-    for run, note in zip(group.runs[: LARGEST_MATRIX + 1], group.notes, strict=False):
+def matrix(group: Group) -> Matrix:
+    """The runs of a group that can be paired, each minus each: those that answered the questions that most did."""
+    found, unread = {}, []
+    for at, run in enumerate(group.runs):
         try:
-            scores[len(names)] = tuned_scores(run["path"], run["settings"]["train.seeds"])
-            names.append((run["run"], note))
+            found[at] = tuned_scores(run["path"], run["settings"]["train.seeds"])
         except HarnessError:  # a report without its answers can stand in the table, not here
-            left_out.append(run["run"])
+            unread.append(run["run"])
+    asked = Counter(ids for ids, _ in found.values()).most_common(1)
+    other = [group.runs[at]["run"] for at, (ids, _) in found.items() if ids != asked[0][0]]
+    scores = {at: each for at, (ids, each) in found.items() if ids == asked[0][0]}
     # One training is not paired with several: a run without its like would have an empty row and column.
     like = Counter(np.ndim(each) for each in scores.values())
-    alone = [names[at][0] for at, each in scores.items() if like[np.ndim(each)] == 1]
+    alone = [group.runs[at]["run"] for at, each in scores.items() if like[np.ndim(each)] == 1]
     kept = [at for at, each in scores.items() if like[np.ndim(each)] > 1]
-    names, scores = [names[at] for at in kept], {new: scores[at] for new, at in enumerate(kept)}
-    if not 2 <= len(names) <= LARGEST_MATRIX:
-        return None
-    compared = pairwise.compare_all(scores)
+    crowd = len(kept) if len(kept) > LARGEST_MATRIX else 0
+    compared = [] if crowd else pairwise.compare_all({new: scores[at] for new, at in enumerate(kept)})
     cells: dict[tuple[int, int], Cell] = {}
     for pair in compared:
         d = pair.difference
         ends = {"value": d.estimate, "low": d.low, "high": d.high}
         cells[pair.second, pair.first] = Cell(points(ends), spell_p(pair.holm_p), pair.holm_p < ALPHA)
-    return {"names": names, "cells": cells, "left_out": left_out, "alone": alone, "pairs": len(compared)}
+    names = [(group.runs[at]["run"], group.notes[at]) for at in kept]
+    return Matrix(names, cells, len(compared), crowd, unread, other, alone)
 
 
-def tuned_scores(path: Path, seeds: Sequence[int]) -> NDArray[np.float64]:
-    """The accuracy on each question, in the order of the ids: shape (n,), or (s, n) for several training seeds.
+def tuned_scores(path: Path, seeds: Sequence[int]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The ids of the questions, sorted, and the accuracy on each: shape (n,), or (s, n) for several training seeds.
 
-    A mean where there are several samples. Raises HarnessError where the run holds no evaluation of a seed.
+    A mean where there are several samples. Raises HarnessError where the run holds no evaluation of a seed, one that
+    cannot be read, or seeds that were asked different questions.
     """
-    rows = []
+    ids, rows = set(), []
     for seed in seeds:
+        file = path / "tuned" / f"seed-{seed}" / "result.json"
         answers: dict[str, list[bool]] = {}
-        for score in rundir.read_json(path / "tuned" / f"seed-{seed}" / "result.json")["scores"]:
-            answers.setdefault(score["id"], []).append(score["correct"])
-        rows.append([sum(correct) / len(correct) for _, correct in sorted(answers.items())])
-    return np.array(rows if len(rows) > 1 else rows[0])
+        try:
+            for score in rundir.read_json(file)["scores"]:
+                answers.setdefault(score["id"], []).append(score["correct"])
+            rows.append([sum(correct) / len(correct) for _, correct in sorted(answers.items())])
+        except (KeyError, TypeError) as error:
+            raise HarnessError(f"{file}: not a result of an evaluation ({error!r})") from None
+        ids.add(tuple(sorted(answers)))
+    if len(ids) != 1 or not rows[0]:
+        raise HarnessError(f"{path}: its training seeds were not asked the same questions")
+    return ids.pop(), np.array(rows if len(rows) > 1 else rows[0])
 
 
 def _sort_keys(run: dict[str, Any]) -> list[Any]:
@@ -154,4 +183,4 @@ def _link(file: Path, folder: Path) -> str | None:
     """A relative address that can only lead to a file beside the page; None where the run has no page."""
     if not file.is_file():
         return None
-    return quote(Path(os.path.relpath(file, folder)).as_posix(), safe="/.")
+    return quote(os.fsencode(os.path.relpath(file, folder)), safe="/.")  # a name need not be valid UTF-8

@@ -24,6 +24,12 @@ def mark(series: str, estimate: dict[str, Any], text: str) -> Mark:
     return Mark(series, *(100 * estimate[name] for name in ("value", "low", "high")), text)
 
 
+def interval_of(rate: dict[str, Any], intervals: str) -> dict[str, float]:
+    """A rate with the ends of its "wilson" or "bootstrap" interval, as `summary.rate_text` chooses them."""
+    prefix = "bootstrap_" if intervals == "bootstrap" and "bootstrap_low" in rate else ""
+    return {"value": rate["value"], "low": rate[f"{prefix}low"], "high": rate[f"{prefix}high"]}
+
+
 def certainty(difference: dict[str, Any]) -> str:
     """How a chart shows a difference: "unclear" where its interval holds 0."""
     return "difference" if difference["low"] > 0 or difference["high"] < 0 else "unclear"

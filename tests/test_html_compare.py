@@ -30,6 +30,10 @@ def drawn(paths, folder):
     return compare.page(compare.groups(compare.load(paths)), "wilson", folder)
 
 
+def scores_of(path, seeds):
+    return html_compare.tuned_scores(path, seeds)[1]
+
+
 def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
     page = drawn(runs, runs[0].parent)
     check_one_file(page)
@@ -49,7 +53,7 @@ def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
 
 def test_run_minus_run_is_paired_and_corrected_for_all_pairs(runs):
     said = " ".join(Tree(drawn(runs, runs[0].parent)).text.split())
-    scores = {path.name: html_compare.tuned_scores(path, [seed]) for seed, path in enumerate(runs[:3], 1)}
+    scores = {path.name: scores_of(path, [seed]) for seed, path in enumerate(runs[:3], 1)}
     for pair in pairwise.compare_all(scores):
         d = pair.difference
         text = f"{100 * d.estimate:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}] ◆ p {stats.spell_p(pair.holm_p)}"
@@ -67,7 +71,7 @@ def test_a_single_training_is_not_paired_with_several(runs, tmp_path):
     assert "12 / 15 / 18" in page and 'data-key="15"' in page and "(t)" in page
     assert "a run of one training seed is not paired with one of several" in drawn([runs[0], several], tmp_path)
     other = reported(tmp_path, BASE, dict.fromkeys(seeds, BASE), "lora.r=4").path
-    scores = [html_compare.tuned_scores(path, list(seeds)) for path in (several, other)]
+    scores = [scores_of(path, list(seeds)) for path in (several, other)]
     d = pairwise.compare_all({"several": scores[0], "other": scores[1]})[0].difference
     text = f"{100 * d.estimate:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]".replace("-", "−")
     assert text in drawn([several, other], tmp_path)
@@ -78,8 +82,8 @@ def test_scores_are_means_over_the_samples_of_a_question_a_row_for_each_seed(tmp
     made["scores"][1]["id"] = made["scores"][0]["id"]
     for seed in (5, 6):
         rundir.write_json(tmp_path / f"tuned/seed-{seed}/result.json", made)
-    assert html_compare.tuned_scores(tmp_path, [5]).tolist() == [0.5, 0.0]
-    assert html_compare.tuned_scores(tmp_path, [5, 6]).tolist() == [[0.5, 0.0], [0.5, 0.0]]
+    assert scores_of(tmp_path, [5]).tolist() == [0.5, 0.0]
+    assert scores_of(tmp_path, [5, 6]).tolist() == [[0.5, 0.0], [0.5, 0.0]]
     with pytest.raises(HarnessError, match="missing"):
         html_compare.tuned_scores(tmp_path, [7])
 
@@ -104,7 +108,7 @@ def test_links_lead_to_the_reports_from_where_the_page_lies(runs, tmp_path):
 
 def test_a_page_for_a_crowd_leaves_the_matrix_out(runs, monkeypatch):
     monkeypatch.setattr("harness.html_compare.LARGEST_MATRIX", 2)
-    assert "Too many runs for a matrix" in drawn(runs[:3], runs[0].parent)
+    assert "3 runs are too many for a matrix" in drawn(runs[:3], runs[0].parent)
 
 
 def test_out_writes_any_format_and_its_ending_names_the_format(runs, tmp_path):
