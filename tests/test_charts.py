@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness import charts
+from harness import charts, phrases
 from harness.charts import Bar, Curve, Mark, Row
 
 
@@ -61,7 +61,7 @@ def test_a_curve_goes_through_its_values_and_one_step_is_a_dot():
 
 
 def test_constant_values_and_no_change_have_an_axis_all_the_same():
-    for value in (0.0, 3.0, -2e6):
+    for value in (0.0, 3.0, -2e6, 1e13, -3e15, 1e308):
         drawn(charts.curve("c", "C", Curve([1, 2], [value, value])))
     drawn(charts.forest("f", "F", [Row("A", (Mark("unclear", 0.0, 0.0, 0.0, "0"),))], zero=True))
     drawn(charts.waterfall("w", "W", [Bar("format", "F", 0.0, "0")], Bar("total", "S", 0.0, "0")))
@@ -79,3 +79,49 @@ def test_every_chart_has_words_escapes_its_labels_and_sets_no_style_of_its_own()
 def test_shares_are_as_wide_as_their_counts():
     root = drawn(charts.strip("s", "S", {"gained": 30, "lost": 0, "right": 10}))
     assert [float(r.get("width")) for r in all_of(root, "rect", "share")] == [300.0, 100.0]
+
+
+def test_the_smallest_share_is_still_seen_and_all_fill_the_bar():
+    # Of 403 units, 400 for one kind and 3, the least, for the other: scaled to the bar's 400.
+    root = drawn(charts.strip("s", "S", {"gained": 1, "right": 999_999}))
+    assert [float(r.get("width")) for r in all_of(root, "rect", "share")] == [3.0, 397.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(999.4, "999"), (999.7, "1,000"), (-0.0, "0"), (-5.0, "−5"), (12_345.6, "12,346"), (1e13, "1e+13")],
+)
+def test_numbers_are_written_as_a_reader_would(value, text):
+    assert charts._number(value) == text
+
+
+def test_unseen_characters_in_a_label_are_spelled_out():
+    row = Row("a\u202eb", (Mark("difference", 1.0, 0.5, 2.0, "+1"),), "note\x1b")
+    svg = str(charts.forest("f", "F", [row], zero=True))
+    assert "a⟨U+202E⟩b" in svg and "note⟨U+001B⟩" in svg and not {"\u202e", "\x1b"} & set(svg)
+
+
+def test_an_interval_that_ends_at_0_is_unclear():
+    for low, high, series in ((0.0, 0.1, "unclear"), (-0.1, 0.0, "unclear"), (0.01, 0.1, "difference"),
+                              (-0.1, -0.01, "difference"), (-0.1, 0.1, "unclear")):  # fmt: skip
+        assert phrases.certainty({"low": low, "high": high}) == series
+
+
+def test_colours_have_the_contrast_that_eyes_need():
+    """WCAG 2.2: 4.5:1 for text, 3:1 for what a control or a shape is told by; formula of its relative luminance."""
+    light, dark = charts.style().split("@media")[:2]
+    for part in (light, dark):
+        colours = dict(re.findall(r"--([\w-]+): (#\w{6})", part.partition("svg.chart")[0]))
+        pairs = [(front, back, 4.5) for front in ("ink", "soft", "tuned", "gain", "loss", "doubt") for back in
+                 ("paper", "card")] + [("tag-ink", "tag", 4.5), ("loss", "tint", 4.5)]  # fmt: skip
+        shapes = ("edge", "base", "tuned", "math", "format", "gain-fill", "loss-fill", "doubt-fill")
+        pairs += [(front, back, 3.0) for front in shapes for back in ("paper", "card")]
+        for front, back, least in pairs:
+            bright, dim = sorted((luminance(colours[front]), luminance(colours[back])), reverse=True)
+            assert (bright + 0.05) / (dim + 0.05) >= least, (front, back)
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -9,7 +10,8 @@ import shutil
 
 import pytest
 
-from harness import report
+from harness import compare as compare_module
+from harness import report, rundir
 from tests.conftest import harness, refused
 from tests.constructed import make_run, reported
 
@@ -111,3 +113,53 @@ def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
     assert "is not one of a run" in done.stderr and "the directory is named for" in done.stderr
     refused_all = compare(tmp_path)
     assert refused_all.returncode == 2 and "no finished run" in refused_all.stderr
+
+
+def test_a_run_counts_once_however_often_it_is_given(runs, tmp_path):
+    link = tmp_path / "again"
+    link.symlink_to(runs["seed 1"])
+    done = compare(runs["seed 1"], runs["seed 2"], link, runs["seed 1"], "--format", "csv")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 3
+    assert done.stderr.count("given twice") == 2
+
+
+def test_a_summary_of_another_version_is_skipped_with_a_line(runs, tmp_path):
+    for number, change in enumerate(
+        (lambda s: s["difference"]["format"].pop("mid_p"), lambda s: s.update(conditions=None),
+         lambda s: s["base"].update(strict=None), lambda s: s["verdict"].pop("direction"))
+    ):  # fmt: skip
+        older = tmp_path / str(number) / runs["seed 1"].name
+        shutil.copytree(runs["seed 1"], older)
+        numbers = rundir.read_json(older / "summary.json")
+        change(numbers)
+        rundir.write_json(older / "summary.json", numbers)
+        done = compare(older, runs["seed 2"], "--format", "html")
+        assert done.returncode == 0 and done.stderr.count("\n") == 1 and f"skipped {older}: its summary" in done.stderr
+
+
+def test_settings_and_names_cannot_act_on_a_terminal_or_break_a_list(tmp_path):
+    hostile = "One\nTwo \x1b[2J | \u202e \ud800"
+    made = [reported(tmp_path, BASE, BASE).path]
+    run = reported(tmp_path, BASE, BASE, "lora.r=4")
+    path = tmp_path / f"a|\x1b{run.path.name}"
+    run.path.rename(path)
+    made.append(path)
+    loaded = compare_module.load(made)
+    for each in loaded:
+        each["settings"]["prompt.system"] = hostile + each["run"]
+    for form in ("table", "md", "csv", "json", "html"):
+        with contextlib.redirect_stdout(io.StringIO()) as written:
+            compare_module.show(compare_module.groups(loaded), form, "wilson", tmp_path)
+        text = written.getvalue()
+        assert text.encode() and not {"\x1b", "\u202e", "\ud800"} & set(text), form
+        if form == "md":
+            assert "prompt.system=One↵Two ⟨U+001B⟩[2J | ⟨U+202E⟩ ⟨U+D800⟩" in text and "| a\\|⟨U+001B⟩" in text
+        if form == "json":
+            assert json.loads(text)["groups"][0]["runs"][0]["settings"]["prompt.system"].startswith(hostile)
+
+
+def test_an_ending_that_names_no_format_is_refused(runs, tmp_path):
+    for name in ("all.htm", "all"):
+        refused(compare(runs["seed 1"], "--out", tmp_path / name), "ends in none of .txt, .md, .csv, .json, .html")
+        assert not (tmp_path / name).exists()
+    assert compare(runs["seed 1"], "--out", tmp_path / "all", "--format", "csv").returncode == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import time
 from html.parser import HTMLParser
@@ -10,7 +12,7 @@ import pytest
 from markupsafe import Markup
 
 from harness import html
-from harness.document import visible
+from harness.document import cell, one_line, visible
 from harness.schema import Tags
 
 HOSTILE = [
@@ -53,8 +55,11 @@ def test_tags_are_marked_and_their_neighbours_are_escaped():
 
 
 @pytest.mark.parametrize(
-    "character", ["\0", "\x1b", "\r", "\x85", "\u200b", "\u202e", "\u2066", "\u2028", "\ufeff", "\ud800", "\U000e0041"]
-)
+    "character",
+    ["\0", "\x1b", "\r", "\x85", "\u200b", "\u202e", "\u2066", "\u2028", "\ufeff", "\ud800", "\U000e0041", "\u034f",
+     "\u115f", "\u17b4", "\u180b", "\u180f", "\u200c", "\u200d", "\u2800", "\u3164", "\ufdd0", "\ufe0f", "\uffa0",
+     "\U0001d173", "\U0001fffe", "\U0010ffff", "\U000e0101"],
+)  # fmt: skip
 def test_what_cannot_be_seen_is_spelled_out(character):
     name = f"U+{ord(character):04X}"
     assert html.model_text(f"a{character}b") == f'a<span class="unseen">{name}</span>b'
@@ -63,8 +68,28 @@ def test_what_cannot_be_seen_is_spelled_out(character):
 
 
 def test_what_is_text_in_any_script_stays_as_it_is():
-    for text in ("line\n\tline", "семь", "שבע", "七", "é", "👩\u200d🔬", "−5 × 3 ≥ −15"):
+    for text in ("line\n\tline", "семь", "שבע", "七", "é", "👩\u200d🔬", "❤\ufe0f", "می\u200cخواهم", "−5 × 3 ≥ −15"):
         assert html.model_text(text) == text == visible(text)
+
+
+def test_a_joiner_is_text_only_behind_what_it_can_join():
+    assert visible("👩\u200d\u200d\u200d") == "👩\u200d⟨U+200D⟩⟨U+200D⟩" and visible("1\ufe0f") == "1⟨U+FE0F⟩"
+
+
+def test_a_run_of_one_unseen_character_is_one_mark():
+    assert html.model_text("\u200b" * 3000) == '<span class="unseen">U+200B × 3,000</span>'
+    two = '<span class="unseen">U+200B × 2</span><span class="unseen">U+202E</span>'
+    assert html.model_text("\u200b\u200b\u202e") == two
+
+
+def test_a_line_and_a_cell_hold_together():
+    assert one_line("a\nb\x1b[2Jc|") == "a↵b⟨U+001B⟩[2Jc|"
+    assert cell("a|b\n") == "a\\|b↵"
+
+
+def test_what_a_template_prints_is_seen():
+    template = html.environment().from_string("{{ text }}{{ ours }}{{ number }}")
+    assert template.render(text="a\x1b\ud800", ours=Markup("<i>"), number=5) == "a⟨U+001B⟩⟨U+D800⟩<i>5"
 
 
 def test_a_long_text_keeps_its_ends_and_says_what_is_left_out():
@@ -95,3 +120,7 @@ def check_one_file(page: str) -> None:
     (policy,) = [a["content"] for n, a in tree.elements if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-") and "unsafe" not in policy
     assert policy.count("sha256-") == 2
+    for tag in ("style", "script"):
+        content = re.search(f"(?s)<{tag}>(.*?)</{tag}>", page)[1]
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy

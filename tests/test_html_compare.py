@@ -13,7 +13,7 @@ from tests import constructed
 from tests.browser import ask, needs_browser
 from tests.conftest import harness, refused
 from tests.constructed import reported
-from tests.test_html import Tree, check_one_file
+from tests.test_html import HOSTILE, Tree, check_one_file
 
 BASE = ["right"] * 60 + ["wrong"] * 40
 
@@ -123,6 +123,97 @@ def test_out_writes_any_format_and_its_ending_names_the_format(runs, tmp_path):
         assert harness("compare", *runs, "--out", tmp_path / name).returncode == 0
         assert (tmp_path / name).read_text().startswith(start)
     refused(harness("compare", *runs, "--out", tmp_path), "is a directory")
+
+
+def test_the_charts_draw_the_intervals_of_the_table(runs):
+    groups = compare.groups(compare.load(runs[:1]))
+    wilson, bootstrap = (compare.page(groups, intervals, runs[0].parent) for intervals in ("wilson", "bootstrap"))
+    # 80 of 100: Wilson 71.1 to 86.7, and of binomial(100, .8) the .025 and .975 quantiles, 72 and 88.
+    for page, text, other in ((wilson, "80.0% [71.1, 86.7]", "[72.0"), (bootstrap, "80.0% [72.0, 88.0]", "[71.1")):
+        assert page.count(text) == 3 and other not in page  # the table, the mark, the chart's description
+    assert "intervals (bootstrap)" in bootstrap and "by exact percentile bootstrap" in bootstrap
+
+
+def test_hostile_settings_and_notes_are_text_and_links_lead_nowhere_else(tmp_path):
+    made = []
+    for rank, text in ((4, HOSTILE[1]), (2, HOSTILE[2])):
+        run = reported(tmp_path, BASE, BASE, f"lora.r={rank}")
+        path = tmp_path / f"javascript:a?b#c {rank}-{run.path.name}"
+        run.path.rename(path)
+        (loaded,) = compare.load([path])
+        loaded["settings"]["prompt.system"] = text
+        loaded["conditions"] = {"engine": HOSTILE[0]}
+        made.append(loaded)
+    page = compare.page(compare.groups(made), "wilson", tmp_path)
+    check_one_file(page)
+    tree = Tree(page)
+    assert all(text in tree.text for text in (HOSTILE[0], HOSTILE[1], HOSTILE[2]))
+    hrefs = [attributes["href"] for _, attributes in tree.elements if "href" in attributes]
+    assert len(hrefs) == 2 and all(href.startswith("javascript%3Aa%3Fb%23c%20") for href in hrefs)
+
+
+def copied(path, folder, change=None):
+    """The run elsewhere; `change` edits its result, None leaves the answers out."""
+    target = folder / path.name
+    shutil.copytree(path, target)
+    (file,) = target.glob("tuned/*/result.json")
+    result = rundir.read_json(file)
+    if change:
+        change(result)
+        rundir.write_json(file, result)
+    else:
+        file.unlink()
+    return target
+
+
+def test_runs_without_answers_or_about_other_questions_are_left_out_by_name(runs, tmp_path):
+    without = copied(runs[0], tmp_path / "a")
+    damaged = copied(runs[0], tmp_path / "b", lambda result: result.pop("scores"))
+    fewer = copied(runs[0], tmp_path / "c", lambda result: result["scores"].pop())
+    other = copied(runs[0], tmp_path / "d", lambda result: result["scores"][3].update(id="another"))
+    for path in (without, damaged):
+        page = drawn([*runs[1:3], path], tmp_path)
+        assert f"Without their answers and so not here: {path.name}." in page
+        assert "Holm-corrected for 1 comparison;" in page
+    for path in (fewer, other):
+        page = drawn([*runs[1:3], path], tmp_path)
+        assert f"About other questions than most and so not here: {path.name}." in page
+        assert "Holm-corrected for 1 comparison;" in page
+
+
+def test_a_run_without_answers_takes_no_place_in_the_matrix(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.html_compare.LARGEST_MATRIX", 2)
+    page = drawn([copied(runs[0], tmp_path), *runs[1:3]], tmp_path)
+    assert "Holm-corrected for 1 comparison;" in page and "too many" not in page
+
+
+def test_pairs_join_on_the_question_whatever_the_order(runs, tmp_path):
+    turned = copied(runs[0], tmp_path, lambda result: result["scores"].reverse())
+    ids, scores = html_compare.tuned_scores(turned, [1])
+    assert ids == tuple(sorted(ids)) and scores.tolist() == [1.0] * 80 + [0.0] * 20
+
+
+def test_a_cell_is_marked_by_the_corrected_p(tmp_path):
+    # Of 100 questions the second run gains 8 and loses 1: mid-p 2 (1 + 9/2) / 2^9 = 0.0215. Of four runs'
+    # six comparisons it is the smallest, and Holm makes it 6 * 0.0215 = 0.129: no longer detected.
+    right = {1: [0] * 60 + [1] * 40, 2: [0] * 52 + [1] * 47 + [0]}
+    right |= {3: right[1], 4: right[1]}
+    texts = {seed: ["right" if each else "wrong" for each in values] for seed, values in right.items()}
+    made = [reported(tmp_path, BASE, texts[seed], f"train.seeds=[{seed}]").path for seed in texts]
+    cells = [matrix_of(made[:2]).cells[1, 0], matrix_of(made).cells[1, 0]]
+    assert [(cell.detected, cell.p) for cell in cells] == [(True, "0.021"), (False, "0.13")]
+
+
+def matrix_of(paths):
+    (group,) = compare.groups(compare.load(paths))
+    return html_compare.matrix(html_compare.Group(group, [], {}, {}, {}))
+
+
+def test_columns_are_sorted_by_their_own_numbers(runs):
+    (run,) = compare.load(runs[:1])
+    name, n, base, tuned, change, gained, lost, p, strict, form, kind = html_compare._sort_keys(run)
+    assert (name, n, base, tuned, gained, lost, kind) == (runs[0].name, 100, 0.6, 0.8, 20, 0, "detected")
+    assert change == pytest.approx(0.2) and p < 0.001 and strict == pytest.approx(0.2) and form == 0
 
 
 @needs_browser

@@ -6,6 +6,8 @@ import json
 import re
 import time
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from harness import html_report, report, rundir, sections
@@ -140,6 +142,96 @@ def test_in_a_browser_nothing_runs_filters_work_and_360_pixels_are_enough(tmp_pa
     light = ask(run.page, measured, tmp_path)
     dark = ask(run.page, measured, tmp_path, "--blink-settings=preferredColorScheme=0")
     assert light == [360, "rgb(252, 252, 250)"] and dark == [360, "rgb(20, 23, 27)"]
+
+
+def test_changed_questions_have_a_limit_too_and_it_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(html_report, "CHANGED_BYTES", 20_000)
+    page = reported(tmp_path, BASE, TUNED).page.read_text()
+    gained, lost = drawn_items(page, "gained"), drawn_items(page, "lost")
+    assert 0 < gained < 30 and lost == 2  # what one kind takes is not taken from the other
+    assert f"The first {gained} of 30 are in this page" in page and 'data-total="100"' in page
+
+
+def test_text_that_cannot_be_seen_makes_no_page_that_cannot_be_opened(tmp_path, monkeypatch):
+    """Alternating characters, which no run collapses: each of the 5,000 shown takes 35 bytes of markup or more."""
+    monkeypatch.setitem(constructed.TEXTS, "wrong", "\u200b\u200c" * 3_000)
+    monkeypatch.setitem(constructed.TEXTS, "nothing", "\u3164" * 6_000)
+    page = reported(tmp_path, ["wrong"] * 150 + ["nothing"] * 50, ["right"] * 200).page
+    assert page.stat().st_size < 2 * html_report.CHANGED_BYTES + html_report.PAGE_BYTES
+    assert 0 < drawn_items(page.read_text(), "gained") < 200
+
+
+def test_of_many_samples_the_first_few_are_drawn(tmp_path):
+    many = [("right", "wrong", "wrong", "wrong", "wrong", "nothing")] * 30
+    run = reported(tmp_path, many, [("right",) * 6] * 10 + many[10:], "eval.samples=6", "eval.temperature=1.0")
+    page = run.page.read_text()
+    assert page.count("The first 4 of 6 samples.") == 60 and "1 of 6 right" in page
+    # 20 questions keep one right sample of six: neither gained nor lost, nor right or wrong.
+    assert drawn_items(page, "partly") == 20 and "Unchanged, partly right (20)" in page
+
+
+def test_the_first_newline_of_a_text_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setitem(constructed.TEXTS, "nothing", "\nThe first line is empty.")
+    page = reported(tmp_path, ["nothing"] * 30, ["right"] * 30).page.read_text()
+    assert '<pre dir="auto">\n\nThe first line is empty.</pre>' in page  # HTML drops the newline after <pre>
+    assert not re.search(r"<pre[^>]*>[^\n]", page)
+
+
+def test_hostile_settings_golds_and_rollouts_are_text(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED, f"prompt.system={HOSTILE[0]}")
+    for folder in (run.base, run.tuned(3407)):
+        result = rundir.read_json(folder / "result.json")
+        for score in result["scores"]:
+            score["gold"] = HOSTILE[2]
+        rundir.write_json(folder / "result.json", result)
+    run.note("machine", {"gpu": HOSTILE[3] + "\u202e"})
+    rows = [{"step": 1, "reward": reward, "gold": HOSTILE[4], "completion": f"reward {reward}"} for reward in (1, 3, 2)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), run.train(3407) / "completions.parquet")
+    numbers = rundir.read_json(reported(tmp_path / "other", BASE, TUNED).summary)
+    page = html_report.draw(run, numbers, sections.read(run, numbers)[1])
+    check_one_file(page)
+    tree = Tree(page)
+    assert all(text in tree.text for text in (HOSTILE[0], HOSTILE[2], HOSTILE[4])) and "\u202e" not in page
+    assert "⟨U+202E⟩" in tree.text
+    titles = re.findall(r"Step 1, reward (\d), gold", tree.text)
+    assert titles == ["3", "1"]  # the best, then the worst
+
+
+def test_outcomes_lead_to_their_questions_without_a_script(run):
+    page = run.page.read_text()
+    for outcome in ("gained", "lost", "wrong", "right"):
+        assert f'href="#outcome={outcome}"' in page and f'id="outcome={outcome}"' in page
+    assert '<span id="keys" hidden>' in page
+
+
+@needs_browser
+def test_keys_walk_among_questions_alone_and_the_focus_is_not_under_the_bar(run, tmp_path):
+    pressed = (
+        "(() => { const d = page.document, press = (at, key) => at.dispatchEvent("
+        "new page.KeyboardEvent('keydown', {key, bubbles: true}));\n"
+        "const heads = [...d.querySelectorAll('.item:not([hidden]) summary')], found = [];\n"
+        "for (const fold of d.querySelectorAll('details')) fold.open = false;\n"
+        "press(d, 'j'); found.push(d.activeElement === d.body);\n"
+        "heads[20].focus(); press(heads[20], 'j'); found.push(heads.indexOf(d.activeElement));\n"
+        "press(heads[21], 'k'); found.push(heads.indexOf(d.activeElement)); page.scrollBy(0, 400); heads[12].focus();\n"
+        "found.push(d.documentElement.style.getPropertyValue('--bar'));\n"
+        "const bar = d.getElementById('filters').getBoundingClientRect();\n"
+        "return [...found, heads[12].getBoundingClientRect().top >= bar.bottom]; })()"
+    )
+    body, after, back, bar, clear = ask(run.page, pressed, tmp_path, width=1000)
+    assert (body, after, back, clear) == (True, 21, 20, True)
+    assert int(bar.removesuffix("px")) > 40
+
+
+@needs_browser
+def test_the_search_finds_no_words_of_the_pages_own(run, tmp_path):
+    typed = (
+        "['exact format', 'ended by'].map((text) => { const field = page.document.querySelector('[name=text]');\n"
+        "page.document.querySelector('[value=all]').checked = true; field.value = text;\n"
+        "field.dispatchEvent(new page.Event('input', {bubbles: true}));\n"
+        "return page.document.querySelector('output').textContent; })"
+    )
+    assert ask(run.page, typed, tmp_path) == ["0 of 100 questions shown"] * 2
 
 
 @needs_browser

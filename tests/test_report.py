@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from xml.etree import ElementTree
 
 import pytest
 
-from harness import flips, report, rundir, stats, summary
+from harness import flips, gallery, report, rundir, sections, stats, summary
 from harness.errors import HarnessError
 from tests import constructed
 from tests.conftest import harness
@@ -48,6 +49,14 @@ def test_more_than_a_percent_cut_is_said_aloud(tmp_path):
     run = reported(tmp_path, ["right"] * 99 + ["right, cut"], ["right"] * 98 + ["right, cut"] * 2)
     text = run.report.read_text()
     assert "**2.0% of the tuned completions were cut" in text and "of the base completions were cut" not in text
+    run = reported(tmp_path / "b", ["right"] * 200, ["right"] * 197 + ["right, cut"] * 3)
+    assert "**1.5% of the tuned completions were cut" in run.report.read_text()
+
+
+def test_one_question_is_one_question(tmp_path):
+    run = reported(tmp_path, ["wrong"], ["right"])
+    for text in (run.report.read_text(), run.page.read_text()):
+        assert "1 question" in text and not re.search(r"\b1 questions", text)
 
 
 def test_nothing_changed_is_said_as_it_is(tmp_path):
@@ -101,6 +110,23 @@ def test_a_found_number_of_many_digits_is_cut_short(tmp_path, monkeypatch):
     assert len(text) < 20_000
 
 
+def test_a_long_answer_keeps_its_end_where_the_number_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(constructed.TEXTS, "wrong", "b" * 5000 + "The answer is 9.")
+    text = reported(tmp_path, ["wrong"] * 30, ["right"] * 30).report.read_text()
+    left_out = 5016 - report.HEAD - report.TAIL
+    assert f"b\n[… {left_out:,} characters left out …]\nb" in text and "bbbThe answer is 9.\n```" in text
+
+
+def test_a_name_that_acts_on_a_terminal_is_spelled_out(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    hostile = tmp_path / f"\x1b[2J\n# a|b {run.path.name}"
+    run.path.rename(hostile)
+    report.write(rundir.existing(hostile))
+    text = (hostile / "report.md").read_text()
+    assert text.startswith(f"# ⟨U+001B⟩[2J↵# a|b {run.path.name}\n") and "\x1b" not in text
+    assert "⟨U+001B⟩" in (hostile / "report.html").read_text()
+
+
 def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
     run = reported(tmp_path / "a", ["right", "wrong"] * 50, ["right"] * 100)
     again = reported(tmp_path / "b", ["right", "wrong"] * 50, ["right"] * 100)
@@ -114,8 +140,35 @@ def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
 def test_a_broken_summary_beside_a_run_does_not_cost_its_report(tmp_path):
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/summary.json").write_text("not json")
+    for number, theirs in enumerate(({"conditions": None}, {"conditions": []}, [], None)):
+        rundir.write_json(tmp_path / f"foreign-{number}/summary.json", theirs)
     run = reported(tmp_path, ["right"] * 30, ["right"] * 30)
     assert "0 other finished runs in this results folder" in run.report.read_text()
+
+
+def test_damaged_or_older_files_of_the_run_itself_are_named_in_a_line(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["right"] * 30)
+    kept = run.train(3407) / "completions.parquet"
+    kept.write_bytes(b"")
+    with pytest.raises(HarnessError, match=r"completions\.parquet: cannot be read; delete it"):
+        report.write(run)
+    kept.unlink()
+    older = rundir.read_json(run.base / "result.json")
+    del older["scores"][7]["why"]
+    rundir.write_json(run.base / "result.json", older)
+    with pytest.raises(HarnessError, match=r"KeyError.'why'.*harness\.rescore"):
+        gallery.read(run, 3407)
+
+
+def test_a_long_table_behind_the_curves_is_thinned_over_all_steps(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    shared = {"reward": 1.0, "profiles_disagree/format": 0.0, "profiles_disagree/answer": 0.0}
+    rows = [{"step": step, "completions/mean_length": 9.0} | shared for step in range(1, 151)]
+    rundir.write_lines(run.train(3407) / "metrics.jsonl", rows)
+    numbers = summary.summarize(run)
+    folded = sections.curves(run, numbers).blocks[-1]
+    assert folded.title == "The numbers, every 3 steps; metrics.jsonl has all"
+    assert [row[0] for row in folded.blocks[0].rows] == [str(step) for step in range(1, 151, 3)]
 
 
 def test_different_precisions_stand_in_the_report(tmp_path):
