@@ -79,7 +79,7 @@ class Folded:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Every question with what both models answered: all of them in the page, the first few in the Markdown."""
+    """Every question with what both models answered: as many as the page holds, in the Markdown the first few."""
 
     items: list[Item]
     whose: str = ""  # of several seeds the one whose answers these are, such as "seed 3407"

@@ -41,9 +41,9 @@ def show(run: RunDir) -> None:
     """Print the report's verdict and its table, and where the rest is."""
     head = run.report.read_text(encoding="utf-8").partition("\n## ")[0]
     markdown("\n".join(line for line in head.strip().split("\n") if not line.startswith("![")).rstrip())
-    say(f"\nReport: {run.report}")
+    say(f"\nReport: {one_line(str(run.report))}")
     if run.page.exists():
-        say(f"Page:   {run.page}")
+        say(f"Page:   {one_line(str(run.page))}")
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------
