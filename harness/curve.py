@@ -6,13 +6,10 @@ is not. harness.evaluate makes the answers; what becomes of them is here, withou
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from harness import resampling, rundir, stats, summary
+from harness import resampling, rundir, summary, verdict
 from harness.config import Config
 from harness.rundir import RunDir
 
@@ -32,12 +29,12 @@ def write(run: RunDir, seed: int) -> dict[str, Any]:
     """
     steps = (0, *run.config.kept_steps)
     sides = [rundir.read_json(run.curve(seed) / f"step-{step}" / "result.json") for step in steps]
-    columns = [_columns(side["scores"]) for side in sides]
+    columns = [summary.per_question(side["scores"]) for side in sides]
     points = [
         {"step": step, "adapter": side["adapter"]}
-        | {name: _rate(values, run.config.eval.samples) for name, values in column.items()}
+        | {name: summary.rate(column[name], run.config.eval.samples) for name in NAMES}
         | _counts(side["scores"])
-        | {"difference": {name: _difference(columns[0][name], column[name]) for name in NAMES} if step else None}
+        | {"difference": _differences(columns[0], column) if step else None}
         for step, side, column in zip(steps, sides, columns, strict=True)
     ]
     made = {
@@ -64,24 +61,5 @@ def _counts(scores: Sequence[dict[str, Any]]) -> dict[str, int]:
     }
 
 
-def _columns(scores: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Per-question scores, shape (n,), for each of NAMES: means over the samples of a question."""
-    questions: dict[str, list[dict[str, Any]]] = {}
-    for score in scores:
-        questions.setdefault(score["id"], []).append(score)
-    return {
-        name: np.array([np.mean([score[summary.QUANTITIES[name]] for score in group]) for group in questions.values()])
-        for name in NAMES
-    }
-
-
-def _rate(values: np.ndarray, samples: int) -> dict[str, Any]:
-    if samples > 1:
-        return dataclasses.asdict(resampling.mean(values))
-    return dataclasses.asdict(stats.proportion(values)) | {"method": "Wilson"}
-
-
-def _difference(base: np.ndarray, later: np.ndarray) -> dict[str, Any]:
-    values = dataclasses.asdict(resampling.paired(base, later))
-    values["value"] = values.pop("estimate")
-    return values
+def _differences(base: summary.Columns, later: summary.Columns) -> dict[str, Any]:
+    return {name: verdict.record(resampling.paired(base[name], later[name])) for name in NAMES}

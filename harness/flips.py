@@ -76,7 +76,8 @@ def seeded_sign_flip(differences: NDArray[np.float64]) -> FlipTest:
     """The same for differences on no small lattice: 10,000 seeded draws of the signs, so p is at least 1/10,001."""
     sizes, counts = np.unique(np.abs(differences), return_counts=True)
     heads = np.random.default_rng(SEED).binomial(counts, 0.5, size=(RESAMPLES, len(counts)))
-    sums, observed = np.abs((2 * heads - counts) @ sizes), abs(math.fsum(differences))
+    signed = (2 * heads - counts).astype(np.float64)  # integers would miss the BLAS
+    sums, observed = np.abs(signed @ sizes), abs(math.fsum(differences))
     reached, beyond = int((sums >= observed - TIE).sum()), int((sums > observed + TIE).sum())
     # The observed signs are one more draw: p is never 0, and the test is exact at any number of draws.
     halved = reached if observed < TIE else (reached + beyond) / 2  # as in McNemar's mid-p, a sum of 0 gives 1

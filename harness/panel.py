@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import inspect_match, rundir, scoring, stats, verdict
+from harness import inspect_match, resampling, rundir, samples, scoring, verdict
 from harness.errors import HarnessError
 from harness.schema import Tags
 
@@ -170,18 +170,19 @@ def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -
 
     base, tuned: the same questions in the same order, K samples each. For each side of a scorer: `accuracy` over the
     questions; `extracted`, the share of completions in which it found an answer; `as_ours`, the share on which its
-    verdict is ours. Differences are tuned minus base, as proportions (`stats.paired_difference`). A scorer's `sign` is
+    verdict is ours. Differences are tuned minus base, as proportions (`resampling.paired`). A scorer's `sign` is
 
     - null where it has no vote: it extracts from under half of the completions of a side;
-    - "undecided" where its estimate or ours is 0, or neither difference is detected (by `verdict.of`): the signs of
-      two differences that may be chance tell nothing, alike or not;
+    - "undecided" unless its difference and ours are both detected (by `verdict.of`): the sign of a difference that may
+      be chance tells nothing, alike or not;
     - else "agrees" or "disagrees", as its estimate has our sign or the other.
 
     `flips` names those that disagree. Raises ValueError where the two sides differ in their questions.
     """
     if [c.id for c in base] != [c.id for c in tuned]:
         raise ValueError("base and tuned must be the same questions in the same order")
-    ours = _difference(_means(base, [c.correct for c in base]), _means(tuned, [c.correct for c in tuned]))
+    sides = (base, tuned)
+    ours = _difference(sides, [[c.correct for c in side] for side in sides])
     scorers = [_under(scorer, base, tuned, tags) for scorer in SCORERS]
     for entry in scorers:
         entry["sign"] = _sign(entry["difference"], ours) if entry["applicable"] else None
@@ -194,7 +195,7 @@ def _under(scorer: Scorer, base: Sequence[Completed], tuned: Sequence[Completed]
     rulings = [[scorer.rule(c.text, c.gold, tags) for c in side] for side in sides]
     extracted = [sum(ruling.extracted is not None for ruling in side) / len(side) for side in rulings]
     correct = [[ruling.correct for ruling in side] for side in rulings]
-    difference = _difference(*map(_means, sides, correct))
+    difference = _difference(sides, correct)
     entry = {"name": scorer.name, "source": scorer.source, "reads": scorer.reads, "difference": difference}
     for name, completions, right, share in zip(("base", "tuned"), sides, correct, extracted, strict=True):
         as_ours = sum(theirs == c.correct for theirs, c in zip(right, completions, strict=True)) / len(completions)
@@ -202,24 +203,15 @@ def _under(scorer: Scorer, base: Sequence[Completed], tuned: Sequence[Completed]
     return entry | {"applicable": min(extracted) >= APPLICABLE}
 
 
-def _means(completions: Sequence[Completed], correct: Sequence[bool]) -> list[float]:
-    """The share of right samples of each question."""
-    questions: dict[str, list[bool]] = {}
-    for completion, right in zip(completions, correct, strict=True):
-        questions.setdefault(completion.id, []).append(right)
-    return [sum(samples) / len(samples) for samples in questions.values()]
-
-
-def _difference(base: list[float], tuned: list[float]) -> dict[str, Any]:
-    difference = stats.paired_difference(base, tuned)
+def _difference(sides: Sequence[Sequence[Completed]], correct: Sequence[Sequence[bool]]) -> dict[str, Any]:
+    means = (samples.question_means([c.id for c in side], right) for side, right in zip(sides, correct, strict=True))
+    difference = resampling.paired(*means)
     found = verdict.of(difference)
-    values = dataclasses.asdict(difference)
-    values["value"] = values.pop("estimate")
-    return values | {"kind": found.kind, "direction": found.direction}
+    return verdict.record(difference) | {"kind": found.kind, "direction": found.direction}
 
 
 def _sign(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    if "none" in (theirs["direction"], ours["direction"]) or "detected" not in (theirs["kind"], ours["kind"]):
+    if not theirs["kind"] == ours["kind"] == "detected":
         return "undecided"
     return "agrees" if theirs["direction"] == ours["direction"] else "disagrees"
 
@@ -227,6 +219,7 @@ def _sign(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
 def _sentence(ours: dict[str, Any], scorers: Sequence[dict[str, Any]]) -> str:
     signs = ("agrees", "disagrees", "undecided", None)
     agrees, disagrees, undecided, unfit = ([e for e in scorers if e["sign"] == sign] for sign in signs)
+    detected = ours["kind"] == "detected"
     voters = f"of {len(scorers) - len(unfit)} applicable scorers"
     if disagrees:
         others = ", ".join(f"{entry['name']} {_points(entry['difference'])}" for entry in disagrees)
@@ -235,12 +228,14 @@ def _sentence(ours: dict[str, Any], scorers: Sequence[dict[str, Any]]) -> str:
     elif agrees:
         parts = [f"The sign of the accuracy difference is the same under {len(agrees)} {voters}"]
     elif undecided:
-        parts = [f"The sign of the accuracy difference is decided under none {voters}"]
+        fate = "reproduced" if detected else "decided"
+        parts = [f"The sign of the accuracy difference is {fate} under none {voters}"]
     else:
         parts = ["No other scorer is applicable: the sign of the accuracy difference rests on ours alone"]
     if undecided:
         named = ", ".join(f"{entry['name']} {_points(entry['difference'])}" for entry in undecided)
-        parts.append(f"undecided, being 0 or detected neither there nor by ours: {named}")
+        where = "not reproduced, as none is detected there" if detected else "undecided, as ours is not detected"
+        parts.append(f"{where}: {named}")
     if unfit:
         names = ", ".join(entry["name"] for entry in unfit)
         parts.append(f"not applicable, extracting from under half of a side: {names}")

@@ -1,8 +1,8 @@
-"""What needs more than `stats`: means of scores, scores on no small lattice, and ratios of two sums.
+"""What needs more than `stats`: means of scores, scores on no small lattice, their parts, and ratios of two sums.
 
 Bootstraps here resample questions as multinomial counts of the distinct rows, seeded, and say so in their method;
 where the scores lie on a lattice of m/K the exact bootstrap of `stats` is used instead. Quantiles are inverse-CDF
-as there. No interval has zero width: where all questions agree it is the rule of three's.
+as there. No interval has zero width: where all questions agree it is Wilson's, Tango's or the rule of three's.
 
 Sources: Efron 1979 (bootstrap), Miller 2024, arXiv 2411.00640 (clustered standard error).
 """
@@ -37,7 +37,7 @@ class Mean:
     value: float
     low: float
     high: float
-    method: str  # EXACT_MEAN, SEEDED_MEAN or RULE_OF_THREE
+    method: str  # WILSON, EXACT_MEAN, SEEDED_MEAN or RULE_OF_THREE
     n: int
     se: float | None  # of the question means, n - 1 in the variance; None for n = 1; 0 is no certainty
 
@@ -67,19 +67,41 @@ class RatioDifference:
     estimate: float
     low: float
     high: float
-    method: str  # SEEDED_RATIO or RULE_OF_THREE
+    method: str  # SEEDED_RATIO, RULE_OF_THREE, or that of the paired difference which it is
     n: int
     empty: int  # resamples in which either side has no denominator, which the interval leaves out
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Flags:
+    """One run's answers: three arrays of shape (n,), same question order, 0/1 or means of K samples."""
+
+    correct: ArrayLike
+    strict: ArrayLike  # correct and in the exact format
+    exact_format: ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """strict = mathematics + format: exact in counts, where gained - lost adds up as integers."""
+
+    strict: PairedDifference  # difference of strict accuracy
+    mathematics: PairedDifference  # difference of (lenient) accuracy
+    format: PairedDifference  # difference of (strict - accuracy), each side <= 0: what the format costs
+    both_comply: int  # questions that both runs answered in the exact format, every sample of them
+    where_both_comply: PairedDifference | None  # difference of accuracy on those; None if there are none
+
+
 def mean(scores: ArrayLike) -> Mean:
-    """The mean of scores in [0, 1], shape (n,), such as pass@k. ValueError for other scores."""
+    """The mean of scores in [0, 1], shape (n,), such as pass@k; a rate where all are 0 or 1. ValueError for others."""
     values = stats.column("scores", scores)
     if values.min() < 0:
         raise ValueError("scores: need values in [0, 1]")
     n, value = len(values), math.fsum(values) / len(values)
-    if np.all(values == values[0]):
-        interval, method = _rule_of_three(value, n, floor=0.0), RULE_OF_THREE
+    if np.all((values == 0) | (values == 1)):
+        interval, method = stats.wilson(int(values.sum()), n), stats.WILSON
+    elif np.all(values == values[0]):
+        interval, method = stats.rule_of_three(value, n, floor=0.0), RULE_OF_THREE
     else:
         try:
             interval, method = stats.bootstrap_mean(values), EXACT_MEAN
@@ -107,7 +129,7 @@ def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     if not gained + lost:
         interval, method = stats.tango(0, 0, n), stats.TANGO
     elif np.ptp(d) < TIE:
-        interval, method = _rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+        interval, method = stats.rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
     elif stats.few_changes(gained, lost):
         wider = _percentile(_resampled_sums(np.append(d, [1.0, -1.0]))[:, 0] / (n + 2))
         interval = Interval(min(wider.low, estimate), max(wider.high, estimate))
@@ -133,6 +155,25 @@ def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     )
 
 
+def decompose(base: Flags, tuned: Flags) -> Decomposition:
+    """Split the difference of strict accuracy into mathematics and format, all paired.
+
+    strict = correct + (strict - correct) for every answer, so the parts add up. ValueError as for
+    `paired`, and where strict counts an answer that is not correct or not in format.
+    """
+    correct0, strict0, format0 = _flags("base", base)
+    correct1, strict1, format1 = _flags("tuned", tuned)
+    mathematics = paired(correct0, correct1)  # refuses different lengths before they meet below
+    comply = (format0 == 1) & (format1 == 1)
+    return Decomposition(
+        strict=paired(strict0, strict1),
+        mathematics=mathematics,
+        format=paired(strict0 - correct0, strict1 - correct1),
+        both_comply=int(comply.sum()),
+        where_both_comply=paired(correct0[comply], correct1[comply]) if np.any(comply) else None,
+    )
+
+
 def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio | None:
     """Sum of numerators over sum of denominators, questions resampled; None where all denominators are 0.
 
@@ -150,7 +191,7 @@ def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio | None:
     if np.all((rows == 0) | (rows == 1)):
         interval, method = stats.wilson(int(above), used), WILSON_RATIO
     elif np.abs(residuals).max() < TIE:
-        interval, method = _rule_of_three(value, used, floor=0.0), RULE_OF_THREE
+        interval, method = stats.rule_of_three(value, used, floor=0.0), RULE_OF_THREE
     else:
         sums = _resampled_sums(rows)
         kept = sums[sums[:, 1] > 0]
@@ -163,7 +204,8 @@ def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, 
     """Tuned minus base of two ratios, the same questions resampled for both; None where either has no denominator.
 
     base, tuned: (numerators, denominators), each as for `ratio`; the questions of the two denominators may differ,
-    so a change may come from which questions comply. ValueError as there, and for different numbers of questions.
+    so a change may come from which questions comply. With one sample a question and the same ones complying it is their
+    paired difference. ValueError as there, and for different numbers of questions.
     """
     sides = _ratio_rows("base", *base), _ratio_rows("tuned", *tuned)
     if len(sides[0]) != len(sides[1]):
@@ -173,14 +215,26 @@ def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, 
     if not below0 or not below1:
         return None
     before, after = above0 / below0, above1 / below1
+    if np.all((rows == 0) | (rows == 1)) and np.array_equal(rows[:, 1], rows[:, 3]):
+        same = stats.paired_difference(*rows[rows[:, 1] > 0][:, [0, 2]].T)
+        return RatioDifference(before, after, same.estimate, same.low, same.high, same.method, n, 0)
     sums = _resampled_sums(rows)
     kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
     interval, method = _percentile(kept[:, 2] / kept[:, 3] - kept[:, 0] / kept[:, 1]), SEEDED_RATIO
-    residuals = rows[:, [0, 2]] - rows[:, [1, 3]] * (before, after)
-    if np.abs(residuals).max() < TIE:
+    if interval.high - interval.low < TIE:
         used = min(int((side[:, 1] > 0).sum()) for side in sides)
-        interval, method = _rule_of_three(after - before, used, floor=-1.0), RULE_OF_THREE
+        interval, method = stats.rule_of_three(after - before, used, floor=-1.0), RULE_OF_THREE
     return RatioDifference(before, after, after - before, interval.low, interval.high, method, n, RESAMPLES - len(kept))
+
+
+def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
+    columns = [stats.column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"{name}: correct, strict and exact_format differ in length")
+    correct, strict, exact_format = columns
+    if np.any(strict > np.minimum(correct, exact_format) + TIE):
+        raise ValueError(f"{name}: strict counts an answer that is not correct or not in the exact format")
+    return columns
 
 
 def _ratio_rows(name: str, numerators: ArrayLike, denominators: ArrayLike) -> NDArray[np.float64]:
@@ -197,16 +251,10 @@ def _resampled_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     table = rows.reshape(len(rows), -1)
     distinct, counts = np.unique(table, axis=0, return_counts=True)
     rng, chances = np.random.default_rng(SEED), counts / len(table)
-    draws = (rng.multinomial(len(table), chances, size=CHUNK) @ distinct for _ in range(RESAMPLES // CHUNK))
-    return np.concatenate(list(draws))
+    draws = (rng.multinomial(len(table), chances, size=CHUNK) for _ in range(RESAMPLES // CHUNK))
+    return np.concatenate([drawn.astype(np.float64) @ distinct for drawn in draws])  # integers would miss the BLAS
 
 
 def _percentile(values: NDArray[np.float64]) -> Interval:
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     return Interval(float(low), float(high))
-
-
-def _rule_of_three(value: float, n: int, floor: float) -> Interval:
-    """Were values other than the one that n questions share likelier than this, that would have a chance under 5%."""
-    others = 1 - (1 - LEVEL) ** (1 / n)
-    return Interval(value - others * (value - floor), value + others * (1 - value))

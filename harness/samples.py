@@ -11,13 +11,24 @@ arXiv 2203.11171 (majority answer).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from functools import cache
 from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def question_means(ids: Iterable[str], values: Iterable[float]) -> NDArray[np.float64]:
+    """The mean of one value a completion over the samples of each question, shape (n,), by first appearance.
+
+    ids: the question of each completion. ValueError for unequal lengths.
+    """
+    questions: dict[str, list[float]] = {}
+    for question, value in zip(ids, values, strict=True):
+        questions.setdefault(question, []).append(value)
+    return np.array([sum(group) / len(group) for group in questions.values()], dtype=np.float64)
 
 
 def pass_at_k(correct: ArrayLike, samples: int, k: int) -> NDArray[np.float64]:

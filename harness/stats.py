@@ -30,6 +30,7 @@ FEW_FLIPS = 25  # gained + lost below this, or
 FEW_ON_ONE_SIDE = 5  # the smaller of the two below this: the bootstrap undercovers and Tango takes over
 MAX_DENOMINATOR = 128  # the most samples a question for which m/K is recognised
 FEW_CHANGES = 10  # the same of several samples a question, or all changes in one direction: see `_with_two_more`
+WILSON = "Wilson"
 BOOTSTRAP = "paired bootstrap (exact percentile)"
 WITH_TWO_MORE = "paired bootstrap with one question gained and one lost added (exact percentile)"
 TANGO = "Tango score"
@@ -86,26 +87,6 @@ class PairedDifference:
     exact_p: float
     se: float | None  # paired standard error, n - 1 in the variance; None for n = 1; 0 is no certainty
     correlation: float | None  # of base and tuned over questions; None where either is constant
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Flags:
-    """One run's answers: three arrays of shape (n,), same question order, 0/1 or means of K samples."""
-
-    correct: ArrayLike
-    strict: ArrayLike  # correct and in the exact format
-    exact_format: ArrayLike
-
-
-@dataclass(frozen=True, slots=True)
-class Decomposition:
-    """strict = mathematics + format: exact in counts, where gained - lost adds up as integers."""
-
-    strict: PairedDifference  # difference of strict accuracy
-    mathematics: PairedDifference  # difference of (lenient) accuracy
-    format: PairedDifference  # difference of (strict - accuracy), each side <= 0: what the format costs
-    both_comply: int  # questions that both runs answered in the exact format, every sample of them
-    where_both_comply: PairedDifference | None  # difference of accuracy on those; None if there are none
 
 
 def wilson(k: int, n: int, level: float = LEVEL) -> Interval:
@@ -173,10 +154,7 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     if few and np.all(d % denominator == 0):
         interval, method = tango(gained, lost, n), TANGO
     elif np.all(d == d[0]):
-        # Were other values likelier than this, n equal ones would have a chance under 5%.
-        others = 1 - (1 - LEVEL) ** (1 / n)
-        interval = Interval(estimate - others * (1 + estimate), estimate + others * (1 - estimate))
-        method = RULE_OF_THREE
+        interval, method = rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
     elif few_changes(gained, lost):
         interval, method = _with_two_more(d, denominator), WITH_TWO_MORE
     else:
@@ -205,6 +183,16 @@ def few_changes(gained: int, lost: int) -> bool:
     return gained + lost < FEW_CHANGES or min(gained, lost) == 0
 
 
+def rule_of_three(value: float, n: int, floor: float) -> Interval:
+    """The interval around a value in [floor, 1] that all of n questions share, on the scale of those values.
+
+    Were other values likelier than this, n equal ones would have a chance under 2.5%: the other 2.5% are the other
+    side's, which makes it Clopper and Pearson's interval (1934) where the value is an end of the scale.
+    """
+    others = 1 - ((1 - LEVEL) / 2) ** (1 / n)
+    return Interval(value - others * (value - floor), value + others * (1 - value))
+
+
 def minimum_detectable_effect(
     n: int, discordance: float, power: float = POWER, alpha: float = ALPHA, correction: float = 0.0
 ) -> float | None:
@@ -228,25 +216,6 @@ def minimum_detectable_effect(
     return effect if effect <= discordance else None
 
 
-def decompose(base: Flags, tuned: Flags) -> Decomposition:
-    """Split the difference of strict accuracy into mathematics and format, all paired.
-
-    strict = correct + (strict - correct) for every answer, so the parts add up. ValueError as for
-    `paired_difference`, and where strict counts an answer that is not correct or not in format.
-    """
-    correct0, strict0, format0 = _flags("base", base)
-    correct1, strict1, format1 = _flags("tuned", tuned)
-    mathematics = paired_difference(correct0, correct1)  # refuses different lengths before they meet below
-    comply = (format0 == 1) & (format1 == 1)
-    return Decomposition(
-        strict=paired_difference(strict0, strict1),
-        mathematics=mathematics,
-        format=paired_difference(strict0 - correct0, strict1 - correct1),
-        both_comply=int(comply.sum()),
-        where_both_comply=paired_difference(correct0[comply], correct1[comply]) if np.any(comply) else None,
-    )
-
-
 def spell_p(p: float) -> str:
     """A p-value to two significant digits, more where rounding would carry it across .05."""
     if p < 0.0001:
@@ -265,16 +234,6 @@ def column(name: str, scores: ArrayLike) -> NDArray[np.float64]:
     if not np.all(np.abs(values) <= 1 + _LATTICE_TOLERANCE):  # NaN fails every comparison
         raise ValueError(f"{name}: scores must lie in [-1, 1]; NaN or a larger value found")
     return values
-
-
-def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
-    columns = [column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
-    if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"{name}: correct, strict and exact_format differ in length")
-    correct, strict, exact_format = columns
-    if np.any(strict > np.minimum(correct, exact_format) + _LATTICE_TOLERANCE):
-        raise ValueError(f"{name}: strict counts an answer that is not correct or not in the exact format")
-    return columns
 
 
 def lattice(*columns: NDArray[np.float64]) -> tuple[int, list[NDArray[np.int64]]]:

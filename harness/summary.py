@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from harness import bounds, panel, resampling, rundir, samples, seeds, stats, verdict
 from harness.errors import HarnessError
 from harness.rundir import RunDir
-from harness.seeds import SeedsDifference
-from harness.stats import PairedDifference
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
 QUANTITIES = {"accuracy": "correct", "strict": "strict", "format": "exact_format", "tags": "tags_ok"}
@@ -41,10 +39,10 @@ def summarize(run: RunDir) -> dict[str, Any]:
     tuned = [rundir.read_json(run.tuned(seed) / "result.json") for seed in trained]
     for result in tuned:
         check_pair(run, base, result)
-    before = _columns(base["scores"])
+    before = per_question(base["scores"])
     if len(tuned) > 1 and len(before["accuracy"]) < 2:
         raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
-    each = [_columns(result["scores"]) for result in tuned]
+    each = [per_question(result["scores"]) for result in tuned]
     after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in QUANTITIES}
     differences = {name: seeds.difference(before[name], after[name]) for name in COMPARED}
     sides = [result["scores"] for result in tuned]
@@ -60,7 +58,7 @@ def summarize(run: RunDir) -> dict[str, Any]:
         "selftest": base["selftest"],
         "base": _side([base["scores"]], before, count),
         "tuned": _side(sides, after, count) | {"adapter": adapters if adapters[1:] else adapters[0]},
-        "difference": {name: _difference(d) for name, d in differences.items()},
+        "difference": {name: verdict.record(d) for name, d in differences.items()},
         "decomposition": _decomposition(before, after) | {"by_rule": _by_rule(base["scores"], sides)},
         "verdict": _verdict(differences, base["scores"], sides),
         "truncation": _truncation(base["scores"], before, sides, after),
@@ -73,7 +71,7 @@ def summarize(run: RunDir) -> dict[str, Any]:
 def _where_there(run: RunDir, base: dict[str, Any], before: Columns, each: list[Columns], sides: list[Scores]) -> dict:
     """What only some runs have: a second evaluation of the base, several samples a question, several seeds."""
     found, count = {}, run.config.eval.samples
-    if (run.path / "again" / "result.json").exists():
+    if (run.again / "result.json").exists():
         found["noise_floor"] = _noise_floor(run, base, before)
     if count > 1:
         found["of_samples"] = _of_samples(base["scores"], sides, count)
@@ -81,25 +79,32 @@ def _where_there(run: RunDir, base: dict[str, Any], before: Columns, each: list[
         found["seeds"] = [
             {
                 "seed": seed,
-                "tuned": {name: _rate(columns[name], count) for name in QUANTITIES},
-                "difference": {name: _difference(seeds.difference(before[name], columns[name])) for name in COMPARED},
-                "decomposition": _decomposition(before, columns),
+                "tuned": {name: rate(own[name], count) for name in QUANTITIES},
+                "difference": {name: verdict.record(seeds.difference(before[name], own[name])) for name in COMPARED},
+                "decomposition": _decomposition(before, own),
                 "train": _training(run, seed),
                 "proof": _proof(run, seed),
             }
-            for seed, columns in zip(run.config.train.seeds, each, strict=True)
+            for seed, own in zip(run.config.train.seeds, each, strict=True)
         ]
     return found
 
 
 def check_conditions(run: RunDir, before: dict[str, Any], after: dict[str, Any]) -> None:
     """Raise HarnessError, naming the first difference, unless both sides were evaluated under the same conditions."""
-    for name in sorted(before.keys() | after.keys()):
-        if before.get(name) != after.get(name):
-            raise HarnessError(
-                f"{run.path}: base and tuned were not evaluated alike ({name}: {_short(before.get(name))} and "
-                f"{_short(after.get(name))}); delete base/ and tuned/ and run again"
-            )
+    differing = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+    if not differing:
+        return
+    remedy = "delete base/ and tuned/ and run again"
+    if differing == ["scorer"]:  # the completions are good, and may have cost hours
+        remedy = "delete the result.json of both, and no completions, and run again"
+        if run.report.exists():
+            remedy = f"python -m harness.rescore {run.path} scores both anew"
+    name = differing[0]
+    raise HarnessError(
+        f"{run.path}: base and tuned were not evaluated alike ({name}: {_short(before.get(name))} and "
+        f"{_short(after.get(name))}); {remedy}"
+    )
 
 
 def check_pair(run: RunDir, base: dict[str, Any], tuned: dict[str, Any]) -> None:
@@ -118,23 +123,19 @@ def _asked(result: dict[str, Any]) -> list[tuple[Any, ...]]:
     return [(score["id"], score["sample"], score["prompt"]) for score in result["scores"]]
 
 
-def _columns(scores: Scores) -> Columns:
-    """Per-question scores for each quantity: means over the samples of a question."""
+def per_question(scores: Scores) -> Columns:
+    """Per-question scores for each quantity, shape (n,): means over the samples of a question."""
     return {name: _means(scores, [score[field] for score in scores]) for name, field in QUANTITIES.items()}
 
 
 def _means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
-    """The mean of one value a completion over the samples of each question, shape (n,)."""
-    questions: dict[str, list[bool]] = {}
-    for score, value in zip(scores, values, strict=True):
-        questions.setdefault(score["id"], []).append(value)
-    return np.array([sum(group) / len(group) for group in questions.values()])
+    return samples.question_means([score["id"] for score in scores], values)
 
 
 def _side(sides: list[Scores], columns: Columns, count: int) -> dict[str, Any]:
     """Rates, and what became of the completions: those of all seeds where there are several."""
     scores = [score for side in sides for score in side]
-    return {name: _rate(values, count) for name, values in columns.items()} | {
+    return {name: rate(values, count) for name, values in columns.items()} | {
         "completions": len(scores),
         "truncated": sum(score["finish_reason"] == "length" for score in scores),
         "unparsed": sum(score["answer"] is None for score in scores),
@@ -142,24 +143,18 @@ def _side(sides: list[Scores], columns: Columns, count: int) -> dict[str, Any]:
     }
 
 
-def _rate(values: NDArray[np.float64], count: int) -> dict[str, Any]:
-    """A rate with its 95% interval: Wilson's for one sample a question, the bootstrap of means, or t over seeds."""
+def rate(values: NDArray[np.float64], count: int) -> dict[str, Any]:
+    """The mean of a column with its 95% interval as plain values; count: samples a question.
+
+    The interval is Wilson's for one sample a question, else the bootstrap's of question means, or t over seeds.
+    """
     if values.ndim == 2:
         found = seeds.over_seeds(np.zeros(values.shape[1]), values)
         return {"value": found.second, "low": max(0.0, found.low), "high": found.high, "method": found.method}
     if count == 1:
-        return dataclasses.asdict(stats.proportion(values)) | {"method": "Wilson"}
+        return dataclasses.asdict(stats.proportion(values)) | {"method": stats.WILSON}
     mean = resampling.mean(values)
     return {name: getattr(mean, name) for name in ("value", "low", "high", "method")}
-
-
-def _difference(difference: PairedDifference | SeedsDifference) -> dict[str, Any]:
-    values = dataclasses.asdict(difference)
-    values["value"] = values.pop("estimate")
-    if isinstance(difference, SeedsDifference):
-        values |= {"base": values.pop("first"), "tuned": values.pop("second"), "per_seed": list(difference.per_seed)}
-        values |= dict.fromkeys(("gained", "lost", "mid_p", "exact_p"))
-    return values | {"detectable": verdict.detectable(difference)}
 
 
 def _verdict(differences: dict[str, Any], base: Scores, sides: list[Scores]) -> dict[str, Any]:
@@ -179,19 +174,27 @@ def _verdict(differences: dict[str, Any], base: Scores, sides: list[Scores]) -> 
 def _decomposition(before: Columns, after: Columns) -> dict[str, Any]:
     """The change of strict accuracy as mathematics + format, exactly; where both comply only for a single seed."""
     costs = [side["strict"] - side["accuracy"] for side in (before, after)]
-    strict, mathematics = (seeds.difference(before[name], after[name]) for name in ("strict", "accuracy"))
-    form = seeds.difference(*costs)
+    both_comply = where_both_comply = None
+    if after["accuracy"].ndim == 1:
+        flags = [resampling.Flags(side["accuracy"], side["strict"], side["format"]) for side in (before, after)]
+        parts = resampling.decompose(*flags)
+        strict, mathematics, form = parts.strict, parts.mathematics, parts.format
+        both_comply = parts.both_comply
+        where_both_comply = parts.where_both_comply and verdict.record(parts.where_both_comply)
+    else:
+        strict, mathematics = (seeds.difference(before[name], after[name]) for name in ("strict", "accuracy"))
+        form = seeds.difference(*costs)
     # Half of format minus mathematics, question by question: in [-1, 1], and 0 where the two are alike.
     halves = [(cost - side["accuracy"]) / 2 for cost, side in zip(costs, (before, after), strict=True)]
-    found: dict[str, Any] = {"mathematics": _difference(mathematics), "format": _difference(form)}
-    found |= {"both_comply": None, "where_both_comply": None}
-    if isinstance(strict, PairedDifference):
-        flags = [stats.Flags(side["accuracy"], side["strict"], side["format"]) for side in (before, after)]
-        parts = stats.decompose(*flags)
-        found["both_comply"] = parts.both_comply
-        found["where_both_comply"] = parts.where_both_comply and _difference(parts.where_both_comply)
     larger = verdict.larger_part(mathematics, form, seeds.difference(*halves))
-    return found | {"larger": larger, "sentence": verdict.parts(strict, mathematics, form, larger)}
+    return {
+        "mathematics": verdict.record(mathematics),
+        "format": verdict.record(form),
+        "both_comply": both_comply,
+        "where_both_comply": where_both_comply,
+        "larger": larger,
+        "sentence": verdict.parts(strict, mathematics, form, larger),
+    }
 
 
 def _cut(scores: Scores) -> NDArray[np.float64]:
@@ -204,7 +207,7 @@ def _truncation(base: Scores, before: Columns, sides: list[Scores], after: Colum
         before["accuracy"], _cut(base), after["accuracy"], cut if len(sides) > 1 else cut[0]
     )
     shares = {"base_cut": found.base_cut, "tuned_cut": found.tuned_cut, "sign_holds": found.sign_holds}
-    return shares | {"lowest": _difference(found.lowest), "highest": _difference(found.highest)}
+    return shares | {"lowest": verdict.record(found.lowest), "highest": verdict.record(found.highest)}
 
 
 def _panel(run: RunDir, base: Scores, tuned: Scores) -> dict[str, Any]:
@@ -216,15 +219,15 @@ def _panel(run: RunDir, base: Scores, tuned: Scores) -> dict[str, Any]:
 
 def _noise_floor(run: RunDir, base: dict[str, Any], before: Columns) -> dict[str, Any]:
     """The base against itself, evaluated again; what the second evaluation changed is `changed`."""
-    again = rundir.read_json(run.path / "again" / "result.json")
+    again = rundir.read_json(run.again / "result.json")
     if _asked(base) != _asked(again):
         raise HarnessError(f"{run.path}: again/ answers other questions than base/; delete again/ and run again")
-    columns = _columns(again["scores"])
+    after = per_question(again["scores"])
     found: dict[str, Any] = {"changed": again.get("changed")}
     for name in COMPARED:
-        floor = bounds.noise_floor(before[name], columns[name])
+        floor = bounds.noise_floor(before[name], after[name])
         found[name] = dataclasses.asdict(floor) | {
-            "difference": _difference(floor.difference),
+            "difference": verdict.record(floor.difference),
             "sentence": floor.sentence(),
         }
     return found
@@ -244,8 +247,8 @@ def _of_samples(base: Scores, sides: list[Scores], count: int) -> list[dict[str,
     found = []
     for name, (before, *each) in scores.items():
         after = each[0] if len(each) == 1 else np.stack(each)
-        rates = {"base": _rate(before, count), "tuned": _rate(after, count)}
-        found.append({"name": name, "difference": _difference(seeds.difference(before, after))} | rates)
+        rates = {"base": rate(before, count), "tuned": rate(after, count)}
+        found.append({"name": name, "difference": verdict.record(seeds.difference(before, after))} | rates)
     return found
 
 

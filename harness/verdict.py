@@ -14,7 +14,8 @@ that a t test finds).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from harness import seeds, stats
 from harness.seeds import SeedsDifference
@@ -101,6 +102,19 @@ def of(difference: PairedDifference | SeedsDifference) -> Verdict:
         discordance_high=None if isinstance(d, SeedsDifference) else _discordance_high(d),
         difference=d,
     )
+
+
+def record(difference: PairedDifference | SeedsDifference) -> dict[str, Any]:
+    """A difference as plain values for a file: its fields, the estimate as `value`, and what was `detectable`.
+
+    Over training seeds the first side is the base; counts and tests of a single pair are then null.
+    """
+    values = asdict(difference)
+    values["value"] = values.pop("estimate")
+    if isinstance(difference, SeedsDifference):
+        values |= {"base": values.pop("first"), "tuned": values.pop("second"), "per_seed": list(difference.per_seed)}
+        values |= dict.fromkeys(("gained", "lost", "mid_p", "exact_p"))
+    return values | {"detectable": detectable(difference)}
 
 
 def opening(accuracy: Verdict, form: Verdict, identical: bool) -> str:

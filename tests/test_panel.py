@@ -271,8 +271,8 @@ def test_a_sign_that_survives_is_said_with_those_that_have_no_vote(tmp_path):
     none = entries[INSPECT]["difference"]
     assert (none["value"], none["gained"], none["lost"]) == (0, 0, 0) and entries[INSPECT]["sign"] == "undecided"
     assert found["sentence"] == (
-        "The sign of the accuracy difference is the same under 3 of 4 applicable scorers; undecided, being 0 or "
-        f"detected neither there nor by ours: Inspect match(numeric) +0.0 points ([−{100 * none['high']:.1f}, "
+        "The sign of the accuracy difference is the same under 3 of 4 applicable scorers; not reproduced, as "
+        f"none is detected there: Inspect match(numeric) +0.0 points ([−{100 * none['high']:.1f}, "
         f"+{100 * none['high']:.1f}], not detected); not applicable, extracting from under half of a side: OpenAI, "
         "lm-eval strict-match."
     )
@@ -310,6 +310,32 @@ def test_where_nothing_is_detected_no_sign_is_claimed(tmp_path):
     assert "is decided under none of" in found["sentence"] and "FLIPS" not in found["sentence"]
     same, entries = compared(tmp_path / "same", base, base)
     assert {entry["sign"] for entry in entries.values()} == {"undecided", None} and same["flips"] == []
+
+
+def answering(numbers, end):
+    """Completions, the first `numbers` of 100 right by our verdict, and `end` of them by their last line."""
+    return [panel.Completed(str(q), "18", f"#### {18 if q < end else 9}", q < numbers) for q in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sign", "words"),
+    [
+        ((40, 80), (50, 49), "undecided", "reproduced under none of 4"),  # one question of noise is no flip
+        ((40, 80), (49, 50), "undecided", "not reproduced, as none is detected there: OpenAI +1.0 points"),
+        ((40, 80), (50, 50), "undecided", "not reproduced, as none is detected there: OpenAI +0.0 points"),
+        ((50, 49), (40, 80), "undecided", "undecided, as ours is not detected: OpenAI +40.0 points"),
+        ((40, 80), (40, 80), "agrees", "is the same under 4 of 4"),
+        ((40, 80), (80, 40), "disagrees", "FLIPS WITH THE SCORER: ours says +40.0 points"),
+        ((80, 40), (40, 80), "disagrees", "FLIPS WITH THE SCORER: ours says −40.0 points"),
+        ((80, 40), (80, 40), "agrees", "is the same under 4 of 4"),
+    ],
+)
+def test_a_sign_counts_where_both_differences_are_detected(ours, theirs, sign, words):
+    found = panel.compare(*map(answering, ours, theirs), TAGS)
+    entries = {entry["name"]: entry for entry in found["scorers"]}
+    assert entries[OPENAI]["sign"] == entries[STRICT]["sign"] == sign
+    assert words in found["sentence"]
+    assert bool(found["flips"]) == (sign == "disagrees") == ("FLIPS" in found["sentence"])
 
 
 def test_half_of_a_side_is_enough_for_a_vote_and_less_is_not(tmp_path):
@@ -350,12 +376,3 @@ def test_a_missing_text_is_one_line(tmp_path):
     rundir.write_lines(log, rundir.read_lines(log)[1:])
     with pytest.raises(HarnessError, match=r"is missing; run harness\.evaluate"):
         panel.completed(rundir.read_json(run.base / "result.json")["scores"], log)
-
-
-def test_the_panel_on_a_real_run(finished):
-    sides = []
-    for folder in (finished / "base", finished / "tuned/seed-3407"):
-        sides.append(panel.completed(rundir.read_json(folder / "result.json")["scores"], folder / "samples.jsonl"))
-    found = panel.compare(*sides, TAGS)
-    assert found["ours"]["n"] == 48 and len(found["scorers"]) == len(panel.SCORERS)
-    assert all(entry["reads"] and entry["source"] for entry in found["scorers"])

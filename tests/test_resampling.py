@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness import flips, resampling, stats
-from harness.resampling import mean, paired, ratio, ratio_difference
+from harness.resampling import Flags, decompose, mean, paired, ratio, ratio_difference
 from harness.samples import pass_at_k
 from harness.stats import RULE_OF_THREE, TANGO, paired_difference
 
@@ -78,10 +80,13 @@ def test_the_seeded_bootstrap_agrees_with_scipy():
 
 
 def test_no_interval_has_zero_width():
-    perfect = mean(np.ones(50))
-    assert (perfect.value, perfect.high, perfect.se, perfect.method) == (1.0, 1.0, 0.0, RULE_OF_THREE)
-    # Were failures likelier than 1 - .05^(1/50), fifty successes would have a chance under 5%.
-    assert perfect.low == pytest.approx(0.05 ** (1 / 50), abs=1e-12)
+    half = mean(np.full(50, 0.5))
+    assert (half.value, half.se, half.method) == (0.5, 0.0, RULE_OF_THREE)
+    # Were other values likelier than 1 - .025^(1/50), fifty equal ones would have a chance under 2.5%.
+    other = 1 - 0.025 ** (1 / 50)
+    assert (half.low, half.high) == (pytest.approx(0.5 * (1 - other)), pytest.approx(0.5 * (1 + other)))
+    # At an end of the scale that is Clopper and Pearson's, of which the design gives a value for 1,319 of 1,319.
+    assert stats.rule_of_three(1.0, 1319, floor=0.0).low == near(0.99720718)
     scores = np.array([1 / 1820, 0.25, 1.0])
     same = paired(scores, scores)
     assert (same.method, same.estimate, same.exact_p, same.gained) == (TANGO, 0.0, 1.0, 0)
@@ -89,6 +94,18 @@ def test_no_interval_has_zero_width():
     shifted = paired(scores / 2, scores / 2 + 1 / 3)
     assert shifted.method == RULE_OF_THREE
     assert shifted.low < 1 / 3 < shifted.high
+
+
+@pytest.mark.parametrize(("right", "n"), [(49, 50), (50, 50), (0, 7), (989, 1319)])
+def test_a_mean_of_right_and_wrong_is_a_rate_and_has_its_interval(right, n):
+    found, rate = mean(np.arange(n) < right), stats.wilson(right, n)
+    assert (found.value, found.low, found.high, found.method) == (right / n, rate.low, rate.high, stats.WILSON)
+
+
+def test_differences_of_a_rounding_are_none():
+    """0.1 + 0.2 exceeds 0.3 by 5.6e-17: nobody gained; 1/1820 makes the scores be on no small lattice."""
+    found = paired([0.3, 1 / 1820, 0.5], [0.1 + 0.2, 1 / 1820, 0.25])
+    assert (found.gained, found.lost) == (0, 1)
 
 
 @pytest.mark.parametrize("scores", [[-0.5, 1], [], [float("nan")], [2.0]])
@@ -103,6 +120,63 @@ def test_paired_refuses_as_stats_does():
         paired(base, tuned[:9])
     with pytest.raises(ValueError, match=r"\[-1, 1\]"):
         paired([-0.1234567, 0], [0.9876543, 0])
+
+
+# ---- decomposition
+
+
+def flags(correct, in_format):
+    correct, in_format = np.array(correct, dtype=bool), np.array(in_format, dtype=bool)
+    return Flags(correct, correct & in_format, in_format)
+
+
+def test_decomposition_of_a_model_that_only_learned_the_format():
+    correct = [1, 1, 1, 0, 0, 1]
+    parts = decompose(flags(correct, [0, 0, 1, 0, 0, 0]), flags(correct, [1, 1, 1, 1, 0, 0]))
+    assert parts.mathematics.gained == parts.mathematics.lost == 0
+    assert (parts.strict.estimate, parts.format.estimate) == (2 / 6, 2 / 6)
+    assert parts.both_comply == 1
+    assert parts.where_both_comply == paired_difference([1], [1])
+
+
+def test_decomposition_without_a_compliant_question():
+    parts = decompose(flags([1, 0], [0, 0]), flags([0, 1], [1, 1]))
+    assert (parts.both_comply, parts.where_both_comply) == (0, None)
+
+
+def test_accuracy_where_both_comply_needs_every_sample_in_format():
+    base = Flags([0.5, 1.0, 0.5], [0.5, 0.5, 0.5], [1.0, 0.5, 1.0])
+    tuned = Flags([1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
+    parts = decompose(base, tuned)
+    assert parts.both_comply == 2
+    assert parts.where_both_comply == paired_difference([0.5, 0.5], [1.0, 0.0])
+
+
+def test_decomposition_refuses_inconsistent_flags():
+    good = flags([1, 0], [1, 1])
+    with pytest.raises(ValueError, match="tuned: strict counts"):
+        decompose(good, Flags([1, 0], [1, 1], [1, 1]))
+    with pytest.raises(ValueError, match=r"base: .* differ in length"):
+        decompose(Flags([1, 0], [1], [1, 1]), good)
+    with pytest.raises(ValueError, match="2 questions, tuned has 1"):
+        decompose(good, flags([1], [1]))
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(st.lists(st.tuples(*[st.booleans()] * 4), min_size=1, max_size=80))
+def test_decomposition_is_additive(rows):
+    correct0, format0, correct1, format1 = np.array(rows).T
+    parts = decompose(flags(correct0, format0), flags(correct1, format1))
+
+    def net(d):
+        return d.gained - d.lost
+
+    assert net(parts.strict) == net(parts.mathematics) + net(parts.format)
+    total = parts.mathematics.estimate + parts.format.estimate
+    assert parts.strict.estimate == pytest.approx(total, abs=1e-15)
+    assert parts.both_comply == int((format0 & format1).sum())
+    if parts.where_both_comply:
+        assert parts.where_both_comply.n == parts.both_comply
 
 
 # ---- ratios
@@ -145,6 +219,8 @@ def test_empty_denominators_are_counted():
     assert found.method == "bootstrap of questions (10,000 resamples, seed 0)"
     both = ratio_difference(([1, 0, 0, 0], [1, 1, 0, 0]), ([1, 0, 0, 1], [1, 1, 0, 1]))
     assert both.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
+    other = ratio_difference(([1, 0, 0, 1], [1, 1, 0, 1]), ([1, 0, 0, 0], [1, 1, 0, 0]))  # now the tuned side is rarer
+    assert other.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
     assert ratio([0, 0], [0, 0]) is None
     assert ratio_difference(([0, 0], [0, 0]), ([1, 0], [1, 1])) is None
 
@@ -161,13 +237,34 @@ def test_a_ratio_of_one_sample_a_question_is_a_rate_of_the_compliant():
 def test_a_perfect_ratio_is_no_certainty():
     found = ratio([1, 1, 0.5, 0], [1, 1, 0.5, 0])
     assert (found.value, found.high, found.method) == (1.0, 1.0, RULE_OF_THREE)
-    assert found.low == pytest.approx(0.05 ** (1 / 3), abs=1e-12)  # three questions comply
+    assert found.low == pytest.approx(0.025 ** (1 / 3), abs=1e-12)  # three questions comply
     one = ratio([1], [1])
     assert (one.se, one.high) == (None, 1.0)
     assert one.low < 0.5
     both = ratio_difference(([1, 1, 0], [1, 1, 0]), ([1, 1, 1], [1, 1, 1]))
     assert (both.estimate, both.method) == (0.0, RULE_OF_THREE)
     assert both.low < 0 < both.high
+
+
+def test_a_difference_of_ratios_that_are_alike_is_no_certainty():
+    """Each resample of equal sides differs by 0: an interval of zero width, were it taken for one."""
+    right, comply = np.repeat([1, 0, 0], [60, 20, 20]), np.repeat([1, 1, 0], [60, 20, 20])
+    alike = ratio_difference((right, comply), (right, comply))
+    none = stats.tango(0, 0, 80)  # of 80 that comply
+    assert (alike.estimate, alike.low, alike.high, alike.method) == (0.0, none.low, none.high, TANGO)
+    shares = (right / 2, (right + comply) / 2)
+    alike = ratio_difference(shares, shares)
+    expected = stats.rule_of_three(0.0, 80, floor=-1.0)
+    assert (alike.low, alike.high, alike.method) == (expected.low, expected.high, RULE_OF_THREE)
+    assert alike.low == -alike.high == pytest.approx(0.025 ** (1 / 80) - 1)
+
+
+def test_where_the_same_questions_comply_the_difference_of_ratios_is_that_of_their_answers():
+    comply = np.array([1] * 8 + [0] * 2)
+    before, after = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 0]), np.array([1, 1, 0, 1, 1, 1, 0, 0, 0, 0])
+    found, same = ratio_difference((before, comply), (after, comply)), paired_difference(before[:8], after[:8])
+    assert (found.base, found.tuned, found.estimate, found.empty) == (3 / 8, 5 / 8, 2 / 8, 0)
+    assert (found.low, found.high, found.method, found.n) == (same.low, same.high, same.method, 10)
 
 
 def test_the_difference_of_ratios_is_paired():

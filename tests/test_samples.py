@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.samples import majority, pass_at_k, pass_hat_k
+from harness.samples import majority, pass_at_k, pass_hat_k, question_means
 
 
 def near(expected):
@@ -117,3 +117,9 @@ def test_majority_refuses_unequal_lengths():
         majority([["1"], ["2"]], [[True]])
     with pytest.raises(ValueError, match="zip"):
         majority([["1", "2"]], [[True]])
+
+
+def test_question_means_are_by_first_appearance():
+    assert question_means("babca", [1, 0, 0, 1, 1]).tolist() == [0.5, 0.5, 1.0]
+    with pytest.raises(ValueError, match="shorter"):
+        question_means("ab", [1])

@@ -106,7 +106,8 @@ def test_two_experiments_share_the_base_which_cancels():
         pytest.approx(-found.low),
     )
     assert swapped.p == pytest.approx(found.p)
-    assert len(found.per_seed) == 4
+    # Each of the second's seeds minus the mean of the first's.
+    assert found.per_seed == pytest.approx(second.mean(axis=1) - first.mean())
 
 
 def test_seeds_without_variation_of_their_own_leave_the_questions():

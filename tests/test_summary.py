@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from harness import bounds, resampling, samples, seeds, stats, summary, verdict
+from harness import bounds, resampling, rundir, samples, seeds, stats, summary, verdict
 from harness.errors import HarnessError
-from tests.constructed import evaluated, make_run, reported
+from tests.constructed import PROOF, evaluated, make_run, reported
 
 BASE = ["right"] * 50 + ["right, no format"] * 20 + ["wrong"] * 30
 TUNED = {
@@ -55,6 +55,20 @@ def test_three_seeds_are_combined_and_stand_by_themselves(of_seeds):
         assert (entry["seed"], single["value"], single["low"]) == (seed, alone.estimate, alone.low)
         assert (single["gained"], single["lost"], single["mid_p"]) == (alone.gained, alone.lost, alone.mid_p)
     assert [entry["difference"]["accuracy"]["gained"] for entry in of_seeds["seeds"]] == [15, 20, 8]
+
+
+def test_every_seed_has_its_own_proof_and_training(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED)
+    for number, seed in enumerate(TUNED):
+        rundir.write_json(run.tuned(seed) / "proof.json", PROOF | {"modules": 28 + number, "content": "c"})
+    found = summary.summarize(run)
+    proven = [(entry["proof"]["modules"], entry["train"]["seed"]) for entry in found["seeds"]]
+    assert proven == [
+        (28, 5),
+        (29, 6),
+        (30, 7),
+    ]
+    assert found["proof"] == found["seeds"][0]["proof"] and not found["proof"].keys() & {"adapter", "content"}
 
 
 def test_over_seeds_rates_and_parts_are_means_and_the_parts_add_up(of_seeds):
@@ -136,6 +150,20 @@ def test_equal_answers_of_several_samples_have_no_interval_of_zero_width(tmp_pat
     assert found["base"]["accuracy"]["high"] > 0 and found["tuned"]["accuracy"]["low"] < 1
 
 
+def test_more_samples_than_the_exact_bootstrap_takes(tmp_path):
+    """200 samples a question, i·3 right of the base's and i·4 of the tuned model's for i = 0 … 29: no small lattice."""
+    sides = [[("right",) * (i * step) + ("wrong",) * (200 - i * step) for i in range(30)] for step in (3, 4)]
+    run = make_run(tmp_path, *sides, "eval.samples=200", "eval.temperature=1.0")
+    evaluated(run.again, sides[1])
+    found = values(summary.summarize(run))
+    base, tuned = (np.arange(30) * step / 200 for step in (3, 4))
+    expected = resampling.paired(base, tuned)
+    assert expected.method == resampling.SEEDED_WITH_TWO_MORE  # nobody lost
+    for entry in (found["difference"]["accuracy"], found["panel"]["ours"], found["decomposition"]["where_both_comply"]):
+        assert (entry["value"], entry["low"], entry["mid_p"]) == (expected.estimate, expected.low, expected.mid_p)
+    assert found["base"]["accuracy"]["low"] == resampling.mean(base).low
+
+
 # ---- the rest
 
 
@@ -152,16 +180,28 @@ def test_truncation_bounds_of_one_seed(tmp_path):
 def test_the_base_evaluated_again_is_the_noise_floor(tmp_path):
     run = make_run(tmp_path, BASE, TUNED[5])
     again = ["wrong"] * 2 + BASE[2:70] + ["right"] + BASE[71:]
-    evaluated(run.path / "again", again)
+    evaluated(run.again, again)
     found = values(summary.summarize(run))["noise_floor"]
     expected = bounds.noise_floor(accuracy(BASE), accuracy(again))
     assert (found["accuracy"]["flipped"], found["accuracy"]["rate"]) == (3, 0.03)
     assert found["accuracy"]["sentence"] == expected.sentence()
     assert (found["accuracy"]["difference"]["gained"], found["accuracy"]["difference"]["lost"]) == (1, 2)
     assert found["format"]["flipped"] == 0
-    evaluated(run.path / "again", again[:50])
+    evaluated(run.again, again[:50])
     with pytest.raises(HarnessError, match="again/ answers other questions"):
         summary.summarize(run)
+
+
+def test_where_the_scorer_alone_differs_no_completion_is_to_be_deleted(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED[5])
+    before = rundir.read_json(run.base / "result.json")["conditions"]
+    with pytest.raises(HarnessError, match=r"delete the result\.json of both, and no completions, and run again"):
+        summary.check_conditions(run, before, before | {"scorer": "0"})
+    rundir.write_text(run.report, "")
+    with pytest.raises(HarnessError, match=r"\(scorer: 1 and 0\); python -m harness\.rescore .* scores both anew"):
+        summary.check_conditions(run, before, before | {"scorer": "0"})
+    with pytest.raises(HarnessError, match=r"\(precision: fp32 and bf16\); delete base/ and tuned/ and run again"):
+        summary.check_conditions(run, before, before | {"scorer": "0", "precision": "bf16"})
 
 
 @pytest.mark.parametrize(
