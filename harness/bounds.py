@@ -24,15 +24,17 @@ class NoiseFloor:
     rate: float  # flipped / n, with its 95% Wilson interval
     low: float
     high: float
+    flips: bool  # whether every score is 0 or 1, so that a question that changed has flipped
     difference: PairedDifference  # second evaluation minus first
 
     def sentence(self) -> str:
         """The finding in English, to stand beside the difference; percent of the questions."""
         percent, low, high = (f"{100 * value:.1f}%" for value in (self.rate, self.low, self.high))
         gained, lost = self.difference.gained, self.difference.lost
+        does, up, down = ("flips", "gained", "lost") if self.flips else ("changes the score of", "rose", "fell")
         return (
-            f"Doing nothing flips {percent} of the questions ({self.flipped:,} of {self.n:,}; 95% interval {low} to "
-            f"{high}): {gained:,} gained and {lost:,} lost when the base was evaluated again."
+            f"Doing nothing {does} {percent} of the questions ({self.flipped:,} of {self.n:,}; 95% interval {low} to "
+            f"{high}): {gained:,} {up} and {lost:,} {down} when the base was evaluated again."
         )
 
 
@@ -58,7 +60,8 @@ def noise_floor(base: ArrayLike, rerun: ArrayLike) -> NoiseFloor:
     difference = resampling.paired(base, rerun)
     flipped, n = difference.gained + difference.lost, difference.n
     interval = stats.wilson(flipped, n)
-    return NoiseFloor(flipped, n, flipped / n, interval.low, interval.high, difference)
+    whole = bool(np.isin((base, rerun), (0, 1)).all())
+    return NoiseFloor(flipped, n, flipped / n, interval.low, interval.high, whole, difference)
 
 
 def truncation_bounds(base: ArrayLike, base_cut: ArrayLike, tuned: ArrayLike, tuned_cut: ArrayLike) -> TruncationBounds:

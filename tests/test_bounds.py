@@ -22,6 +22,13 @@ def test_noise_floor_counts_flips_both_ways():
     )
 
 
+def test_of_several_samples_a_score_changes_and_nothing_flips():
+    floor = noise_floor([0.5, 1, 0, 0.25], [0.75, 1, 0, 0])
+    assert not floor.flips
+    assert floor.sentence().startswith("Doing nothing changes the score of 50.0% of the questions (2 of 4;")
+    assert floor.sentence().endswith("): 1 rose and 1 fell when the base was evaluated again.")
+
+
 def test_a_rerun_without_a_flip_is_no_certainty():
     floor = noise_floor(np.ones(1319), np.ones(1319))
     assert (floor.flipped, floor.rate, floor.low) == (0, 0.0, 0.0)
