@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from harness import scoring
+
 if TYPE_CHECKING:
     from harness.config import Config
 
@@ -71,6 +73,7 @@ def impossible(config: Config) -> Iterator[str]:
         yield f"lora.r: vllm takes adapters up to rank {VLLM_RANKS[-1]}; lower it, or set eval.engine to transformers"
     if evaluation.engine == "vllm" and lora.finetune_vision_layers:
         yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
-    tags = list(config.prompt.tags.model_dump().values())
-    if any(a != b and a in b for a in tags for b in tags) or len(set(tags)) < len(tags):
-        yield "prompt.tags: the four tags must differ, and none may be part of another"
+    try:
+        scoring.check_tags(config.prompt.tags.record())
+    except ValueError as error:
+        yield f"prompt.tags: {error}"
