@@ -10,8 +10,8 @@
       summary.json  report.md  report.html  plots/
     results/.base/<key>/   base evaluations, shared by content
 
-One run directory has one writer. Every file is either appended to line by line (a torn last line is dropped
-when it is read) or written beside its place and renamed into it.
+One run directory has one writer. Every file is either appended to line by line (a torn last line is passed over
+when it is read, and dropped before the next is added) or written beside its place and renamed into it.
 """
 
 from __future__ import annotations
@@ -223,12 +223,13 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Open a log to append to; yields append(rows), one JSON line a row.
+    """Open a log to append to, without the last line that a kill tore; yields append(rows), one JSON line a row.
 
     What append() was given survives the death of this process at once. It is on the disk (where a power cut spares
     it) within SYNC_SECONDS of the next call, and at the end: a wait for the disk at every call would slow a GPU down.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_torn_line(path)
     with path.open("a", encoding="utf-8") as stream:
         synced = time.monotonic()
 
@@ -252,19 +253,27 @@ def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
         append(rows)
 
 
+def _drop_torn_line(path: Path) -> None:
+    """Cut a log after its last newline: what follows was never finished."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read() != b"\n":
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+
+
 def _as_lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read an append-only log; a last line that a kill tore is dropped, any other broken line is an error."""
+    """Read an append-only log; a last line that a kill tore is passed over, any other broken line is an error."""
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
-    if lines.pop():  # what follows the last newline was never finished
-        write_bytes(path, b"".join(line + b"\n" for line in lines))
     rows = []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):  # past the last newline all is torn
         try:
             rows.append(json.loads(line))
         except ValueError:

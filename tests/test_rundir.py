@@ -56,9 +56,15 @@ def test_a_torn_last_line_is_dropped_and_appending_goes_on(tmp_path):
     rundir.append_lines(log, [{"n": 1}, {"n": 2}])
     with log.open("a") as stream:
         stream.write('{"n": 3, "text": "cut in the mid')
+    torn = log.read_bytes()
     assert rundir.read_lines(log) == [{"n": 1}, {"n": 2}]
+    assert log.read_bytes() == torn  # who reads writes nothing
     rundir.append_lines(log, [{"n": 3, "text": "a\u2028b"}])
     assert [row["n"] for row in rundir.read_lines(log)] == [1, 2, 3]
+    log.write_text('{"n": 1')
+    assert rundir.read_lines(log) == []
+    rundir.append_lines(log, [{"n": 2}])
+    assert log.read_text() == '{"n": 2}\n'
 
 
 def test_a_broken_line_inside_a_log_is_an_error(tmp_path):
