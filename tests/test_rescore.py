@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from harness import gsm8k, rescore, rundir, scoring
+from harness import gsm8k, report, rescore, rundir, scoring
+from harness.errors import HarnessError
 from harness.rundir import RunDir
 from harness.schema import Problem
 from tests.conftest import ROOT, harness, refused
@@ -56,6 +57,19 @@ def test_a_run_of_an_older_scorer_is_brought_up_to_date(tmp_path):
     assert list(run.read_manifest()["made_with"]) == ["scoring anew"]
 
 
+def test_a_kill_between_its_writes_is_put_right_by_scoring_again(tmp_path):
+    run = reported(tmp_path, BASE, TUNED)
+    whole = contents(run)
+    result = rundir.read_json(run.tuned(SEED) / "result.json")
+    result["conditions"]["scorer"] = "0"
+    rundir.write_json(run.tuned(SEED) / "result.json", result)
+    with pytest.raises(HarnessError, match=r"python -m harness\.rescore .* scores both anew"):
+        report.write(run)
+    rescore.rescore(run)
+    changed = {name for name in contents(run) if contents(run)[name] != whole.get(name)}
+    assert changed <= {str(run.manifest), str(run.report), str(run.page)}  # which name the scoring anew
+
+
 def test_only_the_reading_may_change(tmp_path):
     run = reported(tmp_path, BASE, TUNED)
     result = rundir.read_json(run.base / "result.json")
@@ -75,6 +89,8 @@ def test_where_nothing_changes_it_says_so_and_changes_nothing(finished, tmp_path
     assert "base: none of 48 verdicts changed.\n" in done.stdout
     assert f"tuned (seed {SEED}): none of 48 verdicts changed.\n" in done.stdout and "Scorer version" not in done.stdout
     assert contents(copy).keys() == before.keys()
+    panel = rundir.read_json(copy.summary)["panel"]  # of texts that a model wrote
+    assert panel["ours"]["n"] == 48 and all(entry["difference"]["n"] == 48 for entry in panel["scorers"])
     changed = {name for name, content in contents(copy).items() if content != before[name]}
     assert changed <= {str(copy.report)}  # which counts the other runs beside it
 
@@ -127,6 +143,12 @@ def no_completion(run: RunDir) -> None:
     rundir.append_lines(run.base / "samples.jsonl", [{"id": "0"}])
 
 
+def torn(run: RunDir) -> None:
+    missing(run)
+    with (run.tuned(SEED) / "samples.jsonl").open("a") as stream:
+        stream.write('{"id": "000000000000003a", "te')
+
+
 def another_gold(run: RunDir) -> None:
     result = rundir.read_json(run.base / "result.json")
     result["scores"][0]["gold"] = "19"
@@ -149,6 +171,7 @@ def no_report(run: RunDir) -> None:
 
 REFUSED = {
     missing: ("58 of 60 completions are there", "harness.evaluate makes the rest"),
+    torn: ("58 of 60 completions are there",),
     gone: ("0 of 60 completions are there",),
     another_prompt: ("answers another prompt", "0000000000000000"),
     no_completion: ("holds a line that is no completion",),
