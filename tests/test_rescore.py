@@ -59,6 +59,7 @@ def test_a_run_of_an_older_scorer_is_brought_up_to_date(tmp_path):
 
 def test_a_kill_between_its_writes_is_put_right_by_scoring_again(tmp_path):
     run = reported(tmp_path, BASE, TUNED)
+    rescore.rescore(run)
     whole = contents(run)
     result = rundir.read_json(run.tuned(SEED) / "result.json")
     result["conditions"]["scorer"] = "0"
