@@ -152,3 +152,8 @@ def test_powers_by_squaring_are_powers():
     base = np.array([0.5, -1.25, 0.0])
     for exponent in (1, 2, 7, 40):
         assert flips.integer_power(base, exponent) == pytest.approx(base**exponent, rel=1e-14)
+
+
+def test_seeded_sign_flips_do_not_depend_on_the_order_of_the_questions():
+    d = np.append(np.random.default_rng(3).normal(0.02, 0.1, 100), [0.0] * 7)
+    assert seeded_sign_flip(d) == seeded_sign_flip(np.random.default_rng(4).permutation(d)) == seeded_sign_flip(-d)
