@@ -34,7 +34,7 @@ WILSON = "Wilson"
 BOOTSTRAP = "paired bootstrap (exact percentile)"
 WITH_TWO_MORE = "paired bootstrap with one question gained and one lost added (exact percentile)"
 TANGO = "Tango score"
-RULE_OF_THREE = "rule of three (all differences equal)"
+RULE_OF_THREE = "rule of three (all questions alike)"
 
 # Far above float64's rounding of m/K (1e-16), far below the gap between two such fractions (1/128² = 6e-5).
 _LATTICE_TOLERANCE = 1e-9
