@@ -101,7 +101,7 @@ def test_scorers_that_agree_are_one_calm_line(tmp_path):
     run = reported(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
     head = first_screen(run)
     assert "\nThe sign of the accuracy difference is the same under 3 of 4 applicable scorers.\n" in head
-    in_both(run, "undecided, being 0 or detected neither there nor by ours: Inspect match(numeric)")
+    in_both(run, "not reproduced, as none is detected there: Inspect match(numeric)")
 
 
 def test_more_than_a_percent_cut_bounds_the_difference_aloud(tmp_path):
