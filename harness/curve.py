@@ -7,6 +7,7 @@ is not. harness.evaluate makes the answers; what becomes of them is here, withou
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import resampling, rundir, summary, verdict
@@ -22,30 +23,39 @@ def watching(config: Config) -> Config:
 
 
 def write(run: RunDir, seed: int) -> dict[str, Any]:
-    """Make a seed's curve.json of the result.json of its steps; returns it. Raises HarnessError where one is missing.
+    """Make a seed's curve.json of the result.json of its steps, and return it. HarnessError where one is missing."""
+    made = drawn(run.config, [rundir.read_json(folder / "result.json") for folder in folders(run, seed).values()])
+    rundir.write_json(run.curve(seed) / "curve.json", made)
+    return made
 
-    A point a step, the base's first (step 0): the rates of NAMES with their 95% intervals, and from the first kept
-    step on their paired differences to the base. `chosen` is the step whose adapter the tuned evaluation asks.
+
+def folders(run: RunDir, seed: int) -> dict[int, Path]:
+    """Where the answers of each point are, by step; step 0 is the base."""
+    return {step: run.curve(seed) / f"step-{step}" for step in (0, *run.config.kept_steps)}
+
+
+def drawn(config: Config, sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The curve of the result.json of step 0 and of each kept step.
+
+    A point a step: the rates of NAMES with their 95% intervals, and from the first kept step on their paired
+    differences to the base. `chosen` is the step whose adapter the tuned evaluation asks.
     """
-    steps = (0, *run.config.kept_steps)
-    sides = [rundir.read_json(run.curve(seed) / f"step-{step}" / "result.json") for step in steps]
+    steps = (0, *config.kept_steps)
     columns = [summary.per_question(side["scores"]) for side in sides]
     points = [
         {"step": step, "adapter": side["adapter"]}
-        | {name: summary.rate(column[name], run.config.eval.samples) for name in NAMES}
+        | {name: summary.rate(column[name], config.eval.samples) for name in NAMES}
         | _counts(side["scores"])
         | {"difference": _differences(columns[0], column) if step else None}
         for step, side, column in zip(steps, sides, columns, strict=True)
     ]
-    made = {
+    return {
         "conditions": sides[0]["conditions"],
         "n": len(columns[0]["accuracy"]),
         "points": points,
-        "checkpoint": run.config.train.checkpoint,
-        "chosen": best(points) if run.config.train.checkpoint == "best_dev" else run.config.train.steps,
+        "checkpoint": config.train.checkpoint,
+        "chosen": best(points) if config.train.checkpoint == "best_dev" else config.train.steps,
     }
-    rundir.write_json(run.curve(seed) / "curve.json", made)
-    return made
 
 
 def best(points: Sequence[dict[str, Any]]) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import gsm8k, provenance, report, results, rundir, scoring, summary
+from harness import curve, gsm8k, provenance, report, results, rundir, scoring, summary
 from harness.console import say
 from harness.errors import HarnessError, Parser, exit_code
 from harness.results import Asked
@@ -22,27 +22,47 @@ from harness.schema import Problem
 
 
 def rescore(run: RunDir) -> None:
-    """Score both sides, for every training seed, write what changed, and the report. The caller holds the run's lock.
+    """Score every evaluation of a run, write what changed, and the report. The caller holds the run's lock.
 
     Raises HarnessError, with nothing written, where the run is not finished, where completions are missing or answer
-    other prompts, and where the golds are not the data's.
+    other prompts, where the golds are not the data's, and where the learning curve would now choose another adapter
+    than the one that was evaluated.
     """
     if not run.report.exists():
         raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} goes on with it")
-    folders = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
+    sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
+    if (run.again / "result.json").exists():
+        sides["base again"] = run.again
+    seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / "curve.json").exists()]
+    curves = {seed: curve.folders(run, seed) for seed in seeds}
+    named = {f"curve (seed {s}, step {n})": folder for s in seeds for n, folder in curves[s].items()}
+    folders = sides | named
     before = {what: _stored(folder / "result.json") for what, folder in folders.items()}
     after = {what: _scored(run, folder, before[what]) for what, folder in folders.items()}
-    for what in folders:
+    for what in sides:
         summary.check_pair(run, after["base"], after[what])
+    for seed in seeds:
+        _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
     versions = sorted({side["conditions"]["scorer"] for side in before.values()} - {scoring.VERSION})
     if versions:
         say(f"Scorer version: {', '.join(versions)} then, {scoring.VERSION} now.")
     for what, folder in folders.items():
         say(f"{what}: {changes(before[what]['scores'], after[what]['scores'])}")
         rundir.write_json(folder / "result.json", after[what])
+    for seed in seeds:
+        curve.write(run, seed)
     if before != after:
         run.note("made_with", {"scoring anew": provenance.code() | {"versions": provenance.versions()}})
     report.write(run)
+
+
+def _same_choice(run: RunDir, seed: int, sides: Sequence[dict[str, Any]]) -> None:
+    evaluated = rundir.read_json(run.curve(seed) / "curve.json")["chosen"]
+    if (chosen := curve.drawn(run.config, sides)["chosen"]) != evaluated:
+        raise HarnessError(
+            f"{run.path}: with the present scorer the learning curve of seed {seed} chooses step {chosen}, and step "
+            f"{evaluated} was evaluated; delete curve/seed-{seed}/curve.json and tuned/seed-{seed}, and run again"
+        )
 
 
 def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:

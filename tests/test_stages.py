@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from harness import bounds, evaluate, gsm8k, rundir, train
+from harness import bounds, curve, evaluate, gsm8k, rundir, train
 from harness import run as run_module
 from harness.errors import HarnessError
 from harness.rundir import RunDir
@@ -255,4 +255,27 @@ def test_a_dev_question_that_does_not_fit_is_found_before_the_training(tmp_path)
     refused(
         harness("evaluate", "quickstart", *settings, "--side", "base", "--results", tmp_path / "results"),
         "2 of 2 questions do not fit the model's context of 1024 tokens",
+    )
+
+
+def test_every_evaluation_is_scored_anew_and_the_choice_must_stand(staged, tmp_path):
+    run = copied(staged, tmp_path)
+    folders = [run.base, run.again, *(run.tuned(seed) for seed in SEEDS)]
+    folders += [folder for seed in SEEDS for folder in curve.folders(run, seed).values()]
+    kept = {folder: (folder / "result.json").read_bytes() for folder in folders}
+    for folder in folders:
+        older = result(folder)
+        older["conditions"]["scorer"] = "0"
+        older["scores"][0]["correct"] = not older["scores"][0]["correct"]
+        rundir.write_json(folder / "result.json", older)
+    (run.curve(1) / "curve.json").write_text(json.dumps(rundir.read_json(run.curve(1) / "curve.json") | {"n": 0}))
+    done = harness("rescore", run.path)
+    assert done.returncode == 0, done.stderr
+    assert {folder: (folder / "result.json").read_bytes() for folder in folders} == kept
+    for name in ("curve/seed-1/curve.json", "summary.json"):
+        assert (run.path / name).read_bytes() == (staged / name).read_bytes()
+    other = rundir.read_json(run.curve(1) / "curve.json")
+    rundir.write_json(run.curve(1) / "curve.json", other | {"chosen": 6 - other["chosen"]})
+    refused(
+        harness("rescore", run.path), f"chooses step {other['chosen']}, and step {6 - other['chosen']} was evaluated"
     )
