@@ -69,10 +69,13 @@ def summarize(run: RunDir) -> dict[str, Any]:
 
 
 def _where_there(run: RunDir, base: dict[str, Any], before: Columns, each: list[Columns], sides: list[Scores]) -> dict:
-    """What only some runs have: a second evaluation of the base, several samples a question, several seeds."""
+    """What only some runs have: a second evaluation of the base, a learning curve, several samples, several seeds."""
     found, count = {}, run.config.eval.samples
     if (run.again / "result.json").exists():
         found["noise_floor"] = _noise_floor(run, base, before)
+    curves = {seed: run.curve(seed) / "curve.json" for seed in run.config.train.seeds}
+    if any(file.exists() for file in curves.values()):
+        found["curve"] = {str(seed): rundir.read_json(file) for seed, file in curves.items()}
     if count > 1:
         found["of_samples"] = _of_samples(base["scores"], sides, count)
     if len(sides) > 1:

@@ -114,7 +114,8 @@ def test_the_report_shows_the_curve_and_says_what_dev_was_used_for(tmp_path):
 
 def test_several_seeds_have_a_curve_each(tmp_path):
     run = with_curve(tmp_path, "train.seeds=[3407,1]", "train.checkpoint=best_dev")
-    section = sections_training.learning_curve(run, {})
+    curves = {str(seed): rundir.read_json(run.curve(seed) / "curve.json") for seed in (3407, 1)}
+    section = sections_training.learning_curve(run, {"curve": curves})
     figures = [block.name for block in section.blocks if hasattr(block, "svg")]
     assert figures == ["dev-accuracy-3407", "dev-format-3407", "dev-accuracy-1", "dev-format-1"]
     assert "Seed 1: the tuned model is the adapter after step 2 of 6" in section.blocks[-1]
