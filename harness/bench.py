@@ -3,6 +3,7 @@
 python -m harness.bench scoring                        the scorer's, the panel's and the rewards' speed
 python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation beside raw vLLM and transformers
 python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
+python -m harness.bench report results/*               every run's report and page, and the comparison of all
 python -m harness.bench coverage --quick               how often our intervals cover and our tests err
 """
 
@@ -14,7 +15,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import bench_coverage, bench_eval, bench_train, panel, rewards, scoring
+from harness import bench_coverage, bench_eval, bench_train, compare, panel, report, rewards, rundir, scoring
 from harness.errors import Parser, exit_code
 from harness.schema import Tags
 
@@ -75,8 +76,26 @@ def bench_scoring(argv: list[str]) -> None:
         print(f"{name} on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
 
 
+def bench_report(argv: list[str]) -> None:
+    """Draw each run's report anew, summary and page included, and the comparison of all as a page."""
+    parser = Parser(prog="python -m harness.bench report", description=bench_report.__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="directories of finished runs")
+    paths = [path for path in parser.parse(argv).runs if (path / "summary.json").exists()]
+    total = 0.0
+    for run in map(rundir.existing, paths):
+        with rundir.lock(run.path):
+            seconds = _milliseconds(lambda run=run: report.write(run), repeats=1) / 1000
+        total += seconds
+        print(f"{run.path.name}: {seconds:.2f} s, page of {run.page.stat().st_size / 1e6:.1f} MB")
+    print(f"all {len(paths)}: {total:.2f} s")
+    if paths:
+        drawn = _milliseconds(lambda: compare.page(compare.groups(compare.load(paths)), "wilson", Path()))
+        print(f"their comparison: {drawn / 1000:.2f} s, imports not counted")
+
+
 COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "scoring": bench_scoring,
+    "report": bench_report,
     "eval": bench_eval.main,
     "train": bench_train.main,
     "coverage": bench_coverage.main,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.conftest import harness, refused, without_gpu
+from tests.constructed import reported
 
 
 def test_the_evaluation_is_measured_with_adapters_that_are_proven_and_broken_ones_that_are_refused():
@@ -43,3 +44,12 @@ def test_a_step_by_another_backend_than_the_path_names_is_no_row():
     )  # fmt: skip
     refused(done, "bench train: unsloth could not run")
     assert "| unsloth-hf |" not in done.stdout
+
+
+def test_reports_and_their_comparison_are_measured(tmp_path):
+    runs = [reported(tmp_path, ["right"] * 30, ["wrong"] * 30, f"lora.r={rank}").path for rank in (1, 2)]
+    done = harness("bench", "report", *runs, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [
+        *(run.name for run in runs), "all 2", "their comparison",
+    ]  # fmt: skip
