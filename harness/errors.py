@@ -43,7 +43,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except HarnessError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {_line(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         if LOCK_HELD not in os.environ:  # a stage leaves the last word to the command that started it
@@ -59,3 +59,8 @@ def exit_code(main: Callable[[], int | None]) -> int:
             f"error: {error.filename or 'a file'}: {error.strerror}; make room or choose another place", file=sys.stderr
         )
         return 2
+
+
+def _line(text: str) -> str:
+    """One line that does nothing to a terminal: a path or a value in it may hold control characters."""
+    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in " ".join(text.split()))

@@ -168,7 +168,7 @@ def plan(run: RunDir) -> None:
         chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
         say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
     for psi in DISCORDANCES:
-        effect = stats.minimum_detectable_effect(n, psi)
+        effect = stats.minimum_detectable_effect(n, psi, correction=1.0)  # as the verdict has it
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     _plan_prompts(config, data)

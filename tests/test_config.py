@@ -10,7 +10,7 @@ import yaml
 from harness import config
 from harness.config import Config
 from harness.errors import HarnessError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, harness, refused
 
 SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
 
@@ -188,3 +188,10 @@ def test_the_written_configuration_reads_back_as_itself(tmp_path):
     one = load(tmp_path, "", "train.learning_rate=5e-6", "prompt.system=Zwei\nZeilen: ü")
     again = load(tmp_path, one.to_yaml())
     assert again == one and again.digest() == one.digest()
+
+
+def test_a_refusal_does_nothing_to_a_terminal(tmp_path):
+    file = tmp_path / "red\x1b[31m\u202etxt.yaml"
+    file.write_text("modle: {}", encoding="utf-8")
+    done = harness("run", file, "--dry-run")
+    refused(done, "red⟨U+001B⟩[31m⟨U+202E⟩txt.yaml: ")
