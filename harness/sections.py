@@ -277,8 +277,13 @@ def rollouts(run: RunDir, numbers: dict[str, Any]) -> Section | None:
 def proof(run: RunDir, numbers: dict[str, Any]) -> Section:
     p = numbers["proof"]
     if run.config.model.full_finetuning:
-        said = f"{p['tensors_changed']} of {p['tensors']} weight tensors and {p['changed']:.2%} of all numbers differ"
-        return Section("Did the weights change?", [f"{said} from the base's, in the precision that was evaluated."])
+        found = [(f"Seed {entry['seed']}: ", entry["proof"]) for entry in numbers.get("seeds", [])] or [("", p)]
+        said = [
+            f"{whose}{p['tensors_changed']} of {p['tensors']} weight tensors and {p['changed']:.2%} of all numbers "
+            "differ from the base's, in the precision that was evaluated."
+            for whose, p in found
+        ]
+        return Section("Did the weights change?", ["\n".join(said)])
     each: list[Block] = [proofs(numbers)] if "seeds" in numbers else []
     first = f"Of seed {numbers['train']['seed']}: the" if each else "The"
     return Section(

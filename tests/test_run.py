@@ -298,12 +298,14 @@ def test_answers_of_another_adapter_are_refused(finished, tmp_path):
 def test_all_weights_can_be_trained_instead_of_an_adapter(tmp_path):
     results = tmp_path / "results"
     settings = [*SMALL, "model.full_finetuning=true", "train.learning_rate=1e-4", "train.beta=0.01"]
+    settings += ["train.seeds=[3407,1]", "train.steps=2"]
     done = harness("run", "exp/quickstart.yaml", *settings, "--results", results)
     assert done.returncode == 0, done.stderr
     (run,) = results.glob("quickstart-*")
     given = rundir.read_json(run / "summary.json")["proof"]
     assert given["tensors_changed"] == given["tensors"] and given["changed"] > 0.5
-    assert "Did the weights change?" in (run / "report.md").read_text(encoding="utf-8")
+    said = (run / "report.md").read_text(encoding="utf-8").partition("## Did the weights change?")[2]
+    assert "Seed 3407: " in said and "Seed 1: " in said
     settings = rundir.read_json(run / "train/seed-3407/effective_settings.json")
     assert settings["adapters"] == {"asked": [], "effective": []}
     base, model = checkpoint.resolve(ModelSection(id="tiny")), run / "train/seed-3407/model"
