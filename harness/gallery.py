@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import rundir
+from harness import results, rundir
 from harness.errors import HarnessError
 from harness.rundir import RunDir
 
@@ -66,7 +66,7 @@ def _side(folder: Path) -> dict[str, tuple[str, list[Answer]]]:
     log = folder / "samples.jsonl"
     found: dict[str, tuple[str, list[Answer]]] = {}
     try:
-        texts = {(row["id"], row["sample"]): row["text"] for row in rundir.read_lines(log)}
+        texts = results.texts(log)
         for score in rundir.read_json(folder / "result.json")["scores"]:
             text = texts.get((score["id"], score["sample"]))
             if text is None:

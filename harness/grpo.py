@@ -185,10 +185,12 @@ def _build(
 def _model(config: Config, checkpoint: Checkpoint, backend: str) -> tuple[Any, LoraConfig | None]:
     """What the trainer trains, and the adapter that it shall put on it: none if that is done, or if all is trained."""
     if backend == "unsloth":
-        return unsloth_backend.load(config, checkpoint.path), None
-    model = load_base(checkpoint, config.model.precision)
+        model = unsloth_backend.load(config, checkpoint.path)
+    else:
+        model = load_base(checkpoint, config.model.precision)
     if config.model.full_finetuning:
         full.freeze_vision(model)
+    if backend == "unsloth" or config.model.full_finetuning:
         return model, None
     adapter = lora_config(config)
     if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):

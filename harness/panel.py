@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import inspect_match, resampling, rundir, samples, scoring, verdict
+from harness import inspect_match, resampling, results, samples, scoring, verdict
 from harness.errors import HarnessError
 from harness.schema import Tags
 
@@ -158,7 +158,7 @@ def completed(scores: Sequence[dict[str, Any]], log: Path) -> list[Completed]:
 
     Raises HarnessError where a text is missing.
     """
-    texts = {(row["id"], row["sample"]): row["text"] for row in rundir.read_lines(log)}
+    texts = results.texts(log)
     try:
         return [Completed(s["id"], s["gold"], texts[s["id"], s["sample"]], s["correct"]) for s in scores]
     except KeyError as error:
@@ -243,5 +243,5 @@ def _sentence(ours: dict[str, Any], scorers: Sequence[dict[str, Any]]) -> str:
 
 
 def _points(difference: dict[str, Any]) -> str:
-    value, low, high = (f"{100 * difference[name]:+.1f}".replace("-", "−") for name in ("value", "low", "high"))
+    value, low, high = (verdict.signed(difference[name]) for name in ("value", "low", "high"))
     return f"{value} points ([{low}, {high}], {difference['kind']})"

@@ -31,6 +31,11 @@ def selftest(asked: Sequence[Asked], tags: Tags) -> dict[str, int]:
     return {name: getattr(outcome, name) for name in ("golds", "spellings", "adversarial")}
 
 
+def texts(log: Path) -> dict[tuple[str, int], str]:
+    """What the completions in a log say, by (problem id, sample). KeyError for a line that is no completion."""
+    return {(row["id"], row["sample"]): row["text"] for row in rundir.read_lines(log)}
+
+
 def read(log: Path, asked: Sequence[Asked]) -> dict[tuple[int, int], dict[str, Any]]:
     """The completions in a log by (index of the question, sample).
 

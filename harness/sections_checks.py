@@ -16,6 +16,7 @@ from harness.phrases import LABELS, certainty, mark, p_text, points
 from harness.rundir import RunDir
 from harness.stats import spell_p
 from harness.summary import REWARD_SHARE, rate_text
+from harness.verdict import signed
 
 TRUNCATED = 0.01  # share of completions cut at the token limit above which the report says it aloud
 
@@ -202,4 +203,4 @@ def _percent(share: float) -> str:
 
 
 def _bare(difference: dict[str, Any]) -> str:
-    return f"{100 * difference['value']:+.1f}".replace("-", "−")
+    return signed(difference["value"])

@@ -65,8 +65,6 @@ def load(config: Config, path: Path) -> Any:
     import torch
     from unsloth import FastModel
 
-    from harness import full
-
     model, lora, train = config.model, config.lora, config.train
     engine: dict[str, Any] = {}
     if train.rollouts == "vllm":
@@ -95,8 +93,6 @@ def load(config: Config, path: Path) -> Any:
         trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
     if not _loud():
         logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
-    if model.full_finetuning:
-        full.freeze_vision(trained)
     return trained
 
 

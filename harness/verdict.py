@@ -63,7 +63,7 @@ class Verdict:
         _, low, high = self._points()
         interval = f"95% interval {low} to {high}"
         if isinstance(d, SeedsDifference):
-            each = ", ".join(f"{100 * value:+.1f}".replace("-", "−") for value in d.per_seed)
+            each = ", ".join(map(signed, d.per_seed))
             return f"{interval}; mean of {len(d.per_seed)} training seeds, {each}; p {spell_p(d.p)}"
         tests = f"mid-p {spell_p(d.mid_p)}, exact p {spell_p(d.exact_p)}"
         return f"{interval}; gained {d.gained:,}, lost {d.lost:,}; {tests}"
@@ -187,8 +187,7 @@ def _sign(d: PairedDifference | SeedsDifference) -> int:
 
 
 def _change(d: PairedDifference | SeedsDifference) -> str:
-    value, low, high = (f"{100 * part:+.1f}".replace("-", "−") for part in (d.estimate, d.low, d.high))
-    return f"{value} [{low}, {high}]"
+    return f"{signed(d.estimate)} [{signed(d.low)}, {signed(d.high)}]"
 
 
 def moved(difference: PairedDifference) -> float:
@@ -228,6 +227,11 @@ def one_way(n: int) -> float | None:
         fewer = math.fsum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(ONE_WAY))
         low, high = (middle, high) if 1 - fewer < POWER else (low, middle)
     return high
+
+
+def signed(value: float) -> str:
+    """A proportion as points with its sign, to one decimal."""
+    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def in_points(*values: float) -> list[str]:
