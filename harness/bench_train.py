@@ -1,11 +1,12 @@
 """`python -m harness.bench train`: seconds a GRPO step and peak memory, by backend and by what makes the rollouts.
 
 Each path is the ordinary training stage in a process of its own, on the same prompts with the same settings. The
-first steps, in which libraries compile, are shown apart.
+first steps, in which libraries compile, are shown apart; a path finds what the paths before it have compiled.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -29,26 +30,27 @@ def main(argv: list[str]) -> None:
     paths = bench_paths.chosen(args.paths, PATHS)
     if args.steps <= args.warm_up:
         raise HarnessError(f"--steps: {args.steps} leave nothing after {args.warm_up} steps of warm-up")
-    rows = [_measure(path, args.experiment, args.overrides, args.steps, args.warm_up) for path in paths]
+    with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:  # one for all: the paths share what is compiled
+        rows = [_measure(path, args, Path(folder)) for path in paths]
     _print(rows)
 
 
-def _measure(path: str, experiment: str, overrides: list[str], steps: int, warm_up: int) -> dict[str, Any]:
+def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, Any]:
     backend, rollouts = path.split("-")
+    steps, warm_up = args.steps, args.warm_up
     chosen = [
-        *overrides, f"train.backend={backend}", f"train.rollouts={rollouts}", f"train.steps={steps}",
+        *args.overrides, f"train.backend={backend}", f"train.rollouts={rollouts}", f"train.steps={steps}",
         f"train.resume_every={steps}", f"train.save_steps={steps}",
     ]  # fmt: skip
-    config = config_module.load(config_module.find_experiment(experiment), chosen)
-    with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
-        command = [sys.executable, "-m", "harness.train", experiment, *chosen, "--results", folder]
-        if subprocess.run(command).returncode:
-            raise HarnessError(f"bench train: the {path} path failed (its message is above)")
-        run = rundir.existing(Path(folder) / config.run_name())
-        (metrics,) = run.path.glob("train/*/metrics.jsonl")
-        logged = rundir.read_lines(metrics)
-        (cost,) = run.read_manifest()["stages"].values()
-        (trained_by,) = run.read_manifest()["backends"].values()
+    config = config_module.load(config_module.find_experiment(args.experiment), chosen)
+    command = [sys.executable, "-m", "harness.train", args.experiment, *chosen, "--results", str(results)]
+    if subprocess.run(command).returncode:
+        raise HarnessError(f"bench train: the {path} path failed (its message is above)")
+    run = rundir.existing(results / config.run_name())
+    (metrics,) = run.path.glob("train/*/metrics.jsonl")
+    logged = rundir.read_lines(metrics)
+    (cost,) = run.read_manifest()["stages"].values()
+    (trained_by,) = run.read_manifest()["backends"].values()
     if trained_by != backend:
         raise HarnessError(f"bench train: {backend} could not run (its message is above); leave {path} out of --paths")
     seconds = [row["step_time"] for row in logged]
