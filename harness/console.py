@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -21,12 +23,16 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from harness.errors import LOG, Stopped
+
 WIDE = 240  # characters a line where no terminal limits it
+EVERY = 30.0  # seconds between two lines about work that goes on, where no bar shows it, and in the log
 _console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 def say(message: str) -> None:
-    """Print one plain line (no markup: model text and file names may hold brackets)."""
+    """Print one plain line (no markup: model text and file names may hold brackets); a run's log keeps it."""
+    LOG.info(message.strip())
     _console.print(message, markup=False)
 
 
@@ -44,11 +50,15 @@ def hushed(really: bool = True) -> Iterator[None]:
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
     with open(os.devnull, "w") as nothing:
+        shown = _console.file
+        if _console.is_terminal:  # a spinner goes on turning
+            _console.file = open(os.dup(kept[0]), "w")  # noqa: SIM115
         try:
             for number in (1, 2):
                 os.dup2(nothing.fileno(), number)
             yield
         finally:
+            _console.file = shown
             sys.stdout.flush()
             sys.stderr.flush()
             for number, old in enumerate(kept, 1):
@@ -87,14 +97,43 @@ def _grid(caption: str, rows: Sequence[dict[str, str]]) -> Table:
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
+def progress(
+    what: str, total: int, done: int = 0, *, unit: str = "completions"
+) -> Iterator[Callable[[int, str], None]]:
     """A progress bar with an estimate of the time left; yields update(completed, note).
 
-    When the output is no terminal only one line at the start is printed.
+    When the output is no terminal a line at the start is printed, and then one at most every EVERY seconds with the
+    count, the rate, the time left and the note. The run's log has these lines in either case. Ctrl-C is told how far
+    the work was.
     """
+    tell = LOG.info if _console.is_terminal else say
+    tell(f"{what}: {total}" + (f" ({done} done already)" if done else ""))
+    began = told = time.monotonic()
+    at = done
+    with _bar(what, total, done) as draw:
+
+        def update(completed: int, note: str = "") -> None:
+            nonlocal told, at
+            at = completed
+            draw(completed, note)
+            now = time.monotonic()
+            if now - told >= EVERY and done < completed < total:
+                told = now
+                rate = (completed - done) / (now - began)
+                left = _duration((total - completed) / rate)
+                tell(f"{what}: {completed} of {total}, {rate:.3g} {unit}/s, {left} left" + f"; {note}" * bool(note))
+
+        try:
+            yield update
+        except Stopped as stopped:
+            stopped.where = f"{what}, at {at} of {total} {unit}"
+            raise
+
+
+@contextmanager
+def _bar(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None]]:
     if not _console.is_terminal:
-        say(f"{what}: {total}" + (f" ({done} done already)" if done else ""))
-        yield lambda completed, note="": None
+        yield lambda completed, note: None
         return
     columns = [
         TextColumn("{task.description}"),
@@ -104,8 +143,41 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     with Progress(*columns, console=_console) as bar:
-        task = bar.add_task(what, total=total, completed=done, note="")
-        yield lambda completed, note="": bar.update(task, completed=completed, note=note)
+        task = bar.add_task(escape(what), total=total, completed=done, note="")
+        yield lambda completed, note: bar.update(task, completed=completed, note=note)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Work of unknown length: a spinner with the time so far, gone at the end; a line when the output is no terminal.
+
+    How long it took goes to the run's log. Ctrl-C is told what it interrupted.
+    """
+    began = time.monotonic()
+    try:
+        if _console.is_terminal:
+            columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+            with Progress(*columns, console=_console, transient=True) as spinner:
+                spinner.add_task(escape(what), total=None)
+                yield
+        else:
+            say(f"{what[0].upper()}{what[1:]}.")
+            yield
+    except Stopped as stopped:
+        stopped.where = stopped.where or what
+        raise
+    LOG.info(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def show_cursor() -> None:
+    """Give a terminal its cursor back, which a bar hides and a stage that was killed leaves hidden."""
+    _console.show_cursor()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,10 +1,12 @@
-"""Errors that a user can cause: one line that says what to do, exit code 2, never a traceback."""
+"""How a command ends: errors that a user can cause (one line, exit code 2, no traceback), Ctrl-C, and the log of it."""
 
 from __future__ import annotations
 
 import argparse
 import errno
+import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +14,14 @@ from typing import NoReturn
 
 # The stages of harness.run inherit its lock, and find its file named here.
 LOCK_HELD = "HARNESS_LOCK_HELD"
+# What a person typed, for the processes that it starts: they name it when they are stopped.
+COMMAND = "HARNESS_COMMAND"
+
+# Everything that is said to a person goes through here too; harness.log keeps it in a file of the run.
+LOG = logging.getLogger("harness")
+LOG.addHandler(logging.NullHandler())
+LOG.setLevel(logging.INFO)
+LOG.propagate = False
 
 # What the machine refuses, not what we did wrong.
 _REFUSED = {
@@ -21,6 +31,25 @@ _REFUSED = {
 
 class HarnessError(Exception):
     """Something the user can put right. The message is one line and names the remedy."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, or SIGTERM, which asks for the same."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+        self.where = ""  # what it interrupted and how far that was
+        self.said = False  # a stage has told the person already
+
+    @property
+    def exit_code(self) -> int:
+        """130 for Ctrl-C, 143 for SIGTERM, as a shell has it."""
+        return 128 + self.number
+
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a process that has told where it stopped
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,34 +62,67 @@ class Parser(argparse.ArgumentParser):
         return self.parse_intermixed_args(argv)
 
 
+def command() -> str:
+    """The command that a person typed, quoted for a shell; in a stage the one that started it all."""
+    return os.environ.get(COMMAND) or shlex.join(sys.orig_argv)
+
+
 def exit_code(main: Callable[[], int | None]) -> int:
     """Run a command's main function and turn what it raises into the exit code that the shell sees.
 
-    0 on success, 2 with one line on stderr for a HarnessError or a full or closed disk, 130 for Ctrl-C. Anything
-    else is a bug of ours and keeps its traceback.
+    0 on success, 2 with one line on stderr for a HarnessError or a full or closed disk, 130 for Ctrl-C and 143 for
+    SIGTERM with a line that says how to go on. Anything else is a bug of ours and keeps its traceback.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _answer_with(_stop)
     try:
         return main() or 0
     except HarnessError as error:
-        print(f"error: {_line(str(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        if LOCK_HELD not in os.environ:  # a stage leaves the last word to the command that started it
-            print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return _refused(str(error))
+    except Stopped as stopped:
+        _answer_with(signal.SIG_IGN if COMMAND in os.environ else signal.SIG_DFL)
+        if not stopped.said:
+            where = f" in the {stopped.where}" if stopped.where else ""
+            line = _line(f"Stopped{where}. The same command goes on: {command()}")
+            LOG.info(line)
+            print(line, file=sys.stderr)
+        return stopped.exit_code
     except BrokenPipeError:  # the reader (head, less) has gone: nothing to say, and nobody to say it to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if error.errno not in _REFUSED:
+            LOG.exception("ended by an error")
             raise
-        print(
-            f"error: {error.filename or 'a file'}: {error.strerror}; make room or choose another place", file=sys.stderr
-        )
-        return 2
+        return _refused(f"{error.filename or 'a file'}: {error.strerror}; make room or choose another place")
+    except Exception:
+        LOG.exception("ended by an error")
+        raise
+
+
+def _stop(number: int, frame: object) -> None:
+    if COMMAND in os.environ:
+        # A terminal's Ctrl-C comes to every process, and from the one that started this one once more.
+        _answer_with(signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def _answer_with(handler: signal.Handlers | Callable[[int, object], None]) -> None:
+    for number in SIGNALS:
+        signal.signal(number, handler)
+
+
+def _refused(message: str) -> int:
+    line = _line(message)
+    LOG.error(line)
+    print(f"error: {line}", file=sys.stderr)
+    return 2
 
 
 def _line(text: str) -> str:
     """One line that does nothing to a terminal: a path or a value in it may hold control characters."""
-    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in " ".join(text.split()))
+    return spelled_out(" ".join(text.split()))
+
+
+def spelled_out(text: str) -> str:
+    """A line whose control characters are named instead of acting."""
+    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in text)

@@ -23,12 +23,12 @@ from typing import Any
 
 import torch
 
-from harness import curve, full, gsm8k, prompts, proof, provenance, results, rundir, scoring, summary
+from harness import curve, full, gsm8k, log, prompts, proof, provenance, results, rundir, scoring, summary
 from harness import engine as engine_module
 from harness.adapter import adapter_weights, module_name
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
-from harness.console import progress, say
+from harness.console import progress, say, working
 from harness.engine import Engine, Request, Sampling, Work
 from harness.errors import HarnessError, Parser, exit_code
 from harness.prompts import Questions
@@ -237,8 +237,9 @@ def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[st
     if _begun(run.tuned(seed) / "proof.json", file_hash(adapter / "adapter_model.safetensors"), content):
         return None
     say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
-    ids = [prompt.ids for prompt in questions.prompts]
-    return proof.reference(questions.checkpoint, adapter, ids, tuple(conditions["stop_ids"]), run.config.eval.precision)
+    ids, stops = [prompt.ids for prompt in questions.prompts], tuple(conditions["stop_ids"])
+    with working("adapter proof, PEFT's side"):
+        return proof.reference(questions.checkpoint, adapter, ids, stops, run.config.eval.precision)
 
 
 def _tuned(
@@ -253,7 +254,9 @@ def _tuned(
     folder, adapter = run.tuned(seed), run.evaluated(seed)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     if reference:
-        figures = proof.prove(engine.get(), adapter, reference)
+        model = engine.get()
+        with working("adapter proof, the engine's side"):
+            figures = proof.prove(model, adapter, reference)
         content = _digest(_content(run.config, questions, evaluation["conditions"]))
         rundir.write_json(folder / "proof.json", figures | {"adapter": adapter_hash, "content": content})
     what = f"tuned (seed {seed})"
@@ -348,7 +351,8 @@ class LazyEngine:
     def get(self) -> Engine:
         if self._engine is None:
             began = time.perf_counter()
-            self._engine = self._start()
+            with working("starting the engine"):
+                self._engine = self._start()
             self.seconds = time.perf_counter() - began
         return self._engine
 
@@ -366,6 +370,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
+        log.keep(run.path, f"evaluate {args.side}")
         evaluate(run, args.side)
     return 0
 

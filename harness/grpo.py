@@ -29,7 +29,7 @@ from harness import full, gsm8k, prompts, provenance, rewards, rundir, unsloth_b
 from harness.adapter import lora_config
 from harness.checkpoint import Checkpoint, file_hash
 from harness.config import Config
-from harness.console import progress, say
+from harness.console import progress, say, working
 from harness.engine import DTYPES, load_base
 from harness.errors import HarnessError
 from harness.prompts import Prompt
@@ -70,8 +70,9 @@ def train(run: RunDir, seed: int, backend: str) -> None:
         done=_step(resume) if resume else 0,
     )
     run.note("backends", {f"training (seed {seed})": backend})
-    trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
-    _same_prompts(trainer, problems, asked, config)
+    with working("loading the weights to train and checking the prompts"):
+        trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
+        _same_prompts(trainer, problems, asked, config)
     settings = check_settings(trainer, config, seed, end)
     rundir.write_json(folder / "effective_settings.json", settings)
     started = time.perf_counter()
@@ -79,8 +80,10 @@ def train(run: RunDir, seed: int, backend: str) -> None:
     if backend == "unsloth":
         say("The first step compiles; on a new machine that takes minutes, later runs find it in the cache.")
         recorder.first_step_compiles = True
-    with progress(f"training (seed {seed})", config.train.steps, recorder.step) as update:
+    with progress(f"training (seed {seed})", config.train.steps, recorder.step, unit="steps") as update:
         recorder.update = update
+        if recorder.first_step_compiles:
+            update(recorder.step, "the first step compiles")
         if recorder.resumed_at < config.train.steps:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         else:  # killed after its last step: train() would take one step more

@@ -8,13 +8,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import signal
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 
 import psutil
 
+from harness.errors import COMMAND, STOPPED, Stopped, command
+
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
 GRACE = 3  # seconds for those that end by themselves, as torch's compile workers do
-SECONDS = 10  # that a killed process may take to go
+SECONDS = 10  # that a killed process may take to go, and one that was asked to end before it is killed
 
 
 def die_with_parent() -> None:
@@ -25,6 +29,35 @@ def die_with_parent() -> None:
 def adopt_orphans() -> None:
     """Become the parent of all descendants whose own parent dies, so that they can be found."""
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequence[int] = ()) -> int:
+    """Run `python ARGUMENTS` as a process that does not outlive this one, and return its exit code (-n: by signal n).
+
+    Where this process is told to stop it hands that on, waits until the other has ended (a second Ctrl-C kills it)
+    and raises Stopped.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=dict(environment) | {COMMAND: command()},
+        pass_fds=pass_fds,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        return process.wait()
+    except Stopped as stopped:
+        _end(process, stopped.number)
+        stopped.said = process.returncode in STOPPED
+        raise
+
+
+def _end(process: subprocess.Popen, number: int) -> None:
+    try:
+        process.send_signal(number)
+        process.wait(timeout=SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
 
 
 def end_descendants() -> list[str]:

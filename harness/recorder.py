@@ -19,6 +19,7 @@ from harness.config import Config
 from harness.console import say
 from harness.errors import HarnessError
 
+SHOWN = 10  # steps over which the bar shows the mean reward: a single one is mostly noise
 PATIENCE = 3  # steps in a row on which every completion ran into the limit although its text had ended
 
 
@@ -120,8 +121,7 @@ class Recorder(TrainerCallback):
         self.step = state.global_step
         if self.first_step_compiles and self.step == self.resumed_at + 1:
             say(f"The first step took {time.perf_counter() - self._step_began:.0f} s, compiling included.")
-        last = state.log_history[-1].get("reward") if state.log_history else None
-        self.update(self.step, "" if last is None else f"reward {last:.2f}")
+        self.update(self.step, _note(state.log_history))
 
     def save(self) -> None:
         """Write the completions recorded so far, whole, in place."""
@@ -129,3 +129,12 @@ class Recorder(TrainerCallback):
             buffer = io.BytesIO()
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(self.rows), buffer)
             rundir.write_bytes(self.parquet, buffer.getvalue())
+
+
+def _note(history: Sequence[dict[str, float]]) -> str:
+    """The mean reward and completion length of the last steps, for the progress bar."""
+    last = [entry for entry in history if "reward" in entry][-SHOWN:]
+    if not last:
+        return ""
+    reward, length = (sum(e[key] for e in last) / len(last) for key in ("reward", "completions/mean_length"))
+    return f"reward {reward:.2f}, {length:.0f} tokens a completion (mean of {len(last)} steps)"

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import gsm8k, machine, processes, provenance, report, rewards, rundir, stats
+from harness import gsm8k, log, machine, processes, provenance, report, rewards, rundir, stats
 from harness.config import Config
-from harness.console import say
-from harness.errors import HarnessError, Parser, exit_code
+from harness.console import say, show_cursor, working
+from harness.errors import LOG, HarnessError, Parser, Stopped, command, exit_code
 from harness.rundir import RunDir
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # at which the plan tells what the design can detect
@@ -77,7 +76,8 @@ def execute(run: RunDir, held: int | None) -> int:
         if code := _start(run, held, stage):
             return code
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
-    report.write(run)
+    with working("drawing the report"):
+        report.write(run)
     say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
     report.show(run)
     return 0
@@ -107,15 +107,22 @@ def _start(run: RunDir, held: int | None, stage: Stage) -> int:
     module, *options = stage.command
     processes.adopt_orphans()
     began, gpus = time.perf_counter(), machine.gpus()
-    code = subprocess.run(
-        [sys.executable, "-m", module, str(run.path), *options],
-        env=rundir.stage_environment(run),
-        pass_fds=[held] if held is not None else [],
-        preexec_fn=processes.die_with_parent,
-    ).returncode
-    before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
-    run.note("wall_seconds", {stage.name: round(before + time.perf_counter() - began, 1)})
-    _clear(gpus)
+    try:
+        code = processes.run(
+            ["-m", module, str(run.path), *options],
+            rundir.stage_environment(run),
+            pass_fds=[held] if held is not None else [],
+        )
+    except Stopped as stopped:
+        stopped.where = stage.name
+        raise
+    finally:
+        seconds = time.perf_counter() - began
+        before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
+        run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
+        show_cursor()
+        _clear(gpus)
+    LOG.info("%s: %.1f s, exit code %d", stage.name, seconds, code)
     if code < 0:
         cause = signal.Signals(-code).name
         hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""
@@ -214,6 +221,8 @@ def main(argv: list[str] | None = None) -> int:
     with rundir.lock(run.path) as held:
         if not new:
             check_inputs(run.config)
+        log.keep(run.path, "run")
+        LOG.info("started: %s", command())
         # What the digest leaves out may be other than when the run began: the stages read it from here.
         rundir.write_text(run.settings, run.config.to_yaml())
         return execute(run, held)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness import rundir
+from harness import log, rundir
 from harness.console import say
 from harness.errors import HarnessError, Parser, exit_code
 from harness.machine import cannot_train, needs_unsloth
@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     if reason := cannot_train(run.config):
         raise HarnessError(reason)
     with rundir.lock(run.path):
+        log.keep(run.path, "train")
         if wanted := _lacking(run, args.seed):
             backend = _backend(run)
             from harness import grpo

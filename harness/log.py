@@ -1,0 +1,62 @@
+"""What a run's processes said and did, line by line with UTC times: log.txt in the run directory.
+
+Every stage appends to the same file: what it prints, how far long work has come, warnings, and what it died of. It is
+for a person to read; no number depends on it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from pathlib import Path
+
+from harness.errors import LOG, spelled_out
+
+FILE = "log.txt"
+
+
+class _Lines(logging.Formatter):
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        return "\n".join(spelled_out(line) for line in super().format(record).splitlines() if line.strip())
+
+
+def keep(folder: Path, stage: str) -> None:
+    """From now on add what this process says, warns and dies of to log.txt in `folder`.
+
+    `stage` names the process in each line. Raises OSError where the file cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Lines are appended one write each: those of two processes do not mix.
+    handler = logging.FileHandler(folder / FILE, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(_Lines(f"%(asctime)s {stage} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
+    LOG.addHandler(handler)
+    _note_warnings()
+
+
+def _note_warnings() -> None:
+    shown = warnings.showwarning
+
+    def noted(message, category, filename, lineno, file=None, line=None):
+        LOG.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
+        shown(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = noted
+
+
+def size(folder: Path) -> int:
+    """How long a run's log is, in bytes; 0 where there is none."""
+    return (folder / FILE).stat().st_size if (folder / FILE).exists() else 0
+
+
+def last_error(folder: Path, since: int) -> str | None:
+    """The last error that a run's log has after its first `since` bytes, one line; None where there is none."""
+    if not (folder / FILE).exists():
+        return None
+    with (folder / FILE).open("rb") as stream:
+        stream.seek(since)
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+    errors = [line.partition(" ERROR ")[2] for line in lines if " ERROR " in line]
+    return errors[-1] if errors else None
