@@ -1,0 +1,238 @@
+"""A grid of settings: one run for each combination, one after the other, and the comparison at the end.
+
+    python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16 train.learning_rate=5e-6,2e-5
+    python -m harness.sweep exp/quickstart.yaml lora.r=4,8 train.seeds=0,1 --dry-run
+
+Commas part the values of a setting. What stands in brackets or quotes is one value: train.seeds=0,1,2 means three runs
+of one seed, train.seeds=[0,1,2] one run of three. Every combination is checked before the first starts, base
+evaluations are shared, a run that fails does not stop the others, and the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_origin
+
+from harness import compare, log, processes, rundir
+from harness.config import Config
+from harness.console import say, show_cursor, table
+from harness.document import one_line
+from harness.errors import STOPPED, HarnessError, Parser, Stopped, exit_code
+from harness.run import check_inputs, complete
+from harness.rundir import RunDir
+
+CLOSING = {"[": "]", "{": "}", '"': '"', "'": "'"}
+SELECTION = (
+    "The best of several on the test questions looks better than it is: choose with eval.split=dev, "
+    "and let test tell of the one you chose."
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One combination of the grid."""
+
+    settings: dict[str, str]  # by key path, as given: those of several values
+    overrides: list[str]  # all that are given, as harness.run takes them
+    run: RunDir
+
+    @property
+    def label(self) -> str:
+        return one_line(" ".join(f"{key}={value}" for key, value in self.settings.items()))
+
+    @property
+    def state(self) -> str:
+        return "complete" if complete(self.run) else "begun" if self.run.settings.exists() else "new"
+
+
+# --- the grid
+
+
+def split(item: str) -> tuple[str, list[str]]:
+    """The key path of key.path=a,b,c and its values; what stands in brackets or quotes is one.
+
+    A single seed or reward function, of which the experiment file has lists, becomes a list. Raises HarnessError.
+    """
+    key, equals, text = item.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise HarnessError(f"command line: found {item!r}, allowed: key.path=value,value, such as lora.r=4,8")
+    values, open_ones = [""], []
+    for character in text:
+        if open_ones and character == open_ones[-1]:
+            open_ones.pop()
+        elif character in CLOSING and not (open_ones and open_ones[-1] in "\"'"):
+            open_ones.append(CLOSING[character])
+        elif character == "," and not open_ones:
+            values.append("")
+            continue
+        values[-1] += character
+    if len(values) == 1:
+        values = [text]
+    elif open_ones:
+        raise HarnessError(f"command line: {item!r} leaves a {open_ones[-1]} out")
+    elif not all(value.strip() for value in values):
+        raise HarnessError(f"command line: {item!r} has nothing between two commas; put text with commas in quotes")
+    if _is_list(key):
+        values = [value if value.strip().startswith("[") else f"[{value}]" for value in values]
+    return key, values
+
+
+def _is_list(path: str) -> bool:
+    section: Any = Config
+    for name in path.split("."):
+        field = getattr(section, "model_fields", {}).get(name)
+        if field is None:
+            return False  # unknown, which the configuration tells better
+        section = field.annotation
+    return get_origin(section) is list
+
+
+def plan(experiment: str, overrides: Sequence[str], results: Path) -> tuple[list[Planned], list[tuple[str, str]]]:
+    """The runs of a grid in order, the first key's values slowest, and those left out with the run that they repeat.
+
+    Every combination is read and checked as far as that takes no model. Raises HarnessError; nothing is written.
+    """
+    grid = dict(map(split, overrides))
+    if len(grid) < len(overrides):
+        raise HarnessError("command line: a setting is given twice; give its values with commas between them")
+    found: dict[str, Planned] = {}
+    repeated = []
+    for values in itertools.product(*grid.values()):
+        given = dict(zip(grid, values, strict=True))
+        items = [f"{key}={value}" for key, value in given.items()]
+        run = rundir.open_run(experiment, items, results, create=False)
+        varied = {key: value for key, value in given.items() if len(grid[key]) > 1}
+        planned = Planned(varied, items, run)
+        if twin := found.get(run.config.digest()):
+            repeated.append((planned.label, twin.label))
+        else:
+            found[run.config.digest()] = planned
+    # What the checks look at is the same in most of a grid, and loading data takes seconds.
+    checked = {_checked(planned.run.config): planned.run.config for planned in found.values()}
+    for config in checked.values():
+        check_inputs(config)
+    return list(found.values()), repeated
+
+
+def _checked(config: Config) -> str:
+    """What check_inputs looks at, as a key: all but what a training is usually varied in."""
+    kept = config.model_dump()
+    for name in ("seeds", "learning_rate", "steps", "beta"):
+        del kept["train"][name]
+    del kept["lora"], kept["name"]
+    return json.dumps(kept, sort_keys=True)
+
+
+def page_name(planned: Sequence[Planned]) -> str:
+    """The file name of the comparison: the experiment's name, and 8 hex digits over the digests of the runs."""
+    digests = "\n".join(each.run.config.digest() for each in planned)
+    return f"sweep-{planned[0].run.config.name}-{hashlib.sha256(digests.encode()).hexdigest()[:8]}.html"
+
+
+def show(planned: Sequence[Planned], repeated: Sequence[tuple[str, str]]) -> None:
+    """Print what the sweep consists of and how much of it there is already."""
+    rows = [{"run": each.run.path.name, **each.settings, "state": each.state} for each in planned]
+    table("", [{name: one_line(value) for name, value in row.items()} for row in rows], list(rows[0]))
+    for label, twin in repeated:
+        say(f"Left out: {label} is the same run as {twin}.")
+    states = [each.state for each in planned]
+    counted = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "begun", "new"))
+    say(f"{len(planned)} runs: {counted}.")
+
+
+# --- the runs
+
+
+def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[int, str]:
+    """Start the runs that are not complete, each as a process; returns why, by its place, where one failed."""
+    processes.adopt_orphans()
+    failed = {}
+    for number, each in enumerate(planned):
+        place = f"Run {number + 1} of {len(planned)}: {each.label or each.run.path.name}"
+        if complete(each.run):
+            say(f"{place}: complete already.")
+            continue
+        say(f"\n{place}")
+        path = each.run.path
+        since = log.size(path)
+        arguments = ["-m", "harness.run", experiment, *each.overrides, "--results", str(results)]
+        try:
+            code = processes.run(arguments, os.environ)
+        except Stopped as stopped:
+            stopped.where = f"sweep, run {number + 1} of {len(planned)}"
+            raise
+        finally:
+            show_cursor()
+            processes.end_descendants()
+        if code in STOPPED:  # alone, by someone else; it has said so
+            stopped = Stopped(code - 128)
+            stopped.said = True
+            raise stopped
+        if code:
+            ended = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            failed[number] = log.last_error(path, since) or ended
+    return failed
+
+
+def finish(planned: Sequence[Planned], out: Path) -> None:
+    """Print the comparison of the complete runs, write its page, and say what both are worth."""
+    finished = [each for each in planned if complete(each.run)]
+    parted = compare.groups(compare.load([each.run.path for each in finished]))
+    if not parted:
+        return
+    compare.show(parted, "table", "wilson", out.parent)
+    rundir.write_text(out, compare.page(parted, "wilson", out.parent))
+    made = [each.run.path.name for each in finished if "base" in each.run.read_manifest().get("stages", {})]
+    say(
+        f"Base completions: generated by {', '.join(made) or 'none of these runs'}; "
+        f"{len(finished) - len(made)} of {len(finished)} runs generated none and took what was there."
+    )
+    if len(finished) > 1:
+        say("The page has each run minus each other; their p are Holm-corrected over all pairs of the sweep's tables.")
+        say(SELECTION)
+    say(f"Page: {one_line(str(out))}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m harness.sweep",
+        description=__doc__.partition("\n\n")[0],
+        epilog=__doc__.partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("experiment", help="exp/NAME.yaml (means experiments/NAME.yaml), or a file")
+    parser.add_argument("overrides", nargs="+", metavar="key.path=value,value", help="settings and their values")
+    parser.add_argument("--dry-run", action="store_true", help="check every combination, list the runs, start none")
+    parser.add_argument("--results", type=Path, default=rundir.RESULTS, metavar="DIR", help="default: results")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="of the page; default: DIR/sweep-NAME-DIGEST.html")
+    args = parser.parse(argv)
+    if args.out and (args.out.suffix != ".html" or args.out.is_dir()):
+        raise HarnessError(f"--out: {args.out} is no file name that ends in .html; the comparison is a page")
+    if Path(args.experiment).is_dir():
+        raise HarnessError(f"{args.experiment}: is a directory; a sweep starts from an experiment file")
+    planned, repeated = plan(args.experiment, args.overrides, args.results)
+    show(planned, repeated)
+    if args.dry_run:
+        return 0
+    failed = execute(planned, args.experiment, args.results)
+    say("")
+    finish(planned, args.out or args.results / page_name(planned))
+    for number, reason in failed.items():
+        say(f"Failed: {planned[number].run.path.name} ({planned[number].label}): {one_line(reason)}")
+    if failed:
+        raise HarnessError(f"{len(failed)} of {len(planned)} runs failed; the same command tries them again")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
