@@ -101,8 +101,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
 
 def _reward_files(config: Config) -> dict[str, str]:
     """Content hashes of the user's own reward files: the experiment file only names them."""
-    files = {f.name.rpartition(":")[0] for f in config.rewards.functions if ":" in f.name}
-    return {f"reward file {file}": file_hash(Path(file)) for file in sorted(files)}
+    return {f"reward file {file}": file_hash(path) for file, path in rewards.files(config).items()}
 
 
 def training_tokenizer(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerBase, str]:

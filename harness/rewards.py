@@ -17,6 +17,9 @@ check_numbers is 0 even for a perfect completion.
 
 No answer costs as much as a wrong one, so silence does not pay. TRL does not tell a reward function why a
 completion ended, so a truncated one is scored as it stands.
+
+A function of one's own stands as `path/to/file.py:function` among the four: experiments/rewards/brevity.py is an
+example and says what it is called with. The run pins the content of its file.
 """
 
 from __future__ import annotations
@@ -24,17 +27,19 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import inspect
+import itertools
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from harness import scoring
+from harness import gsm8k, scoring
 from harness.config import Config
 from harness.errors import HarnessError
-from harness.schema import Tags
+from harness.schema import Problem, Tags
 
 RewardFunction = Callable[..., list[float | None]]
 """Called with equal-length lists by keyword: prompts, completions, answer and whatever else TRL passes."""
@@ -141,16 +146,47 @@ def disagreement(texts: Sequence[str], golds: Sequence[str], tags: Tags) -> dict
 
 
 def of(config: Config) -> list[RewardFunction]:
-    """The experiment's reward functions; files are looked for from the working directory. Raises RewardError."""
+    """The experiment's reward functions. Raises RewardError."""
     names = [function.name for function in config.rewards.functions]
     return build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
+
+
+def files(config: Config) -> dict[str, Path]:
+    """The user's own reward files by the path that the experiment names."""
+    named = {f.name.rpartition(":")[0] for f in config.rewards.functions if ":" in f.name}
+    return {file: _locate(file, Path.cwd()) for file in sorted(named)}
+
+
+def try_out(config: Config, problem: Problem) -> None:
+    """Call the user's own reward functions once as the training will: with a group of completions of one problem.
+
+    They say the right answer in the exact format, without it, and nothing. A mistake is better found now than after the
+    base evaluation. Raises RewardError.
+    """
+    tags = config.prompt.tags
+    exact = f"{tags.working_start}So.{tags.working_end}{tags.solution_start}{problem.gold}{tags.solution_end}"
+    texts = itertools.cycle((exact, f"The answer is {problem.gold}.", ""))
+    group = list(itertools.islice(texts, config.train.generations))
+    for named, function in zip(config.rewards.functions, of(config), strict=True):
+        if ":" in named.name:
+            function(
+                prompts=[gsm8k.messages(problem.question, config.prompt.system) for _ in group],
+                completions=[[{"role": "assistant", "content": text}] for text in group],
+                completion_ids=[[0] * (1 + len(text.split())) for text in group],  # as many as tokens might be
+                answer=[problem.gold] * len(group),
+                problem_id=[problem.id] * len(group),
+                trainer_state=SimpleNamespace(global_step=0, max_steps=config.train.steps, epoch=0.0, log_history=[]),
+                log_extra=lambda column, values: None,
+                log_metric=lambda name, value: None,
+            )
 
 
 def build(functions: Sequence[str], *, profile: str, tags: Tags, base_dir: Path) -> list[RewardFunction]:
     """The reward functions named in an experiment, in its order.
 
     Each entry of `functions` is one of the four names, or `path/to/file.py:function` (the path relative to
-    `base_dir`) for a function of the user's own, which TRL will know as `file_function`.
+    `base_dir`, or where there is none to the folder of the package, as the shipped experiments are found from
+    anywhere) for a function of the user's own, which TRL will know as `file_function`.
     Raises RewardError for an unknown or repeated name and for a file that cannot be used.
     """
     if profile not in PROFILES:
@@ -194,7 +230,7 @@ def _users_own(name: str, base_dir: Path, modules: dict[Path, ModuleType]) -> Re
     file, _, attribute = name.rpartition(":")
     if not file or not attribute:
         raise RewardError(f"reward {name!r} names no function; write path/to/file.py:function")
-    path = (base_dir / file).resolve()
+    path = _locate(file, base_dir)
     if path not in modules:
         modules[path] = _load(path)
     function = getattr(modules[path], attribute, None)
@@ -204,12 +240,19 @@ def _users_own(name: str, base_dir: Path, modules: dict[Path, ModuleType]) -> Re
         raise RewardError(f"reward {name!r}: {attribute!r} is not a function")
     if inspect.iscoroutinefunction(function):
         raise RewardError(f"reward {name!r}: {attribute!r} is asynchronous; write a plain function")
-    return _checked(f"{Path(file).stem}_{attribute}", function)
+    reward = _checked(name, path, function)
+    reward.__name__ = reward.__qualname__ = f"{path.stem}_{attribute}"
+    return reward
+
+
+def _locate(file: str, base_dir: Path) -> Path:
+    places = [(folder / file).resolve() for folder in (base_dir, Path(__file__).parent.parent)]
+    return next((place for place in places if place.is_file()), places[0])
 
 
 def _load(path: Path) -> ModuleType:
     if not path.is_file():
-        raise RewardError(f"reward file {path} does not exist")
+        raise RewardError(f"reward file {path} does not exist; a path starts where the command does")
     # Under a name of our own: the file must not hide an installed module, nor be hidden by one.
     spec = importlib.util.spec_from_file_location(f"harness_reward_{path.stem}", path)
     if spec is None or spec.loader is None:
@@ -220,11 +263,11 @@ def _load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[spec.name]
-        raise RewardError(f"reward file {path} cannot be loaded: {_one_line(error)}") from error
+        raise RewardError(f"reward file {path} cannot be loaded: {_one_line(error, path)}") from error
     return module
 
 
-def _checked(name: str, function: Callable[..., Any]) -> RewardFunction:
+def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunction:
     """The user's function, held to its contract: one finite number or None for each completion."""
 
     def reward(*, completions: Sequence[Any], **columns: Any) -> list[float | None]:
@@ -232,23 +275,24 @@ def _checked(name: str, function: Callable[..., Any]) -> RewardFunction:
             returned = function(completions=completions, **columns)
             rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
         except (Exception, SystemExit) as error:
-            raise RewardError(f"reward function {name!r} failed: {_one_line(error)}") from error
+            raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}") from error
         if not isinstance(rewards, list) or len(rewards) != len(completions):
             count = len(rewards) if isinstance(rewards, list) else "no list of"
-            expected = f"for {len(completions)} completions"
-            raise RewardError(f"reward function {name!r} returned {count} rewards {expected}")
+            raise RewardError(f"reward {name!r} returned {count} rewards for {len(completions)} completions")
         return [None if value is None else _finite(name, value) for value in rewards]
 
-    reward.__name__ = reward.__qualname__ = name
     return reward
 
 
 def _finite(name: str, value: Any) -> float:
     number = value.item() if hasattr(value, "item") else value
     if not isinstance(number, Real) or not abs(number) <= LARGEST:
-        raise RewardError(f"reward function {name!r} returned {str(value)[:60]!r}, no number that float32 holds")
+        raise RewardError(f"reward {name!r} returned {str(value)[:60]!r}, no number that float32 holds")
     return float(number)
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+def _one_line(error: BaseException, path: Path) -> str:
+    """The error's type, what it says, and the last line of the user's file that it passed."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f"{text} (line {lines[-1]})" if lines else text

@@ -147,6 +147,7 @@ def _data(config: Config) -> gsm8k.Data:
     data = gsm8k.load(config.data)
     if not data.split(config.eval.split):
         raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
+    rewards.try_out(config, data.train[0])
     return data
 
 

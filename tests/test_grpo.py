@@ -223,7 +223,7 @@ def test_a_failing_reward_of_ones_own_ends_the_training_in_one_line(tmp_path):
     (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    raise SystemExit(0)\n")
     reward = f"rewards.functions=[{{name: {tmp_path}/mine.py:f}}]"
     run = rundir.open_run("quickstart", [*SMALL, reward], tmp_path / "results")
-    refused(harness("train", run.path), "rewards.functions", "mine_f", "SystemExit")
+    refused(harness("train", run.path), "rewards.functions", "mine.py:f", "SystemExit: 0 (line 2)")
     (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    return [0.0] * len(completions)\n")
     refused(harness("train", run.path), "the reward file", "changed since this run began")
 

@@ -331,11 +331,11 @@ def test_a_function_of_the_users_own(own):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("too_few", "'own_too_few' returned 1 rewards for 2 completions"),
-        ("nothing", "'own_nothing' failed: TypeError: 'NoneType' object is not iterable"),
-        ("words", "'own_words' returned 'good', no number that float32 holds"),
-        ("not_finite", "'own_not_finite' returned 'nan', no number that float32 holds"),
-        ("broken", "'own_broken' failed: KeyError: 'no such"),
+        ("too_few", "'mine/own.py:too_few' returned 1 rewards for 2 completions"),
+        ("nothing", "'mine/own.py:nothing' failed: TypeError: 'NoneType' object is not iterable"),
+        ("words", "'mine/own.py:words' returned 'good', no number that float32 holds"),
+        ("not_finite", "'mine/own.py:not_finite' returned 'nan', no number that float32 holds"),
+        ("broken", "'mine/own.py:broken' failed: KeyError: 'no such\\nkey' (line 35)"),
     ],
 )
 def test_a_function_that_breaks_its_contract(own, function, message):
@@ -362,8 +362,11 @@ def test_a_function_that_breaks_its_contract(own, function, message):
         (["mine/own.py:number"], "'number' is not a function"),
         (["mine/own.py:later"], "'later' is asynchronous; write a plain function"),
         (["mine/syntax.py:f"], "syntax.py cannot be loaded: SyntaxError: "),
-        (["mine/exits.py:f"], "exits.py cannot be loaded: SystemExit: 3"),
-        (["mine/imports.py:f"], "imports.py cannot be loaded: ModuleNotFoundError: "),
+        (["mine/exits.py:f"], "exits.py cannot be loaded: SystemExit: 3 (line 1)"),
+        (
+            ["mine/imports.py:f"],
+            "imports.py cannot be loaded: ModuleNotFoundError: No module named ",
+        ),
     ],
 )
 def test_what_cannot_be_built(own, names, message):
