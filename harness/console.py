@@ -160,7 +160,9 @@ def working(what: str) -> Iterator[None]:
     try:
         if _console.is_terminal:
             columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-            with Progress(*columns, console=_console, transient=True) as spinner:
+            # Unredirected, or what a library prints in `hushed` would find its way around.
+            spinner = Progress(*columns, console=_console, transient=True, redirect_stdout=False, redirect_stderr=False)
+            with spinner:
                 spinner.add_task(escape(what), total=None)
                 yield
         else:

@@ -1,10 +1,17 @@
-"""What a stage prints, and what it keeps from being printed."""
+"""What a stage prints, what it keeps from being printed, and how long work is shown with and without a terminal."""
 
 from __future__ import annotations
 
+import os
+import pty
+import re
 import subprocess
 import sys
 
+import pytest
+
+from harness import console
+from harness.errors import Stopped
 from tests.conftest import ROOT
 
 LIBRARY = """
@@ -19,7 +26,76 @@ with hushed(False):
     print("asked for")
 """
 
+WORK = """
+import sys, time
+from pathlib import Path
+from harness import console, log
+log.keep(Path(sys.argv[1]), "stage")
+console.EVERY = 0.0
+with console.working("loading"), console.hushed():
+    print("library")
+    time.sleep(0.3)
+with console.progress("base evaluation", 20, 5) as update:
+    for completed in (10, 15, 20):
+        time.sleep(0.1)
+        update(completed, "accuracy [so far] 50.0%")
+"""
+
 
 def test_what_a_library_prints_is_dropped_unless_it_is_asked_for():
     done = subprocess.run([sys.executable, "-c", LIBRARY], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("between\nasked for\n", "")
+
+
+def test_without_a_terminal_long_work_is_a_line_now_and_then(tmp_path):
+    done = subprocess.run([sys.executable, "-c", WORK, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    said = done.stdout.splitlines()
+    assert said[:2] == ["Loading.", "base evaluation: 20 (5 done already)"] and done.stderr == ""
+    # 5 in a tenth of a second or a little more are at most 50 a second; the last of the 20 needs no line.
+    line = r"base evaluation: (\d+) of 20, ([\d.]+) completions/s, 0:00:00 left; accuracy \[so far\] 50\.0%"
+    found = [re.fullmatch(line, each) for each in said[2:]]
+    assert [int(each[1]) for each in found] == [10, 15] and all(5 < float(each[2]) <= 50 for each in found)
+    assert "\x1b" not in done.stdout
+
+
+def test_in_a_terminal_there_is_a_bar_and_the_log_has_the_lines(tmp_path):
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "160"}
+    process = subprocess.Popen([sys.executable, "-c", WORK, tmp_path], cwd=ROOT, env=environment, stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    assert process.wait(timeout=30) == 0
+    text = shown.decode()
+    assert "loading" in text and "library" not in text
+    assert "20/20" in text and "accuracy [so far] 50.0%" in text and "completions/s" not in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 2  # the cursor is back after each
+    logged = (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert logged.count(" completions/s, ") == 2 and " stage INFO loading: 0.3 s\n" in logged
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 1 << 16)
+    except OSError:  # Linux says so when the other end is closed
+        return b""
+
+
+def test_who_stops_long_work_is_told_how_far_it_was():
+    with (
+        pytest.raises(Stopped) as stopped,
+        console.working("evaluation"),
+        console.progress("base", 9, unit="steps") as at,
+    ):
+        at(4)
+        raise Stopped(2)
+    assert stopped.value.where == "base, at 4 of 9 steps" and stopped.value.exit_code == 130
+    with pytest.raises(Stopped) as stopped, console.working("starting the engine"):
+        raise Stopped(15)
+    assert stopped.value.where == "starting the engine" and stopped.value.exit_code == 143
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (59.6, "0:01:00"), (7384, "2:03:04")])
+def test_a_time_left_is_hours_minutes_seconds(seconds, shown):
+    assert console._duration(seconds) == shown

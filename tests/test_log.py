@@ -1,0 +1,73 @@
+"""A run's log: every process adds to it, whole lines, nothing that acts on a terminal, and what a process died of."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+from harness import log
+from tests.conftest import ROOT
+
+STAGE = """
+import sys, warnings
+from pathlib import Path
+from harness import log
+from harness.console import say
+from harness.errors import HarnessError, exit_code
+
+def main():
+    log.keep(Path(sys.argv[1]), sys.argv[2])
+    for number in range(200):
+        say(f"{sys.argv[2]} {number}")
+    if sys.argv[2] == "refuses":
+        warnings.warn("old")
+        say("red \\x1b[31m")
+        raise HarnessError("raise\\nit")
+    if sys.argv[2] == "breaks":
+        {}["key"]
+
+sys.exit(exit_code(main))
+"""
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (\w+) (INFO|WARNING|ERROR) (.*)")
+
+
+def test_the_stages_lines_do_not_mix_and_what_ended_one_is_there(tmp_path):
+    names = ("first", "refuses", "breaks")
+    stages = [
+        subprocess.Popen([sys.executable, "-c", STAGE, tmp_path, name], cwd=ROOT, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True)
+        for name in names
+    ]  # fmt: skip
+    errors = [stage.communicate(timeout=30)[1] for stage in stages]
+    assert [stage.returncode for stage in stages] == [0, 2, 1]
+    assert errors[0] == "" and "UserWarning: old" in errors[1] and errors[1].endswith("error: raise it\n")
+    assert errors[2].startswith("Traceback") and "KeyError: 'key'" in errors[2]
+    text = (tmp_path / log.FILE).read_text(encoding="utf-8")
+    entries = [found.groups() for line in text.splitlines() if (found := LINE.fullmatch(line))]
+    for name in names:
+        said = [message for stage, _, message in entries if stage == name]
+        assert said[:200] == [f"{name} {number}" for number in range(200)]
+    assert ("refuses", "INFO", "red ⟨U+001B⟩[31m") in entries
+    assert ("refuses", "ERROR", "raise it") in entries and ("breaks", "ERROR", "ended by an error") in entries
+    (warned,) = [message for _, level, message in entries if level == "WARNING"]
+    assert warned.startswith("UserWarning: old (")
+    assert "\nTraceback (most recent call last):\n" in text and "\nKeyError: 'key'\n" in text
+
+
+def test_the_last_error_of_one_attempt(tmp_path):
+    assert log.last_error(tmp_path, log.size(tmp_path)) is None
+    (tmp_path / log.FILE).write_text("T run ERROR then\nT run INFO on\n")
+    since = log.size(tmp_path)
+    assert log.last_error(tmp_path, 0) == "then" and log.last_error(tmp_path, since) is None
+    with (tmp_path / log.FILE).open("a") as stream:
+        stream.write("T train ERROR a\nT run ERROR b\n")
+    assert log.last_error(tmp_path, since) == "b"
+
+
+def test_a_run_has_one(finished):
+    text = (finished / log.FILE).read_text(encoding="utf-8")
+    stages = re.findall(r"Z (run|train|evaluate base|evaluate tuned) INFO ", text)
+    assert set(stages) == {"run", "train", "evaluate base", "evaluate tuned"} and stages[0] == stages[-1] == "run"
+    assert re.search(r" run INFO training: \d+\.\d s, exit code 0\n", text)
+    assert "exp/quickstart.yaml" in text.splitlines()[0] and " ERROR " not in text

@@ -1,0 +1,105 @@
+"""Ctrl-C and SIGTERM: a line that says where and how to go on, the shell's exit code, and no process left."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.conftest import ROOT, SMALL
+from tests.test_run import lines, start
+
+# A process that does not end when it is asked to, started as a stage is.
+STUBBORN = """
+import signal, time
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+print("on", flush=True)
+time.sleep(600)
+"""
+COMMAND = f"""
+import os, sys
+from harness import processes
+from harness.errors import exit_code
+sys.exit(exit_code(lambda: processes.run(["-c", {STUBBORN!r}], os.environ)))
+"""
+
+
+def wait_until(ready: Callable[[], bool], process: subprocess.Popen, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def nothing_is_left(group: int) -> bool:
+    with_group = (p for p in psutil.process_iter() if p.status() != psutil.STATUS_ZOMBIE)
+    return not any(os.getpgid(p.pid) == group for p in with_group if psutil.pid_exists(p.pid))
+
+
+def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path):
+    """Ctrl-C in the base evaluation, to both processes as a terminal sends it; SIGTERM in the training, to the run."""
+    results = tmp_path / "re sults"
+    typed = shlex.join([sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *SMALL, "--results", str(results)])
+    process = start(results)
+    wait_until(lambda: any(0 < lines(f) < 48 for f in results.glob(".base/*/samples.jsonl")), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    (log,) = results.glob(".base/*/samples.jsonl")
+    assert process.returncode == 130 and 0 < lines(log) < 48
+    line = re.escape(f" of 48 completions. The same command goes on: {typed}\n")
+    said = re.fullmatch(rf"Stopped in the base evaluation, at (\d+){line}", errors)
+    assert said and int(said[1]) in (lines(log), lines(log) - 8)  # a batch that was kept and not counted yet
+    assert nothing_is_left(process.pid)
+
+    process = start(results)
+    (run,) = results.glob("quickstart-*")
+    wait_until(lambda: lines(run / "train/seed-3407/metrics.jsonl") >= 3, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and errors.count("\n") == 1
+    assert "Stopped in the training (seed 3407), at " in errors and errors.endswith(f" goes on: {typed}\n")
+    assert nothing_is_left(process.pid) and not (run / "train/seed-3407/adapter").exists()
+
+    last = start(results)
+    _, errors = last.communicate(timeout=120)
+    assert last.returncode == 0, errors
+    assert (run / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
+    assert lines(run / "base/samples.jsonl") == 48  # nothing was generated twice
+    said = (run / "log.txt").read_text(encoding="utf-8")
+    assert said.count(" run INFO started: ") == 3 and said.count(" INFO Stopped in the ") == 2
+
+
+def test_a_stage_alone_is_stopped_likewise(tmp_path):
+    command = [sys.executable, "-m", "harness.evaluate", "quickstart", "eval.batch_size=4", "--side", "base"]
+    command += ["--results", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_until(lambda: any(lines(f) for f in tmp_path.glob(".base/*/samples.jsonl")), process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.count("\n") == 1
+    assert "of 1200 completions. The same command goes on: " in errors and "harness.evaluate quickstart" in errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the processes of a session")
+def test_a_second_ctrl_c_ends_a_stage_that_does_not_end():
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND], cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout.readline() == "on\n"
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None and not nothing_is_left(process.pid)  # it is given time
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=5)
+    assert process.returncode == 130 and errors.startswith("Stopped. The same command goes on: ")
+    assert nothing_is_left(process.pid)
