@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from harness.errors import LOG, Stopped
+from harness.errors import LOG, interruption
 
 WIDE = 240  # characters a line where no terminal limits it
 EVERY = 30.0  # seconds between two lines about work that goes on, where no bar shows it, and in the log
@@ -125,8 +125,9 @@ def progress(
 
         try:
             yield update
-        except Stopped as stopped:
-            stopped.where = f"{what}, at {at} of {total} {unit}"
+        except BaseException:
+            if stopped := interruption():
+                stopped.where = f"{what}, at {at} of {total} {unit}"
             raise
 
 
@@ -152,7 +153,7 @@ def _bar(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Work of unknown length: a spinner with the time so far, gone at the end; a line when the output is no terminal.
+    """Work of unknown length, named by a noun: a spinner with the time so far, or a line when there is no terminal.
 
     How long it took goes to the run's log. Ctrl-C is told what it interrupted.
     """
@@ -168,8 +169,9 @@ def working(what: str) -> Iterator[None]:
         else:
             say(f"{what[0].upper()}{what[1:]}.")
             yield
-    except Stopped as stopped:
-        stopped.where = stopped.where or what
+    except BaseException:
+        if stopped := interruption():
+            stopped.where = stopped.where or what
         raise
     LOG.info(f"{what}: {time.monotonic() - began:.1f} s")
 

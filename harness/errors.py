@@ -48,6 +48,7 @@ class Stopped(KeyboardInterrupt):
         return 128 + self.number
 
 
+_asked: list[Stopped] = []  # since the command began
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a process that has told where it stopped
 
@@ -73,37 +74,54 @@ def exit_code(main: Callable[[], int | None]) -> int:
     0 on success, 2 with one line on stderr for a HarnessError or a full or closed disk, 130 for Ctrl-C and 143 for
     SIGTERM with a line that says how to go on. Anything else is a bug of ours and keeps its traceback.
     """
+    _asked.clear()
     _answer_with(_stop)
     try:
         return main() or 0
-    except HarnessError as error:
-        return _refused(str(error))
     except Stopped as stopped:
-        _answer_with(signal.SIG_IGN if COMMAND in os.environ else signal.SIG_DFL)
-        if not stopped.said:
-            where = f" in the {stopped.where}" if stopped.where else ""
-            line = _line(f"Stopped{where}. The same command goes on: {command()}")
-            LOG.info(line)
-            print(line, file=sys.stderr)
-        return stopped.exit_code
-    except BrokenPipeError:  # the reader (head, less) has gone: nothing to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        if error.errno not in _REFUSED:
+        return _told(interruption() or stopped)
+    except Exception as error:
+        if stopped := interruption():  # an engine whose own processes heard Ctrl-C too ends in its own way
+            return _told(stopped)
+        if (code := _answered(error)) is None:
             LOG.exception("ended by an error")
             raise
+        return code
+
+
+def interruption() -> Stopped | None:
+    """What asked this command to stop, if anything did; the exception that ends it may be another that came of it."""
+    return _asked[0] if _asked else None
+
+
+def _told(stopped: Stopped) -> int:
+    _answer_with(signal.SIG_IGN if COMMAND in os.environ else signal.SIG_DFL)
+    if not stopped.said:
+        where = f" in the {stopped.where}" if stopped.where else ""
+        line = _line(f"Stopped{where}. The same command goes on: {command()}")
+        LOG.info(line)
+        print(line, file=sys.stderr)
+    return stopped.exit_code
+
+
+def _answered(error: Exception) -> int | None:
+    """The exit code for an error that is no bug of ours, once it has been told; None for any other."""
+    if isinstance(error, HarnessError):
+        return _refused(str(error))
+    if isinstance(error, BrokenPipeError):  # the reader (head, less) has gone: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if isinstance(error, OSError) and error.errno in _REFUSED:
         return _refused(f"{error.filename or 'a file'}: {error.strerror}; make room or choose another place")
-    except Exception:
-        LOG.exception("ended by an error")
-        raise
+    return None
 
 
 def _stop(number: int, frame: object) -> None:
     if COMMAND in os.environ:
         # A terminal's Ctrl-C comes to every process, and from the one that started this one once more.
         _answer_with(signal.SIG_IGN)
-    raise Stopped(number)
+    _asked.append(Stopped(number))
+    raise _asked[-1]
 
 
 def _answer_with(handler: signal.Handlers | Callable[[int, object], None]) -> None:

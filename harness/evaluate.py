@@ -238,7 +238,7 @@ def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[st
         return None
     say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
     ids, stops = [prompt.ids for prompt in questions.prompts], tuple(conditions["stop_ids"])
-    with working("adapter proof, PEFT's side"):
+    with working("adapter proof in PEFT"):
         return proof.reference(questions.checkpoint, adapter, ids, stops, run.config.eval.precision)
 
 
@@ -255,7 +255,7 @@ def _tuned(
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     if reference:
         model = engine.get()
-        with working("adapter proof, the engine's side"):
+        with working("adapter proof in the engine"):
             figures = proof.prove(model, adapter, reference)
         content = _digest(_content(run.config, questions, evaluation["conditions"]))
         rundir.write_json(folder / "proof.json", figures | {"adapter": adapter_hash, "content": content})
@@ -351,7 +351,7 @@ class LazyEngine:
     def get(self) -> Engine:
         if self._engine is None:
             began = time.perf_counter()
-            with working("starting the engine"):
+            with working("start of the engine"):
                 self._engine = self._start()
             self.seconds = time.perf_counter() - began
         return self._engine

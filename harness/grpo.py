@@ -70,7 +70,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
         done=_step(resume) if resume else 0,
     )
     run.note("backends", {f"training (seed {seed})": backend})
-    with working("loading the weights to train and checking the prompts"):
+    with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         _same_prompts(trainer, problems, asked, config)
     settings = check_settings(trainer, config, seed, end)

@@ -138,7 +138,9 @@ def _problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
                     f"data.path: {source}: no {column!r} column; found {', '.join(sorted(row)) or 'no columns'}"
                 )
             if not isinstance(row[column], str):
-                raise HarnessError(f"data.path: {source} row {number}: {column} is not text: {row[column]!r:.60}")
+                raise HarnessError(
+                    f"data.path: {source} row {number}: {column} is not text: {row[column]!r:.60}; put it in quotes"
+                )
         gold = row["answer"].rsplit("####", 1)[-1].strip()
         try:
             gold_value(gold)

@@ -137,4 +137,4 @@ def _note(history: Sequence[dict[str, float]]) -> str:
     if not last:
         return ""
     reward, length = (sum(e[key] for e in last) / len(last) for key in ("reward", "completions/mean_length"))
-    return f"reward {reward:.2f}, {length:.0f} tokens a completion (mean of {len(last)} steps)"
+    return f"reward {reward:.2f}, {length:.0f} tokens a completion (mean of the last {len(last)})"

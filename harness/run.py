@@ -76,7 +76,7 @@ def execute(run: RunDir, held: int | None) -> int:
         if code := _start(run, held, stage):
             return code
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
-    with working("drawing the report"):
+    with working("drawing of the report"):
         report.write(run)
     say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
     report.show(run)

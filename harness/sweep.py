@@ -35,6 +35,10 @@ SELECTION = (
     "The best of several on the test questions looks better than it is: choose with eval.split=dev, "
     "and let test tell of the one you chose."
 )
+ONE_SEED = (
+    "Runs of one training seed also differ by its luck; several in each, such as train.seeds=[0,1,2], put that into "
+    "the intervals."
+)
 
 
 @dataclass(frozen=True)
@@ -200,6 +204,8 @@ def finish(planned: Sequence[Planned], out: Path) -> None:
     if len(finished) > 1:
         say("The page has each run minus each other; their p are Holm-corrected over all pairs of the sweep's tables.")
         say(SELECTION)
+        if any(len(each.run.config.train.seeds) == 1 for each in finished):
+            say(ONE_SEED)
     say(f"Page: {one_line(str(out))}")
 
 

@@ -11,7 +11,6 @@ import sys
 import pytest
 
 from harness import console
-from harness.errors import Stopped
 from tests.conftest import ROOT
 
 LIBRARY = """
@@ -82,18 +81,33 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+STOP = """
+import os, signal, sys
+from harness import console
+from harness.errors import exit_code
+
+def main():
+    with console.working("first evaluation"), console.progress("base", 9, unit="steps") as update:
+        update(4)
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            {}["what the engine then makes of it"]
+
+def loading():
+    with console.working("start of the engine"):
+        os.kill(os.getpid(), signal.SIGINT)
+
+print(exit_code(main), exit_code(loading))
+"""
+
+
 def test_who_stops_long_work_is_told_how_far_it_was():
-    with (
-        pytest.raises(Stopped) as stopped,
-        console.working("evaluation"),
-        console.progress("base", 9, unit="steps") as at,
-    ):
-        at(4)
-        raise Stopped(2)
-    assert stopped.value.where == "base, at 4 of 9 steps" and stopped.value.exit_code == 130
-    with pytest.raises(Stopped) as stopped, console.working("starting the engine"):
-        raise Stopped(15)
-    assert stopped.value.where == "starting the engine" and stopped.value.exit_code == 143
+    done = subprocess.run([sys.executable, "-c", STOP, "a b"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "143 130", done.stderr
+    first, second = done.stderr.splitlines()  # and no traceback
+    assert first.startswith("Stopped in the base, at 4 of 9 steps. The same command goes on: ")
+    assert second.startswith("Stopped in the start of the engine. The same") and second.endswith("'a b'")
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (59.6, "0:01:00"), (7384, "2:03:04")])

@@ -13,7 +13,7 @@ import pytest
 from harness import checkpoint, config, grpo, gsm8k, prompts, rundir, settings
 from harness.adapter import lora_config
 from harness.errors import HarnessError
-from harness.recorder import PATIENCE, Recorder
+from harness.recorder import PATIENCE, Recorder, _note
 from tests.conftest import SMALL, harness, refused
 
 CONFIG = config.load(
@@ -242,3 +242,10 @@ def test_a_finished_training_leaves_what_the_layout_says(finished):
     assert [path.name for path in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-6"]
     settings_file = json.loads((folder / "effective_settings.json").read_text())
     assert all(pair["asked"] == pair["effective"] for pair in settings_file.values())
+
+
+def test_the_bar_shows_the_mean_of_the_last_ten_steps():
+    """Of 1 … 12 the last ten have mean 7.5; an entry without a reward, as the closing one, counts for nothing."""
+    history = [{"reward": n, "completions/mean_length": 20.0 + n} for n in range(1, 13)]
+    assert _note([*history, {"train_runtime": 3.0}]) == "reward 7.50, 28 tokens a completion (mean of the last 10)"
+    assert _note(history[:1]) == "reward 1.00, 21 tokens a completion (mean of the last 1)" and _note([]) == ""

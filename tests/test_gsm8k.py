@@ -76,7 +76,7 @@ def test_a_repeated_question_is_kept_once_and_test_keeps_it(tmp_path):
         ([], ("no rows",)),
         ([{"question": "1+1?", "solution": "#### 2"}], ("no 'answer' column", "question, solution")),
         ([{"question": "1+1?", "answer": "#### 2"}, {"question": "2?", "answer": "#### two"}], ("row 2", "'two'")),
-        ([{"question": "1+1?", "answer": 2}], ("row 1", "answer is not text")),
+        ([{"question": "1+1?", "answer": 2}], ("row 1", "answer is not text: 2; put it in quotes")),
         ([{"question": "1+1?", "answer": "#### 2"}, {"question": "1+1?", "answer": "#### 3"}], ("two answers",)),
     ],
 )

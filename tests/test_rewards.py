@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import bench
+from harness import bench, config, rewards
 from harness.rewards import PROFILES, RewardError, RewardFunction, build, disagreement
 from harness.schema import Tags
+from tests.conftest import ROOT, refused
 from tests.conftest import harness as run_module
 
 TAGS = Tags()
@@ -380,6 +381,58 @@ def test_what_cannot_be_built(own, names, message):
     with pytest.raises(RewardError) as error:
         built("tutorial", names, own)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+# --- tried out at the start of a run
+
+CALLED = """
+def looks(prompts, completions, completion_ids, answer, problem_id, trainer_state, log_metric, log_extra):
+    assert [message["role"] for message in prompts[0]] == ["system", "user"]
+    log_metric("seen", trainer_state.global_step / trainer_state.max_steps)
+    log_extra("gold", answer)
+    lists = (prompts, completions, completion_ids, answer, problem_id)
+    raise LookupError([len(each) for each in lists], answer[0], [c[0]["content"] for c in completions])
+
+def picky(completions, **columns):
+    return [1.0 / len(c[0]["content"]) for c in completions]
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        ("looks", ("LookupError: ([4, 4, 4, 4, 4], ", f"So.{WE}{SS}", "'The answer is ", ".', '', ", "(line 6)")),
+        ("picky", ("ZeroDivisionError: float division by zero (line 9)",)),
+    ],
+)
+def test_a_mistake_is_found_before_the_first_evaluation(tmp_path, function, parts):
+    """The function sees what the training gives it; one that cannot do with an empty completion would end it later."""
+    (tmp_path / "mine.py").write_text(CALLED.lstrip())
+    setting = f"rewards.functions=[{{name: check_answer}}, {{name: {tmp_path}/mine.py:{function}}}]"
+    results = tmp_path / "results"
+    done = run_module("run", "quickstart", "train.generations=4", setting, "--results", results)
+    refused(done, f"rewards.functions: reward '{tmp_path}/mine.py:{function}' failed: ", *parts)
+    assert not results.exists()
+
+
+# --- the example
+
+
+def test_the_example_pays_for_short_working(tmp_path, monkeypatch):
+    """200 characters earn nothing: 50 leave 1 - 50 / 200. It is found from anywhere, as the experiments are."""
+    monkeypatch.chdir(tmp_path)
+    example = config.load(config.find_experiment("quickstart_brevity"))
+    assert [function.weight for function in example.rewards.functions] == [1.0, 1.0, 1.0, 1.0, 0.5]
+    *_, brevity = rewards.of(example)
+    assert brevity.__name__ == "brevity_brevity"
+    texts = [f"{WS}{'x' * n}\n{WE}{SS}1{SE}" for n in (0, 50, 200, 1000)] + [f"{SS}1{SE}", f"{WS}no end"]
+    completions = [[{"role": "assistant", "content": text}] for text in texts]
+    assert brevity(completions=completions, answer=["1"] * 6) == [1.0, 0.75, 0.0, 0.0, None, None]
+    assert rewards.files(example) == {"experiments/rewards/brevity.py": ROOT / "experiments/rewards/brevity.py"}
+    monkeypatch.chdir(ROOT)
+    quick = config.load(config.find_experiment("quickstart"))
+    alike = quick.model_copy(update={"rewards": example.rewards, "name": example.name})
+    assert alike == example  # the reward is all that differs
 
 
 def test_an_unknown_profile():
