@@ -84,7 +84,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
         if stopped := interruption():  # an engine whose own processes heard Ctrl-C too ends in its own way
             return _told(stopped)
         if (code := _answered(error)) is None:
-            LOG.exception("ended by an error")
+            LOG.exception(_line(f"{type(error).__name__}: {error}"))
             raise
         return code
 

@@ -1,7 +1,7 @@
 """The run directory: what lies where, who may write, how a file gets there whole, and what a run may not forget.
 
     results/<name>-<digest8>/
-      config.yaml  manifest.json
+      config.yaml  manifest.json  log.txt
       base/            samples.jsonl  result.json
       again/           the same: the base evaluated a second time (eval.noise_floor)
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json

@@ -24,7 +24,7 @@ from typing import Any, get_origin
 
 from harness import compare, log, processes, rundir
 from harness.config import Config
-from harness.console import say, show_cursor, table
+from harness.console import say, show_cursor
 from harness.document import one_line
 from harness.errors import STOPPED, HarnessError, Parser, Stopped, exit_code
 from harness.run import check_inputs, complete
@@ -145,11 +145,12 @@ def page_name(planned: Sequence[Planned]) -> str:
 
 def show(planned: Sequence[Planned], repeated: Sequence[tuple[str, str]]) -> None:
     """Print what the sweep consists of and how much of it there is already."""
-    rows = [{"run": each.run.path.name, **each.settings, "state": each.state} for each in planned]
-    table("", [{name: one_line(value) for name, value in row.items()} for row in rows], list(rows[0]))
+    states = [each.state for each in planned]
+    width = max(len(each.run.path.name) for each in planned)
+    for each, state in zip(planned, states, strict=True):
+        say(f"{state:<8}  {each.run.path.name:<{width}}  {each.label}")
     for label, twin in repeated:
         say(f"Left out: {label} is the same run as {twin}.")
-    states = [each.state for each in planned]
     counted = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "begun", "new"))
     say(f"{len(planned)} runs: {counted}.")
 
@@ -202,7 +203,7 @@ def finish(planned: Sequence[Planned], out: Path) -> None:
         f"{len(finished) - len(made)} of {len(finished)} runs generated none and took what was there."
     )
     if len(finished) > 1:
-        say("The page has each run minus each other; their p are Holm-corrected over all pairs of the sweep's tables.")
+        say("The page has each run of a table minus each other, with p that are Holm-corrected over all its pairs.")
         say(SELECTION)
         if any(len(each.run.config.train.seeds) == 1 for each in finished):
             say(ONE_SEED)

@@ -14,6 +14,7 @@ LIGHT = (
     "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor", "samples",
     "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare", "curve",
     "sections_training", "flips", "verdict", "phrases", "sections_checks",
+    "sweep", "log", "console", "processes",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib")
 

@@ -49,7 +49,7 @@ def test_the_stages_lines_do_not_mix_and_what_ended_one_is_there(tmp_path):
         said = [message for stage, _, message in entries if stage == name]
         assert said[:200] == [f"{name} {number}" for number in range(200)]
     assert ("refuses", "INFO", "red ⟨U+001B⟩[31m") in entries
-    assert ("refuses", "ERROR", "raise it") in entries and ("breaks", "ERROR", "ended by an error") in entries
+    assert ("refuses", "ERROR", "raise it") in entries and ("breaks", "ERROR", "KeyError: 'key'") in entries
     (warned,) = [message for _, level, message in entries if level == "WARNING"]
     assert warned.startswith("UserWarning: old (")
     assert "\nTraceback (most recent call last):\n" in text and "\nKeyError: 'key'\n" in text
