@@ -23,27 +23,33 @@ class _Lines(logging.Formatter):
         return "\n".join(spelled_out(line) for line in super().format(record).splitlines() if line.strip())
 
 
-def keep(folder: Path, stage: str) -> None:
-    """From now on add what this process says, warns and dies of to log.txt in `folder`.
+class _File(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing: a full disk is told, in a line, by the first file that the run cannot do without."""
 
-    `stage` names the process in each line. Raises OSError where the file cannot be written.
+
+def keep(folder: Path, stage: str) -> None:
+    """From now on add what this process says, warns and dies of to log.txt in `folder`, and to no other log.
+
+    `stage` names the process in each line. Raises OSError where the file cannot be opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for handler in [each for each in LOG.handlers if isinstance(each, _File)]:
+        LOG.removeHandler(handler)
+        handler.close()
     # Lines are appended one write each: those of two processes do not mix.
-    handler = logging.FileHandler(folder / FILE, encoding="utf-8", errors="backslashreplace")
+    handler = _File(folder / FILE, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(_Lines(f"%(asctime)s {stage} %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
     LOG.addHandler(handler)
-    _note_warnings()
+    warnings.showwarning = _noted
 
 
-def _note_warnings() -> None:
-    shown = warnings.showwarning
+_shown = warnings.showwarning
 
-    def noted(message, category, filename, lineno, file=None, line=None):
-        LOG.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
-        shown(message, category, filename, lineno, file, line)
 
-    warnings.showwarning = noted
+def _noted(message, category, filename, lineno, file=None, line=None) -> None:
+    LOG.warning("%s: %s (%s:%d)", category.__name__, message, filename, lineno)
+    _shown(message, category, filename, lineno, file, line)
 
 
 def size(folder: Path) -> int:

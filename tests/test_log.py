@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from harness import log
 from tests.conftest import ROOT
@@ -63,6 +66,15 @@ def test_the_last_error_of_one_attempt(tmp_path):
     with (tmp_path / log.FILE).open("a") as stream:
         stream.write("T train ERROR a\nT run ERROR b\n")
     assert log.last_error(tmp_path, since) == "b"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_full_disk_is_not_the_logs_to_tell(tmp_path):
+    (tmp_path / log.FILE).symlink_to("/dev/full")
+    done = subprocess.run(
+        [sys.executable, "-c", STAGE, tmp_path, "first"], cwd=ROOT, capture_output=True, text=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\n") == 200
 
 
 def test_a_run_has_one(finished):
