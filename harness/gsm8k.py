@@ -149,7 +149,7 @@ def _problems(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
                 f"data.path: {source} row {number}: the gold answer {gold[:60]!r} is not a number "
                 f"(it is what follows the last '####')"
             ) from None
-        problems.append(Problem(problem_id(row["question"]), row["question"], gold))
+        problems.append(Problem(problem_id(row["question"]), row["question"], gold, row["answer"]))
     if not problems:
         raise HarnessError(f"data.path: {source}: no rows; a data set needs questions to train and to test on")
     return problems

@@ -73,7 +73,7 @@ def execute(run: RunDir, held: int | None) -> int:
             continue
         say(f"{place} {stage.name}{_free_memory()}")
         run.note("made_with", {stage.name: provenance.code() | {"versions": provenance.versions()}})
-        if code := _start(run, held, stage):
+        if code := start(run, held, stage):
             return code
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
     with working("drawing of the report"):
@@ -103,7 +103,11 @@ def _clear(before: list[machine.Gpu]) -> None:
         time.sleep(0.2)
 
 
-def _start(run: RunDir, held: int | None, stage: Stage) -> int:
+def start(run: RunDir, held: int | None, stage: Stage) -> int:
+    """Run one stage as a process under the run's lock, note its time, and clear up after it; returns its exit code.
+
+    Raises HarnessError where it was killed or left its outcome out.
+    """
     module, *options = stage.command
     processes.adopt_orphans()
     began, gpus = time.perf_counter(), machine.gpus()

@@ -22,6 +22,7 @@ class Problem:
     id: str  # hash of the question's text: the key on which base and tuned are paired
     question: str
     gold: str  # what follows the last "####", stripped, as written ("1,000" keeps its comma)
+    solution: str = ""  # the reference solution in full, for worked examples in a prompt; judges nothing
 
 
 @dataclass(frozen=True, slots=True)

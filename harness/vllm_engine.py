@@ -12,6 +12,7 @@ import math
 import os
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -98,29 +99,36 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
     return settings
 
 
+@contextmanager
+def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
+    """Where vLLM is imported and started with these settings: in its environment, hushed, its refusals in a line."""
+    environment(section)
+    quiet()
+    how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
+    say(f"Starting vLLM ({how}).")
+    began = time.perf_counter()
+    try:
+        with hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET):
+            yield
+    except ImportError as error:
+        raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise _out_of_memory(error, section) or _refusal(error) from error
+    atexit.register(_leave)
+    say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
+
+
 class VllmEngine:
     def __init__(
         self, section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work
     ) -> None:
         self.section, self.tokenizer = section, tokenizer
         settings = llm_settings(section, checkpoint, work)
-        environment(section)
-        quiet()
-        how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
-        say(f"Starting vLLM ({how}).")
-        began = time.perf_counter()
-        try:
-            with hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET):
-                from vllm import LLM
+        with starting(section, settings):
+            from vllm import LLM
 
-                self.llm = LLM(**settings)
-        except ImportError as error:
-            raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
-        except (ValueError, RuntimeError, AssertionError) as error:
-            raise _out_of_memory(error, section) or _refusal(error) from error
-        atexit.register(_leave)
+            self.llm = LLM(**settings)
         self._adapters: dict[str, int] = {}
-        say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]

@@ -1,0 +1,93 @@
+"""The outside check: lm-evaluation-harness scores base and tuned model of a finished run on its own gsm8k task.
+
+    python -m harness.crosscheck results/quickstart-1a2b3c4d
+    python -m harness.crosscheck results/quickstart-1a2b3c4d --chat --limit 200
+
+lm-eval loads the models itself, writes its own prompts (5 worked examples, "Question: … Answer:"), generates, extracts
+and counts; the questions are those that the run evaluated. Its filters and its metric also judge the completions that
+the run has stored, where they must say what the scorer panel says. One table holds their numbers and ours, and what
+differs between them. Each model is a process of its own (harness.crosscheck_side) that leaves its answers in
+RUN/crosscheck/<settings>; what is there is not made again.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from harness import crosscheck_inputs as inputs
+from harness import crosscheck_table, lm_eval_task, rundir
+from harness.checkpoint import file_hash
+from harness.console import markdown, say
+from harness.crosscheck_inputs import Check
+from harness.document import one_line
+from harness.errors import HarnessError, Parser, exit_code
+from harness.run import Stage, stages, start
+from harness.rundir import RunDir
+
+
+def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) -> int:
+    """Make what is missing and draw the table; returns the exit code of a model that failed. `held` as in harness.run.
+
+    Raises HarnessError where the run is not finished, and where stored answers were made under other conditions.
+    """
+    lm_eval_task.installed()
+    if unfinished := [stage.name for stage in stages(run) if not stage.done]:
+        raise HarnessError(
+            f"{run.path}: not finished, the {unfinished[0]} is missing; python -m harness.run {run.path} goes on"
+        )
+    material, place = inputs.prepare(run, check), inputs.folder(run, check)
+    sides = {seed: inputs.conditions(run, check, material, seed) for seed in (None, *seeds)}
+    compared = {inputs.side(seed): made | {"ours": _ours(run, seed)} for seed, made in sides.items()}
+    numbers = rundir.read_json(place / "crosscheck.json") if (place / "crosscheck.json").exists() else {}
+    if numbers.get("conditions") != compared:
+        for seed, made in sides.items():
+            if code := _answered(run, check, seed, made, held):
+                return code
+        numbers = crosscheck_table.compare(run, check, material, seeds) | {"conditions": compared}
+        rundir.write_json(place / "crosscheck.json", numbers)
+    text = crosscheck_table.draw(numbers)
+    rundir.write_text(place / "crosscheck.md", text)
+    markdown(text)
+    say(f"Crosscheck: {one_line(str(place / 'crosscheck.md'))}")
+    return 0
+
+
+def _ours(run: RunDir, seed: int | None) -> str:
+    """The hash of our own evaluation of a model: scored anew, it is compared anew."""
+    return file_hash((run.base if seed is None else run.tuned(seed)) / "result.json")
+
+
+def _answered(run: RunDir, check: Check, seed: int | None, wanted: dict[str, Any], held: int | None) -> int:
+    """Have lm-eval ask one model, unless its answers are there; returns the exit code."""
+    outcome = inputs.folder(run, check) / f"{inputs.side(seed)}.json"
+    if outcome.exists():
+        stored = rundir.read_json(outcome)["conditions"]
+        if other := [name for name in wanted if stored.get(name) != wanted[name]]:
+            raise HarnessError(f"{outcome}: was made with another {other[0]} than now; delete {outcome.parent}")
+        return 0
+    whose = ["--seed", str(seed)] if seed is not None else ["--base"]
+    name = f"crosscheck ({inputs.side(seed)})"
+    say(f"{name}: lm-eval {wanted['versions']['lm_eval']}, {wanted['backend']} on {wanted['device']}")
+    return start(run, held, Stage(name, [outcome], ["harness.crosscheck_side", *whose, *check.options()]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser(
+        prog="python -m harness.crosscheck",
+        description=__doc__.split("\n\n")[0],
+        epilog="example: python -m harness.crosscheck results/quickstart-1a2b3c4d --limit 200",
+    )
+    inputs.add_options(parser)
+    parser.add_argument("--seed", type=int, metavar="S", help="only what this training seed made; default: every seed")
+    args = parser.parse(argv)
+    run, check = rundir.existing(args.run), inputs.check_of(args)
+    trained = run.config.train.seeds
+    if args.seed is not None and args.seed not in trained:
+        raise HarnessError(f"--seed: {args.seed} is none of this run's training seeds ({', '.join(map(str, trained))})")
+    with rundir.lock(run.path) as held:
+        return crosscheck(run, check, trained if args.seed is None else [args.seed], held)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

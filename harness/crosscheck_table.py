@@ -1,0 +1,287 @@
+"""The crosscheck's table: lm-eval's numbers beside ours, and why they differ.
+
+Two sets of completions, ours and lm-eval's, are judged by three rules: our accuracy and lm-eval's two filters. Down a
+set only the rule changes, across the sets only what was asked, so each difference between their number and ours is
+shown in parts. Base and tuned answer the same questions, so their differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import crosscheck_inputs as inputs
+from harness import lm_eval_task, panel, resampling, rundir, samples, scoring, summary, verdict
+from harness.crosscheck_inputs import Check, Material
+from harness.document import cell, one_line, visible
+from harness.errors import HarnessError
+from harness.lm_eval_task import FILTERS
+from harness.panel import Completed, Ruling
+from harness.phrases import plural, points
+from harness.rundir import RunDir
+from harness.schema import Problem
+from harness.stats import spell_p
+
+OURS = "ours"
+THEIRS = "lm-eval's"
+ACCURACY = "our accuracy"
+SHOWN = 3  # mismatches a filter
+CLIPPED = 160  # characters of a completion that is shown, its end
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was answered, by training seed; None is the base."""
+
+    ours: dict[int | None, list[Completed]]  # the run's completions, all samples
+    ruled: dict[int | None, dict[str, list[Ruling]]]  # what lm-eval makes of them, by filter
+    theirs: dict[int | None, list[dict[str, Any]]]  # lm-eval's rows (harness.crosscheck_side), one a question
+    facts: dict[int | None, dict[str, Any]]  # how lm-eval asked
+
+
+def compare(run: RunDir, check: Check, material: Material, seeds: Sequence[int]) -> dict[str, Any]:
+    """All numbers of the table, as plain values for crosscheck.json.
+
+    Raises HarnessError where stored completions, ours or lm-eval's, are not those of the questions.
+    """
+    sides, place = (None, *seeds), inputs.folder(run, check)
+    task = lm_eval_task.build(material.asked, material.examples, check.shots)
+    ours = {seed: _ours(run, material, seed) for seed in sides}
+    answers = Answers(
+        ours=ours,
+        ruled={seed: lm_eval_task.judge(task, *_texts(material, ours[seed])) for seed in sides},
+        theirs={seed: _theirs(place, material, seed) for seed in sides},
+        facts={seed: rundir.read_json(place / f"{inputs.side(seed)}.json")["facts"] for seed in sides},
+    )
+    return {
+        "run": run.path.resolve().name,
+        "n": len(material.asked),
+        "tables": [{"seed": seed, "rows": _rows(run, material, answers, seed)} for seed in seeds],
+        "differs": list(_differs(run, check, material, answers.facts)),
+        "agreement": [_agreement(name, run, material, answers) for name in FILTERS],
+        "facts": {inputs.side(seed): facts for seed, facts in answers.facts.items()},
+    }
+
+
+# --- what was answered
+
+
+def _ours(run: RunDir, material: Material, seed: int | None) -> list[Completed]:
+    """The run's own completions of the questions that lm-eval was asked, all samples."""
+    where = run.base if seed is None else run.tuned(seed)
+    wanted = {problem.id for problem in material.asked}
+    scores = [score for score in rundir.read_json(where / "result.json")["scores"] if score["id"] in wanted]
+    return panel.completed(scores, where / "samples.jsonl")
+
+
+def _theirs(place: Path, material: Material, seed: int | None) -> list[dict[str, Any]]:
+    """lm-eval's rows, one a question, in the order asked."""
+    log = place / f"{inputs.side(seed)}.jsonl"
+    rows = rundir.read_lines(log)
+    if [row["id"] for row in rows] != [problem.id for problem in material.asked]:
+        raise HarnessError(f"{log}: answers other questions than were asked; delete {place} and run again")
+    return rows
+
+
+def _texts(material: Material, completions: Sequence[Completed]) -> tuple[list[Problem], list[str]]:
+    problems = {problem.id: problem for problem in material.asked}
+    return [problems[each.id] for each in completions], [each.text for each in completions]
+
+
+# --- whether the panel says what lm-eval says
+
+
+def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> dict[str, Any]:
+    """How often the panel's rule and lm-eval's own filter and metric say the same of a text, and where they do not."""
+    (rule,) = (scorer.rule for scorer in panel.SCORERS if scorer.name == f"lm-eval {name}")
+    tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
+    judged = [
+        (f"{OURS}, {inputs.side(seed)}", each.id, each.text, ruling)
+        for seed, completions in answers.ours.items()
+        for each, ruling in zip(completions, answers.ruled[seed][name], strict=True)
+    ]
+    judged += [
+        (f"{THEIRS}, {inputs.side(seed)}", row["id"], row["completion"], Ruling(**row[name]))
+        for seed, rows in answers.theirs.items()
+        for row in rows
+    ]
+    mismatches = [
+        {"whose": whose, "id": key, "text": text, "lm_eval": ruling._asdict(), "panel": own._asdict()}
+        for whose, key, text, ruling in judged
+        if (own := rule(text, golds[key], tags)) != ruling
+    ]
+    return {"filter": name, "checked": len(judged), "mismatches": len(mismatches), "examples": mismatches[:SHOWN]}
+
+
+# --- the table
+
+
+def _rows(run: RunDir, material: Material, answers: Answers, seed: int) -> list[dict[str, Any]]:
+    """The six rows of one trained model: whose completions, by which rule, base, tuned, difference, and why."""
+    sides, samples_each = (None, seed), run.config.eval.samples
+    tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
+    own = [_means(answers.ours[side], [each.correct for each in answers.ours[side]]) for side in sides]
+    rows = [_row(OURS, ACCURACY, own, samples_each, "the run's own number" + _part(material))]
+    for name in FILTERS:
+        ruled = [answers.ruled[side][name] for side in sides]
+        means = [_means(answers.ours[side], [r.correct for r in each]) for side, each in zip(sides, ruled, strict=True)]
+        rows.append(_row(OURS, name, means, samples_each, f"extraction alone: {_found(ruled)}"))
+    right = [
+        [scoring.score(row["completion"], golds[row["id"]], tags=tags).correct for row in answers.theirs[side]]
+        for side in sides
+    ]
+    rows.append(_row(THEIRS, ACCURACY, right, 1, f"prompt and limits: {_asked(run, answers.facts[None])}"))
+    for name in FILTERS:
+        ruled = [[Ruling(**row[name]) for row in answers.theirs[side]] for side in sides]
+        right = [[ruling.correct for ruling in each] for each in ruled]
+        rows.append(_row(THEIRS, name, right, 1, f"lm-eval's own number; all of it together: {_found(ruled)}"))
+    return rows
+
+
+def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: int, why: str) -> dict[str, Any]:
+    """One row; sides: base and tuned, each with one score a question in the same order, means over samples_each."""
+    base, tuned = (np.asarray(side, dtype=np.float64) for side in sides)
+    difference = resampling.paired(base, tuned)
+    found = verdict.of(difference)
+    return {
+        "completions": whose,
+        "rule": rule,
+        "base": summary.rate(base, samples_each),
+        "tuned": summary.rate(tuned, samples_each),
+        "difference": verdict.record(difference) | {"kind": found.kind, "direction": found.direction},
+        "why": why,
+    }
+
+
+def _means(completions: Sequence[Completed], correct: Sequence[bool]) -> NDArray[np.float64]:
+    return samples.question_means([each.id for each in completions], correct)
+
+
+def _part(material: Material) -> str:
+    n = len(material.asked)
+    return "" if n == material.evaluated else f" on the first {n:,} of its {material.evaluated:,} questions"
+
+
+def _found(sides: Sequence[Sequence[Ruling]]) -> str:
+    base, tuned = (sum(ruling.extracted is not None for ruling in side) / len(side) for side in sides)
+    unfit = "; too few to tell anything" if min(base, tuned) < panel.APPLICABLE else ""
+    return f"finds an answer in {base:.1%} of base's completions and {tuned:.1%} of tuned's{unfit}"
+
+
+# --- why they differ
+
+
+def _asked(run: RunDir, facts: dict[str, Any]) -> str:
+    """What differs between the prompts and limits of the two, in a phrase; the lines of _differs have the rest."""
+    parts = [plural(facts["shots"], "worked example"), "no system text"]
+    if facts["max_new_tokens"] != run.config.eval.max_new_tokens:
+        parts.append(f"{facts['max_new_tokens']} new tokens, not {run.config.eval.max_new_tokens}")
+    return ", ".join(parts)
+
+
+def _differs(run: RunDir, check: Check, material: Material, facts: dict[int | None, dict[str, Any]]) -> Iterator[str]:
+    """A line for each thing in which lm-eval's evaluation is another than ours, from what both really did."""
+    section, first = run.config.eval, facts[None]
+    form = "through the chat template, each example as a turn" if check.chat else "plain text, no chat template"
+    yield (
+        f'Prompt: theirs asks "Question: … Answer:" behind {plural(first["shots"], "worked example")} of the train '
+        f"split ({form}, no system text); ours asks through the chat template behind the system text "
+        f"({len(run.config.prompt.system):,} characters), without an example."
+    )
+    cut = {seed: found["prompts cut"] for seed, found in facts.items() if found["prompts cut"]}
+    room = first["context"] - first["max_new_tokens"]
+    if cut:
+        counts = " and ".join(f"{count:,} of {inputs.side(seed)}'s" for seed, count in cut.items())
+        yield (
+            f"CUT PROMPTS: lm-eval cut the beginning off {counts} {len(material.asked):,} prompts: they have up to "
+            f"{first['longest prompt']:,} tokens and {room:,} fit (a context of {first['context']:,} less "
+            f"{first['max_new_tokens']} new tokens). Ask for fewer examples with --shots. Ours cuts none."
+        )
+    else:
+        yield f"No prompt was cut: the longest of theirs has {first['longest prompt']:,} tokens, {room:,} fit."
+    if first["max_new_tokens"] != section.max_new_tokens:
+        yield (
+            f"Length: theirs ends after {first['max_new_tokens']} new tokens and is judged by what it says by then; "
+            f"ours ends after {section.max_new_tokens}, and an answer that is cut is wrong."
+        )
+    stops = ", ".join(f"`{stop}`" for stop in first["stops"])
+    yield f"End: theirs ends at the model's end of text or at {stops}; ours at the checkpoint's own stop tokens alone."
+    if section.temperature or section.samples > 1:
+        yield (
+            f"Sampling: theirs is greedy, one completion a question; ours draws "
+            f"{plural(section.samples, 'completion')} a question at temperature {section.temperature:g}."
+        )
+    yield (
+        "Extraction: theirs takes the first `#### N` (strict-match) or the last number (flexible-extract) and compares "
+        f"characters; ours takes the {run.config.prompt.tags.solution_start} block and compares numbers. Ours asks the "
+        "model for those tags, and no prompt of ours names `####`."
+    )
+
+
+# --- the page
+
+
+def draw(numbers: dict[str, Any]) -> str:
+    """The table and its notes as Markdown."""
+    return visible("\n".join(_lines(numbers))) + "\n"
+
+
+def _lines(numbers: dict[str, Any]) -> Iterator[str]:
+    yield f"# Crosscheck of {one_line(numbers['run'])}"
+    head = ("completions", "judged by", "base", "tuned", "difference, points", "mid-p", "verdict", "why it differs")
+    for table in numbers["tables"]:
+        yield f"\n**lm-eval's gsm8k beside our evaluation: {plural(numbers['n'], 'question')}, seed {table['seed']}**\n"
+        yield "| " + " | ".join(head) + " |"
+        yield "|" + "---|" * len(head)
+        for row in table["rows"]:
+            yield "| " + " | ".join(map(cell, _cells(row))) + " |"
+        yield from _apart(table["rows"])
+    methods = sorted({row["base"]["method"] for table in numbers["tables"] for row in table["rows"]})
+    yield f"\n95% intervals: of rates {' and '.join(methods)}, of differences paired question by question.\n"
+    yield from (f"- {line}" for line in numbers["differs"])
+    for each in numbers["agreement"]:
+        yield from _agreed(each)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    d = row["difference"]
+    rule = row["rule"] if row["rule"] == ACCURACY else f"lm-eval {row['rule']}"
+    rates = (summary.rate_text(row["base"]), summary.rate_text(row["tuned"]))
+    return (row["completions"], rule, *rates, points(d), spell_p(d["mid_p"]), d["kind"], row["why"])
+
+
+def _apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A loud line where lm-eval's own number and ours are both detected and point apart."""
+    ours = rows[0]["difference"]
+    theirs = [row for row in rows if row["completions"] == THEIRS and row["rule"] in FILTERS]
+    apart = [
+        f"{row['rule']} {points(row['difference'])}"
+        for row in theirs
+        if row["difference"]["kind"] == ours["kind"] == "detected"
+        and row["difference"]["direction"] != ours["direction"]
+    ]
+    if apart:
+        yield f"\n**THE SIGN IS ANOTHER UNDER LM-EVAL: ours {points(ours)}, {'; '.join(apart)}.**"
+
+
+def _agreed(each: dict[str, Any]) -> Iterator[str]:
+    name, checked = f"lm-eval {each['filter']}", f"{each['checked']:,}"
+    if not each["mismatches"]:
+        yield f"- {name}: the scorer panel's rule and lm-eval's own code agree on all {checked} completions above."
+        return
+    yield (
+        f"- **{name}: THE SCORER PANEL'S RULE AND LM-EVAL'S OWN CODE DISAGREE on {each['mismatches']:,} of {checked} "
+        f"completions**, such as:"
+    )
+    for example in each["examples"]:
+        theirs, own = (
+            f"{one_line(str(ruling['extracted']))} ({'right' if ruling['correct'] else 'wrong'})"
+            for ruling in (example["lm_eval"], example["panel"])
+        )
+        yield f"  - {example['whose']}, problem {example['id']}: lm-eval {theirs}, panel {own}; the text ends:"
+        yield f"    {cell(example['text'][-CLIPPED:])}"
