@@ -2,12 +2,14 @@
 
     python -m harness.crosscheck results/quickstart-1a2b3c4d
     python -m harness.crosscheck results/quickstart-1a2b3c4d --chat --limit 200
+    python -m harness.crosscheck results/quickstart-1a2b3c4d --our-prompt
 
 lm-eval loads the models itself, writes its own prompts (5 worked examples, "Question: … Answer:"), generates, extracts
 and counts; the questions are those that the run evaluated. Its filters and its metric also judge the completions that
 the run has stored, where they must say what the scorer panel says. One table holds their numbers and ours, and what
-differs between them. Each model is a process of its own (harness.crosscheck_side) that leaves its answers in
-RUN/crosscheck/<settings>; what is there is not made again.
+differs between them; with --our-prompt lm-eval asks as the run did, so that the prompt is not among it. Each model is a
+process of its own (harness.crosscheck_side) that leaves its answers in RUN/crosscheck/<settings>; what is there is not
+made again.
 """
 
 from __future__ import annotations

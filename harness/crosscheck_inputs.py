@@ -23,20 +23,22 @@ class Check:
     shots: int = lm_eval_task.SHOTS  # worked examples in the prompt
     limit: int | None = None  # the first so many questions of the evaluation; None: all
     chat: bool = False  # through the chat template, the examples as turns; lm-eval's default is plain text
+    our_prompt: bool = False  # the run's own prompt instead of the task's; then no shots, and the chat template
     batch_size: int | None = None  # None: eval.batch_size with transformers, all at once with vLLM
 
     @property
     def name(self) -> str:
         """The folder of these settings, such as 5-shot-chat-first-200."""
-        parts = [f"{self.shots}-shot", "chat" * self.chat]
+        parts = ["our-prompt"] if self.our_prompt else [f"{self.shots}-shot", "chat" * self.chat]
         parts += [f"{what}-{value}" for what, value in (("first", self.limit), ("batch", self.batch_size)) if value]
         return "-".join(filter(None, parts))
 
     def options(self) -> list[str]:
         """The same on a command line."""
-        given = {"--shots": self.shots, "--limit": self.limit, "--batch-size": self.batch_size}
+        given = {"--limit": self.limit, "--batch-size": self.batch_size}
         listed = [part for name, value in given.items() if value is not None for part in (name, str(value))]
-        return [*listed, *["--chat"] * self.chat]
+        how = ["--our-prompt"] if self.our_prompt else ["--shots", str(self.shots), *["--chat"] * self.chat]
+        return [*how, *listed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def conditions(run: RunDir, check: Check, material: Material, seed: int | None) 
         "chat template": check.chat,
         "device": gpus[0].name if gpus else "cpu",
         "examples": gsm8k.content_hash(material.examples),
+        "our prompt": check.our_prompt,
         "precision": section.precision,
         "questions": gsm8k.content_hash(material.asked),
         "shots": check.shots,
@@ -120,9 +123,10 @@ def _version(package: str) -> str:
 def add_options(parser: Parser) -> None:
     """The options that make a Check."""
     parser.add_argument("run", type=Path, help="run directory of a finished experiment")
-    parser.add_argument("--shots", type=int, default=lm_eval_task.SHOTS, metavar="N", help="worked examples; default 5")
+    parser.add_argument("--shots", type=int, metavar="N", help=f"worked examples; default {lm_eval_task.SHOTS}")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions that the run evaluated")
     parser.add_argument("--chat", action="store_true", help="through the chat template, which lm-eval's default is not")
+    parser.add_argument("--our-prompt", action="store_true", help="ask with the run's own prompt instead")
     parser.add_argument("--batch-size", type=int, metavar="N", help="prompts a batch; default: the experiment's")
 
 
@@ -132,4 +136,9 @@ def check_of(args: Namespace) -> Check:
         value = getattr(args, name)
         if value is not None and value < least:
             raise HarnessError(f"--{name.replace('_', '-')}: {value} is not allowed, {least} or more is")
-    return Check(args.shots, args.limit, args.chat, args.batch_size)
+    if args.our_prompt:
+        if args.chat or args.shots is not None:
+            raise HarnessError("--our-prompt: has no worked examples, and the chat template; leave out --shots, --chat")
+        return Check(0, args.limit, True, True, args.batch_size)
+    shots = lm_eval_task.SHOTS if args.shots is None else args.shots
+    return Check(shots, args.limit, args.chat, False, args.batch_size)

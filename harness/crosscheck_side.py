@@ -36,7 +36,7 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     material = inputs.prepare(run, check)
     made = inputs.conditions(run, check, material, seed)
     loaded, adapter, _ = inputs.model(run, material, seed)
-    task = lm_eval_task.build(material.asked, material.examples, check.shots)
+    task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt)
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
     if lm.max_length <= lm.max_gen_toks:
         raise HarnessError(
@@ -50,6 +50,7 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
                 lm,
                 {"tasks": {TASK: task}},
                 bootstrap_iters=0,  # its standard error is of one model alone; ours are paired
+                system_instruction=run.config.prompt.system if check.our_prompt else None,
                 apply_chat_template=check.chat,
                 fewshot_as_multiturn=check.chat,
             )
@@ -125,6 +126,8 @@ def _longest(material: Material, shots: int) -> int:
 
 def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
     """A row a question, in the order asked, of lm-eval's samples, which are one a question and filter."""
+    from harness.prompts import ids_hash
+
     rows: dict[int, dict[str, Any]] = {}
     room = lm.max_length - lm.max_gen_toks
     for sample in samples:
@@ -132,12 +135,13 @@ def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
         ((completion,),) = sample["resps"]
         (extracted,) = sample["filtered_resps"]
         if sample["doc_id"] not in rows:
-            tokens = len(lm.tok_encode(prompt))
+            ids = lm.tok_encode(prompt)
             rows[sample["doc_id"]] = {
                 "id": gsm8k.problem_id(sample["doc"]["question"]),
                 "prompt": prompt,
-                "prompt_tokens": tokens,
-                "prompt_tokens_cut": max(0, tokens - room),
+                "prompt_hash": ids_hash(ids),  # as in our own samples.jsonl
+                "prompt_tokens": len(ids),
+                "prompt_tokens_cut": max(0, len(ids) - room),
                 "completion": completion,
             }
         found = lm_eval_task.ruling(extracted, sample)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import crosscheck_inputs as inputs
-from harness import lm_eval_task, panel, resampling, rundir, samples, scoring, summary, verdict
+from harness import lm_eval_task, panel, report, resampling, rundir, samples, scoring, summary, verdict
 from harness.crosscheck_inputs import Check, Material
 from harness.document import cell, one_line, visible
 from harness.errors import HarnessError
@@ -31,7 +31,6 @@ OURS = "ours"
 THEIRS = "lm-eval's"
 ACCURACY = "our accuracy"
 SHOWN = 3  # mismatches a filter
-CLIPPED = 160  # characters of a completion that is shown, its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,8 @@ def compare(run: RunDir, check: Check, material: Material, seeds: Sequence[int])
     return {
         "run": run.path.resolve().name,
         "n": len(material.asked),
-        "tables": [{"seed": seed, "rows": _rows(run, material, answers, seed)} for seed in seeds],
-        "differs": list(_differs(run, check, material, answers.facts)),
+        "tables": [{"seed": seed, "rows": _rows(run, check, material, answers, seed)} for seed in seeds],
+        "differs": [_prompt(run, check, answers), *_differs(run, material, answers.facts)],
         "agreement": [_agreement(name, run, material, answers) for name in FILTERS],
         "facts": {inputs.side(seed): facts for seed, facts in answers.facts.items()},
     }
@@ -121,7 +120,7 @@ def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> 
 # --- the table
 
 
-def _rows(run: RunDir, material: Material, answers: Answers, seed: int) -> list[dict[str, Any]]:
+def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed: int) -> list[dict[str, Any]]:
     """The six rows of one trained model: whose completions, by which rule, base, tuned, difference, and why."""
     sides, samples_each = (None, seed), run.config.eval.samples
     tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
@@ -135,11 +134,12 @@ def _rows(run: RunDir, material: Material, answers: Answers, seed: int) -> list[
         [scoring.score(row["completion"], golds[row["id"]], tags=tags).correct for row in answers.theirs[side]]
         for side in sides
     ]
-    rows.append(_row(THEIRS, ACCURACY, right, 1, f"prompt and limits: {_asked(run, answers.facts[None])}"))
+    rows.append(_row(THEIRS, ACCURACY, right, 1, f"prompt and limits: {_asked(run, check, answers.facts[None])}"))
+    own_number = "the same prompt" if check.our_prompt else "lm-eval's own number, prompt and extraction"
     for name in FILTERS:
         ruled = [[Ruling(**row[name]) for row in answers.theirs[side]] for side in sides]
         right = [[ruling.correct for ruling in each] for each in ruled]
-        rows.append(_row(THEIRS, name, right, 1, f"lm-eval's own number; all of it together: {_found(ruled)}"))
+        rows.append(_row(THEIRS, name, right, 1, f"{own_number}: {_found(ruled)}"))
     return rows
 
 
@@ -176,23 +176,41 @@ def _found(sides: Sequence[Sequence[Ruling]]) -> str:
 # --- why they differ
 
 
-def _asked(run: RunDir, facts: dict[str, Any]) -> str:
-    """What differs between the prompts and limits of the two, in a phrase; the lines of _differs have the rest."""
-    parts = [plural(facts["shots"], "worked example"), "no system text"]
+def _asked(run: RunDir, check: Check, facts: dict[str, Any]) -> str:
+    """What differs between the prompts and limits of the two, in a phrase; the lines below the table have the rest."""
+    parts = ["the same prompt"] if check.our_prompt else [_shots(facts), "no system text"]
     if facts["max_new_tokens"] != run.config.eval.max_new_tokens:
         parts.append(f"{facts['max_new_tokens']} new tokens, not {run.config.eval.max_new_tokens}")
     return ", ".join(parts)
 
 
-def _differs(run: RunDir, check: Check, material: Material, facts: dict[int | None, dict[str, Any]]) -> Iterator[str]:
-    """A line for each thing in which lm-eval's evaluation is another than ours, from what both really did."""
-    section, first = run.config.eval, facts[None]
-    form = "through the chat template, each example as a turn" if check.chat else "plain text, no chat template"
-    yield (
-        f'Prompt: theirs asks "Question: … Answer:" behind {plural(first["shots"], "worked example")} of the train '
-        f"split ({form}, no system text); ours asks through the chat template behind the system text "
-        f"({len(run.config.prompt.system):,} characters), without an example."
+def _shots(facts: dict[str, Any]) -> str:
+    return plural(facts["shots"], "worked example") if facts["shots"] else "no worked example"
+
+
+def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
+    """How the prompts of the two differ, or, where they are to be the same, whether they are."""
+    if check.our_prompt:
+        ours = {(seed, each.id): each.text for seed, side in answers.ours.items() for each in side}
+        asked = {score["id"]: score["prompt"] for score in rundir.read_json(run.base / "result.json")["scores"]}
+        rows = [(seed, row) for seed, side in answers.theirs.items() for row in side]
+        same = sum(row["prompt_hash"] == asked[row["id"]] for _, row in rows)
+        alike = sum(row["completion"] == ours[seed, row["id"]] for seed, row in rows)
+        return (
+            f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token, and of its "
+            f"completions {alike:,} are ours to the character."
+        )
+    form = f"through the chat template{', each example as a turn' * (check.shots > 0)}"
+    return (
+        f'Prompt: theirs asks "Question: … Answer:" behind {_shots(answers.facts[None])} of the train split '
+        f"({form if check.chat else 'plain text, no chat template'}, no system text); ours asks through the chat "
+        f"template behind the system text ({len(run.config.prompt.system):,} characters), without an example."
     )
+
+
+def _differs(run: RunDir, material: Material, facts: dict[int | None, dict[str, Any]]) -> Iterator[str]:
+    """A line for each other thing in which lm-eval's evaluation is another than ours, from what both really did."""
+    section, first = run.config.eval, facts[None]
     cut = {seed: found["prompts cut"] for seed, found in facts.items() if found["prompts cut"]}
     room = first["context"] - first["max_new_tokens"]
     if cut:
@@ -210,16 +228,18 @@ def _differs(run: RunDir, check: Check, material: Material, facts: dict[int | No
             f"ours ends after {section.max_new_tokens}, and an answer that is cut is wrong."
         )
     stops = ", ".join(f"`{stop}`" for stop in first["stops"])
-    yield f"End: theirs ends at the model's end of text or at {stops}; ours at the checkpoint's own stop tokens alone."
+    yield f"End: theirs ends also where a completion says one of {stops}."
     if section.temperature or section.samples > 1:
         yield (
             f"Sampling: theirs is greedy, one completion a question; ours draws "
             f"{plural(section.samples, 'completion')} a question at temperature {section.temperature:g}."
         )
+    named = "asks for" if "####" in run.config.prompt.system else "does not name"
+    named = "asks for" if "####" in run.config.prompt.system else "does not name"
     yield (
         "Extraction: theirs takes the first `#### N` (strict-match) or the last number (flexible-extract) and compares "
-        f"characters; ours takes the {run.config.prompt.tags.solution_start} block and compares numbers. Ours asks the "
-        "model for those tags, and no prompt of ours names `####`."
+        f"characters; ours takes the `{run.config.prompt.tags.solution_start}` block and compares numbers. Our system "
+        f"text {named} `####`."
     )
 
 
@@ -283,5 +303,5 @@ def _agreed(each: dict[str, Any]) -> Iterator[str]:
             f"{one_line(str(ruling['extracted']))} ({'right' if ruling['correct'] else 'wrong'})"
             for ruling in (example["lm_eval"], example["panel"])
         )
-        yield f"  - {example['whose']}, problem {example['id']}: lm-eval {theirs}, panel {own}; the text ends:"
-        yield f"    {cell(example['text'][-CLIPPED:])}"
+        yield f"\n{example['whose']}, problem {example['id']}: lm-eval {theirs}, panel {own}"
+        yield from report.fenced(example["text"])

@@ -30,10 +30,11 @@ def installed() -> str:
         raise HarnessError('lm-evaluation-harness is not installed; pip install -e ".[crosscheck]"') from None
 
 
-def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int) -> Any:
+def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, bare: bool = False) -> Any:
     """The task on these questions, with worked examples drawn from `examples`: lm-eval's ConfigurableTask.
 
-    Raises HarnessError where there are fewer examples than shots.
+    bare: the question alone instead of lm-eval's "Question: … Answer:", for a prompt that is the run's own. Raises
+    HarnessError where there are fewer examples than shots.
     """
     import datasets
     import lm_eval
@@ -48,6 +49,8 @@ def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int) -> 
     with open(f"{folder}/tasks/gsm8k/gsm8k.yaml", encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     del settings["tag"]  # of lm-eval's index of tasks
+    if bare:
+        settings["doc_to_text"] = "{{question}}"
     splits = {settings["test_split"]: asked, settings["fewshot_split"]: examples}
     data = datasets.DatasetDict(
         {name: datasets.Dataset.from_list([document(each) for each in problems]) for name, problems in splits.items()}

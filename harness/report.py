@@ -72,7 +72,7 @@ def _block(block: Block) -> Iterator[str]:
         yield f"![{block.alt}](plots/{block.name}.svg)"
     elif isinstance(block, Verbatim):
         yield one_line(block.title)
-        yield from _fenced(block.text)
+        yield from fenced(block.text)
     else:
         yield _bold(block, block)
 
@@ -94,7 +94,7 @@ def _gallery(gallery: Gallery) -> Iterator[str]:
             for side, answers in (("base", item.base), ("tuned", item.tuned)):
                 for answer in answers:
                     yield f"\n{side}: answer {one_line(_clipped(answer.answer))}, {answer.why}"
-                    yield from _fenced(answer.text)
+                    yield from fenced(answer.text)
 
 
 def _clipped(answer: str | None) -> str:
@@ -103,7 +103,8 @@ def _clipped(answer: str | None) -> str:
     return f"{answer[:LONGEST_ANSWER]}… ({len(answer):,} characters)"
 
 
-def _fenced(text: str) -> Iterator[str]:
+def fenced(text: str) -> Iterator[str]:
+    """A model's text as a Markdown code block in which nothing acts; of a long one both ends."""
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD]}\n[… {len(text) - HEAD - TAIL:,} characters left out …]\n{text[-TAIL:]}"
     shown = visible(text)

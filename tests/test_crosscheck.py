@@ -1,0 +1,414 @@
+"""The outside check: lm-eval's own task, filters and backends on a run, and the table that sets them beside ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import shutil
+import sys
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from harness import crosscheck, crosscheck_side, crosscheck_table, gsm8k, lm_eval_task, panel, rundir, stats
+from harness import crosscheck_inputs as inputs
+from harness.adapter import adapter_weights, save_copy
+from harness.checkpoint import Checkpoint
+from harness.crosscheck_inputs import Check
+from harness.engine import Request, Sampling
+from harness.errors import HarnessError, Parser
+from harness.lm_eval_task import FILTERS
+from harness.panel import Ruling
+from harness.rundir import RunDir
+from harness.schema import Problem, Tags
+from harness.tiny import CHECKPOINT
+from tests import fake_vllm
+from tests.conftest import harness, refused, without_gpu
+
+SEED = 3407
+TAGS = Tags()
+QUESTION = Problem("0", "How much is 9 * 2,000?", "18,000", "9*2000=<<9*2000=18000>>18,000 in all\n#### 18,000")
+EXAMPLES = [dataclasses.replace(QUESTION, question=f"Number {number}: how much is 9 * 2,000?") for number in range(6)]
+
+
+@pytest.fixture
+def run(finished, tmp_path) -> RunDir:
+    """A finished run of one's own."""
+    return rundir.existing(shutil.copytree(finished, tmp_path / "results" / finished.name))
+
+
+def asked(run: RunDir, check: Check) -> list[Problem]:
+    return list(inputs.prepare(run, check).asked)
+
+
+def answered(run: RunDir, check: Check, base: list[str], tuned: list[str]) -> None:
+    """As if lm-eval had got these completions: judged by lm-eval's own filters and metric."""
+    problems = asked(run, check)
+    task = lm_eval_task.build(problems, EXAMPLES, check.shots)
+    for seed, texts in ((None, base), (SEED, tuned)):
+        rulings = lm_eval_task.judge(task, problems, texts)
+        rows = [
+            {"id": problem.id, "prompt_hash": "p", "completion": text}
+            | {name: rulings[name][number]._asdict() for name in FILTERS}
+            for number, (problem, text) in enumerate(zip(problems, texts, strict=True))
+        ]
+        facts = {
+            "shots": check.shots, "max_new_tokens": 256, "context": 1024, "longest prompt": 700,
+            "prompts cut": 0, "stops": ["Question:"],
+        }  # fmt: skip
+        made = inputs.conditions(run, check, inputs.prepare(run, check), seed)
+        rundir.write_lines(inputs.folder(run, check) / f"{inputs.side(seed)}.jsonl", rows)
+        rundir.write_json(inputs.folder(run, check) / f"{inputs.side(seed)}.json", {"conditions": made, "facts": facts})
+
+
+# --- lm-eval's task and its verdicts
+
+# What lm-eval's yaml says of each text: strict takes the first "#### " and the number behind it, flexible the last run
+# of two or more of "$0-9.," or of digits; both compare without commas, dollar signs and one dot at the end.
+VERDICTS = {
+    "#### 18,000": (("18,000", True), ("18,000", True)),
+    "so #### 18000. Or #### 3": (("18000.", True), ("3", False)),
+    "It is $18,000.": ((None, False), ("$18,000.", True)),
+    "####18000": ((None, False), ("18000", True)),
+    "#### 18000.00": (("18000.00", False), ("18000.00", False)),
+    "18000 of 7": ((None, False), ("7", False)),
+    "-18,000": ((None, False), ("-18,000", False)),
+    "nothing": ((None, False), (None, False)),
+    "the end..": ((None, False), ("..", False)),
+    "": ((None, False), (None, False)),
+}
+
+
+def test_lm_evals_verdicts_on_any_text_are_the_panels():
+    texts = list(VERDICTS)
+    task = lm_eval_task.build([QUESTION], EXAMPLES, 0)
+    found = lm_eval_task.judge(task, [QUESTION] * len(texts), texts)
+    for place, name in enumerate(FILTERS):
+        assert found[name] == [Ruling(*VERDICTS[text][place]) for text in texts]
+        (rule,) = (scorer.rule for scorer in panel.SCORERS if scorer.name == f"lm-eval {name}")
+        assert [rule(text, QUESTION.gold, TAGS) for text in texts] == found[name]
+
+
+def test_the_task_is_lm_evals_own_on_our_rows():
+    task = lm_eval_task.build([QUESTION], EXAMPLES, lm_eval_task.SHOTS)
+    assert str(task.VERSION) == "3.0" and f"version {task.VERSION}" in panel.SCORERS[1].source
+    assert task.config.generation_kwargs["until"] == ["Question:", "</s>", "<|im_end|>"]
+    prompt = task.fewshot_context(lm_eval_task.document(QUESTION), 5)
+    *worked, last = prompt.split("\n\n")
+    assert last == f"Question: {QUESTION.question}\nAnswer:"
+    assert len(set(worked)) == 5  # drawn without replacement
+    for example in worked:
+        assert example.startswith("Question: Number ") and example.endswith(f"\nAnswer: {QUESTION.solution}")
+    again = lm_eval_task.build([QUESTION], EXAMPLES, 5).fewshot_context(lm_eval_task.document(QUESTION), 5)
+    assert again == prompt  # lm-eval's own seed
+    with pytest.raises(HarnessError, match="--shots: 7 worked examples of 6 training problems"):
+        lm_eval_task.build([QUESTION], EXAMPLES, 7)
+
+
+def test_gsm8ks_own_solutions_are_right_under_both_filters(gsm8k_folder):
+    run = rundir.open_run("quickstart", [f"data.path={gsm8k_folder}"], Path("nowhere"), create=False)
+    data = gsm8k.load(run.config.data)
+    task = lm_eval_task.build(data.test, data.train, 5)
+    found = lm_eval_task.judge(task, data.test, [problem.solution for problem in data.test])
+    assert len(data.test) == 1319 and all(ruling.correct for name in FILTERS for ruling in found[name])
+
+
+# --- the whole command
+
+
+def test_with_our_prompt_lm_eval_finds_what_we_found(run, monkeypatch, tmp_path, capsys):
+    """The base is there from an interrupted call, the tuned model is a process of its own; nothing else is written."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    check = Check(0, 12, chat=True, our_prompt=True)
+    crosscheck_side.score(run, check, None)
+    before = (inputs.folder(run, check) / "base.jsonl").stat().st_mtime_ns
+    done = harness("crosscheck", run.path, "--our-prompt", "--limit", "12")
+    assert done.returncode == 0, done.stderr
+    assert f"crosscheck (tuned-seed-{SEED}): lm-eval" in done.stdout and "crosscheck (base)" not in done.stdout
+    assert not (tmp_path / "home").exists()
+    assert "of its 24 prompts 24 are ours token for token" in done.stdout
+
+    place = run.path / "crosscheck" / "our-prompt-first-12"
+    assert (place / "base.jsonl").stat().st_mtime_ns == before
+    numbers = rundir.read_json(place / "crosscheck.json")
+    (table,) = numbers["tables"]
+    folders = {"base": run.base, "tuned": run.tuned(SEED)}
+    scores = {name: rundir.read_json(folder / "result.json")["scores"][:12] for name, folder in folders.items()}
+    by = {(row["completions"], row["rule"]): row for row in table["rows"]}
+    for name in folders:
+        right = sum(score["correct"] for score in scores[name])
+        assert by["ours", "our accuracy"][name]["k"] == right
+        # Not equal: lm-eval's batches are others, a near tie may fall otherwise, and it has 256 tokens, ours 72.
+        cut = sum(score["finish_reason"] == "length" for score in scores[name])
+        assert abs(by["lm-eval's", "our accuracy"][name]["k"] - right) <= 1 + cut
+    for seed, name in ((None, "base"), (SEED, "tuned")):
+        rows = rundir.read_lines(place / f"{inputs.side(seed)}.jsonl")
+        totals = rundir.read_json(place / f"{inputs.side(seed)}.json")["facts"]["totals"]
+        assert [row["id"] for row in rows] == [problem.id for problem in asked(run, check)]
+        for rule in FILTERS:
+            share = float(np.mean([row[rule]["correct"] for row in rows]))
+            assert totals[rule] == pytest.approx(share) == by["lm-eval's", rule][name]["value"]
+    assert [(each["checked"], each["mismatches"]) for each in numbers["agreement"]] == [(48, 0), (48, 0)]
+
+    stored = {file: file.stat().st_mtime_ns for file in place.glob("*.json*")}
+    assert crosscheck.main([str(run.path), "--our-prompt", "--limit", "12"]) == 0
+    assert "crosscheck (" not in capsys.readouterr().out  # shown, not made
+    assert {file: file.stat().st_mtime_ns for file in place.glob("*.json*")} == stored
+
+
+def test_prompts_that_lm_eval_cuts_are_counted(gsm8k_folder, tmp_path):
+    """Five of GSM8K's solutions and a question are more than the 768 tokens that the tiny model has room for."""
+    run = rundir.open_run("quickstart", [f"data.path={gsm8k_folder}"], tmp_path)
+    check = Check(limit=2, batch_size=2)
+    crosscheck_side.score(run, check, None)
+    facts = rundir.read_json(inputs.folder(run, check) / "base.json")["facts"]
+    assert (facts["prompts cut"], facts["context"], facts["max_new_tokens"], facts["shots"]) == (2, 1024, 256, 5)
+    rows = rundir.read_lines(inputs.folder(run, check) / "base.jsonl")
+    for row in rows:
+        assert row["prompt"].count("\n#### ") == 5 and row["prompt_tokens_cut"] == row["prompt_tokens"] - 768 > 0
+
+
+# --- the table
+
+
+def test_rates_differences_and_reasons(run):
+    """Of four questions lm-eval's base has one right under strict, two under flexible; tuned has all under both."""
+    check = Check(limit=4)
+    golds = [problem.gold for problem in asked(run, check)]
+    base = [f"#### {golds[0]}", f"It is {golds[1]}.", "9 or so, I do not know", "none"]
+    answered(run, check, base, [f"#### {gold}" for gold in golds])
+    assert crosscheck.crosscheck(run, check, [SEED], None) == 0
+    place = inputs.folder(run, check)
+    (table,) = rundir.read_json(place / "crosscheck.json")["tables"]
+    rows = {row["rule"]: row for row in table["rows"] if row["completions"] == "lm-eval's"}
+    for rule, right in (("strict-match", 1), ("flexible-extract", 2), ("our accuracy", 2)):
+        row, wilson = rows[rule], stats.wilson(right, 4)
+        assert (row["base"]["k"], row["base"]["low"], row["base"]["high"]) == (right, wilson.low, wilson.high)
+        difference = row["difference"]
+        assert (row["tuned"]["k"], difference["gained"], difference["lost"]) == (4, 4 - right, 0)
+        assert difference["value"] == 1 - right / 4
+        assert (difference["low"], difference["high"]) == dataclasses.astuple(stats.tango(4 - right, 0, 4))
+    assert (
+        "finds an answer in 25.0% of base's completions and 100.0% of tuned's; too few" in rows["strict-match"]["why"]
+    )
+    assert "75.0% of base's" in rows["flexible-extract"]["why"]
+    text = (place / "crosscheck.md").read_text()
+    assert "5 worked examples, no system text, 256 new tokens, not 72" in text
+    assert "the run's own number on the first 4 of its 48 questions" in text
+    assert "(plain text, no chat template, no system text)" in text
+    assert "No prompt was cut: the longest of theirs has 700 tokens, 768 fit." in text
+    assert "agree on all 16 completions above" in text
+
+
+def test_a_rule_of_the_panel_that_says_something_else_is_shown_with_its_text(run):
+    check = Check(limit=2)
+    answered(run, check, ["#### 1", "![x](http://y) \x1b[2J``` #### 2"], ["#### 1", "#### 2"])
+    log = inputs.folder(run, check) / "base.jsonl"
+    rows = rundir.read_lines(log)
+    rows[1]["strict-match"] = {"extracted": "7", "correct": True}  # as another version of lm-eval might rule
+    rundir.write_lines(log, rows)
+    numbers = crosscheck_table.compare(run, check, inputs.prepare(run, check), [SEED])
+    strict, flexible = numbers["agreement"]
+    assert (strict["checked"], strict["mismatches"], flexible["mismatches"]) == (8, 1, 0)
+    assert strict["examples"][0]["panel"]["extracted"] == "2"
+    text = crosscheck_table.draw(numbers)
+    assert "DISAGREE on 1 of 8 completions" in text and "lm-eval 7 (right), panel 2 (wrong)" in text
+    assert "\x1b" not in text and "\n````text\n![x](http://y) ⟨U+001B⟩[2J``` #### 2\n````" in text
+
+
+def test_two_signs_that_are_both_detected_and_apart_are_loud(run):
+    check = Check(limit=48)
+    golds = [problem.gold for problem in asked(run, check)]
+    answered(run, check, [f"#### {gold}" for gold in golds], ["none"] * 48)
+    for folder, right in ((run.base, False), (run.tuned(SEED), True)):  # ours, the other way round
+        result = rundir.read_json(folder / "result.json")
+        for score in result["scores"]:
+            score["correct"] = right
+        rundir.write_json(folder / "result.json", result)
+    numbers = crosscheck_table.compare(run, check, inputs.prepare(run, check), [SEED])
+    assert "**THE SIGN IS ANOTHER UNDER LM-EVAL: ours +100.0 [" in crosscheck_table.draw(numbers)
+
+
+def test_cut_prompts_and_sampling_are_among_the_reasons(run):
+    sampled = run.config.eval.model_copy(update={"samples": 4, "temperature": 0.7, "max_new_tokens": 256})
+    config = run.config.model_copy(update={"eval": sampled})
+    material = inputs.prepare(run, Check(limit=20))
+    facts = {"max_new_tokens": 256, "context": 1024, "longest prompt": 2095, "prompts cut": 20, "stops": ["</s>"]}
+    lines = list(crosscheck_table._differs(RunDir(run.path, config), material, {None: facts}))
+    assert lines[0].startswith("CUT PROMPTS: lm-eval cut the beginning off 20 of base's 20 prompts")
+    assert "up to 2,095 tokens and 768 fit" in lines[0]
+    assert not any(line.startswith("Length") for line in lines)
+    assert any("ours draws 4 completions a question at temperature 0.7" in line for line in lines)
+
+
+# --- what is refused
+
+
+def test_a_run_that_is_not_finished_names_what_is_missing(run):
+    (run.tuned(SEED) / "result.json").unlink()
+    refused(harness("crosscheck", run.path), "not finished, the tuned evaluation is missing", "python -m harness.run")
+
+
+def test_without_lm_eval_one_line_says_what_to_install(run, monkeypatch):
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(lm_eval_task, "version", missing)
+    with pytest.raises(HarnessError, match=r'pip install -e "\.\[crosscheck\]"'):
+        crosscheck.main([str(run.path)])
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--seed", "1"], "--seed: 1 is none of this run's training seeds (3407)"),
+        (["--limit", "0"], "--limit: 0 is not allowed, 1 or more is"),
+        (["--shots", "-1"], "--shots: -1 is not allowed, 0 or more is"),
+        (["--batch-size", "0"], "--batch-size: 0 is not allowed"),
+        (["--our-prompt", "--chat"], "--our-prompt: has no worked examples"),
+    ],
+)
+def test_impossible_options(run, options, line):
+    with pytest.raises(HarnessError) as error:
+        crosscheck.main([str(run.path), *options])
+    assert line in str(error.value)
+
+
+def test_answers_of_other_conditions_are_not_used(run):
+    check = Check(limit=2)
+    answered(run, check, ["1", "2"], ["1", "2"])
+    file = inputs.folder(run, check) / "base.json"
+    stored = rundir.read_json(file)
+    rundir.write_json(file, stored | {"conditions": stored["conditions"] | {"precision": "bf16"}})
+    with pytest.raises(HarnessError, match=r"base\.json: was made with another precision than now; delete"):
+        crosscheck.main([str(run.path), "--limit", "2"])
+
+
+def test_another_adapter_than_was_evaluated_is_refused(run):
+    adapter = run.evaluated(SEED) / "adapter_model.safetensors"
+    adapter.write_bytes(adapter.read_bytes() + b" ")
+    with pytest.raises(HarnessError, match="is not what tuned/seed-3407 was made with"):
+        crosscheck.main([str(run.path), "--limit", "2"])
+    adapter.unlink()
+    with pytest.raises(HarnessError, match="what seed 3407 trained is gone"):
+        crosscheck.main([str(run.path), "--limit", "2"])
+
+
+def test_an_adapter_that_peft_cannot_place_is_refused(run, tmp_path):
+    adapter = run.evaluated(SEED)
+    renamed = {key.replace("layers", "blocks"): value for key, value in adapter_weights(adapter).items()}
+    wrong = save_copy(adapter, renamed, tmp_path / "wrong")
+    material = inputs.prepare(run, Check(limit=2))
+    with pytest.raises(HarnessError, match="is no adapter of this checkpoint"):
+        crosscheck_side._transformers(run, Check(), material, material.checkpoint, wrong)
+
+
+def test_scored_anew_it_is_compared_anew_and_nobody_is_asked_again(run, capsys):
+    check = Check(limit=2)
+    answered(run, check, ["1", "2"], ["1", "2"])
+    assert crosscheck.main([str(run.path), "--limit", "2"]) == 0
+    result = rundir.read_json(run.base / "result.json")
+    result["scores"][0]["correct"] = not result["scores"][0]["correct"]
+    rundir.write_json(run.base / "result.json", result)
+    before = rundir.read_json(inputs.folder(run, check) / "crosscheck.json")["tables"][0]["rows"][0]["base"]["k"]
+    capsys.readouterr()
+    assert crosscheck.main([str(run.path), "--limit", "2"]) == 0
+    after = rundir.read_json(inputs.folder(run, check) / "crosscheck.json")["tables"][0]["rows"][0]["base"]["k"]
+    assert abs(after - before) == 1 and "crosscheck (base)" not in capsys.readouterr().out
+
+
+# --- which model, and the settings on their way
+
+
+def test_a_model_whose_weights_were_all_trained_is_loaded_itself(tmp_path):
+    run = rundir.open_run("quickstart", ["model.full_finetuning=true"], tmp_path)
+    shutil.copytree(CHECKPOINT, run.adapter(SEED))
+    trained = Checkpoint("tiny", run.adapter(SEED))
+    rundir.write_json(run.tuned(SEED) / "result.json", {"adapter": trained.weights_hash})
+    material = inputs.prepare(run, Check(limit=1))
+    assert inputs.model(run, material, SEED) == (trained, None, trained.weights_hash)
+    assert inputs.model(run, material, None) == (material.checkpoint, None, None)
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        (Check(), "5-shot"),
+        (Check(0, chat=True), "0-shot-chat"),
+        (Check(3, 20, batch_size=4), "3-shot-first-20-batch-4"),
+        (Check(0, 20, True, True), "our-prompt-first-20"),
+    ],
+)
+def test_settings_name_their_folder_and_reach_the_stage(check, name):
+    assert check.name == name
+    parser = Parser()
+    inputs.add_options(parser)
+    assert inputs.check_of(parser.parse(["RUN", *check.options()])) == check
+
+
+@without_gpu
+def test_the_vllm_backend_is_started_as_our_own_engine_is(run, monkeypatch):
+    """lm-eval's own backend over a stand-in for vLLM: settings, adapter, prompts and stops arrive, text comes back."""
+    llm = lm_evals_vllm(monkeypatch)
+    section = run.config.eval.model_copy(update={"engine": "vllm", "precision": "bf16", "batch_invariant": False})
+    on_vllm = RunDir(run.path, run.config.model_copy(update={"eval": section}))
+    check = Check(0, 3, chat=True, our_prompt=True)
+    for seed in (None, SEED):
+        crosscheck_side.score(on_vllm, check, seed)
+        started = llm.started[-1]
+        assert started["model"] == str(CHECKPOINT) and started["dtype"] == "bfloat16"
+        assert started["load_format"] == "safetensors" and started["gpu_memory_utilization"] == 0.9
+        assert started["enable_lora"] == (seed is not None)
+        request = llm.asked_with[-1]
+        assert request is None if seed is None else Path(request.lora_path) == run.evaluated(seed).resolve()
+        facts = rundir.read_json(inputs.folder(on_vllm, check) / f"{inputs.side(seed)}.json")["facts"]
+        assert facts["context"] == started["max_model_len"] >= facts["longest prompt"] + 256
+        rows = rundir.read_lines(inputs.folder(on_vllm, check) / f"{inputs.side(seed)}.jsonl")
+        folder = run.base if seed is None else run.tuned(seed)
+        texts = {(row["id"], row["prompt"]): row["text"] for row in rundir.read_lines(folder / "samples.jsonl")}
+        assert all(row["completion"].startswith(texts[row["id"], row["prompt_hash"]]) for row in rows)
+
+
+def lm_evals_vllm(monkeypatch) -> type:
+    """As fake_vllm, with what lm-eval's backend asks of vLLM besides."""
+
+    class LLM(fake_vllm.LLM):
+        asked_with: list = []  # noqa: RUF012
+
+        def __init__(self, model: str, **settings) -> None:
+            super().__init__(model, **settings)
+            self.model_config = SimpleNamespace(max_model_len=settings["max_model_len"])
+
+        def generate(self, prompts, sampling_params, use_tqdm, lora_request):
+            self.asked_with.append(lora_request)
+            stops = tuple(Checkpoint("tiny", CHECKPOINT).generation_stop_ids)  # which vLLM reads too
+            requests = [Request(i, 0, tuple(prompt["prompt_token_ids"]), 0) for i, prompt in enumerate(prompts)]
+            sampling = Sampling(sampling_params[0].max_tokens, 0.0, 1.0, 0, 0.0, stops)
+            adapter = None if lora_request is None else Path(lora_request.lora_path)
+            done = {c.index: c for batch in self.engine.generate(requests, sampling, adapter, ()) for c in batch}
+            return [SimpleNamespace(outputs=[SimpleNamespace(text=done[i].text)]) for i in range(len(prompts))]
+
+    fake_vllm.install(monkeypatch)
+    LLM.started = fake_vllm.LLM.started
+    vllm = sys.modules["vllm"]
+    vllm.__spec__ = ModuleSpec("vllm", None)
+    vllm.LLM, vllm.TokensPrompt, vllm.SamplingParams = LLM, dict, SimpleNamespace
+    for name, content in {
+        "vllm.renderers": {},
+        "vllm.renderers.hf": {"resolve_chat_template": lambda tokenizer, **_: tokenizer.chat_template},
+        "vllm.tokenizers": {
+            "get_tokenizer": lambda path, tokenizer_mode, **settings: AutoTokenizer.from_pretrained(path, **settings)
+        },
+    }.items():
+        module = ModuleType(name)
+        module.__dict__.update(content)
+        monkeypatch.setitem(sys.modules, name, module)
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.26.0" if name == "vllm" else real(name))
+    monkeypatch.delitem(sys.modules, "lm_eval.models.vllm_causallms", raising=False)
+    return LLM
