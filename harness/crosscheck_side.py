@@ -55,7 +55,7 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
                 fewshot_as_multiturn=check.chat,
             )
     except torch.OutOfMemoryError:
-        raise HarnessError("--batch-size: the GPU ran out of memory; give a smaller one") from None
+        raise HarnessError("--batch-size: the GPU ran out of memory; give a smaller one, or free it") from None
     rows = _rows(found["samples"][TASK], lm)
     place = inputs.folder(run, check)
     name = inputs.side(seed)

@@ -261,6 +261,7 @@ def _lines(numbers: dict[str, Any]) -> Iterator[str]:
         for row in table["rows"]:
             yield "| " + " | ".join(map(cell, _cells(row))) + " |"
         yield from _apart(table["rows"])
+        yield from _silent(table["rows"])
     methods = sorted({row["base"]["method"] for table in numbers["tables"] for row in table["rows"]})
     yield f"\n95% intervals: of rates {' and '.join(methods)}, of differences paired question by question.\n"
     yield from (f"- {line}" for line in numbers["differs"])
@@ -287,6 +288,16 @@ def _apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     ]
     if apart:
         yield f"\n**THE SIGN IS ANOTHER UNDER LM-EVAL: ours {points(ours)}, {'; '.join(apart)}.**"
+
+
+def _silent(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A line where the models have nothing right under lm-eval: that proves nothing about how it asks them."""
+    theirs = [row for row in rows if row["completions"] == THEIRS]
+    if not any(row[side]["value"] for row in theirs for side in ("base", "tuned")):
+        yield (
+            "\nNeither model has one answer right when lm-eval asks, so this table cannot tell whether lm-eval loads "
+            "and asks them as it should: --our-prompt can, and --chat is for models that know their chat template only."
+        )
 
 
 def _agreed(each: dict[str, Any]) -> Iterator[str]:

@@ -46,9 +46,10 @@ def asked(run: RunDir, check: Check) -> list[Problem]:
     return list(inputs.prepare(run, check).asked)
 
 
-def answered(run: RunDir, check: Check, base: list[str], tuned: list[str]) -> None:
+def answered(run: RunDir, check: Check, base: list[str], tuned: list[str]) -> inputs.Material:
     """As if lm-eval had got these completions: judged by lm-eval's own filters and metric."""
-    problems = asked(run, check)
+    material = inputs.prepare(run, check)
+    problems = material.asked
     task = lm_eval_task.build(problems, EXAMPLES, check.shots)
     for seed, texts in ((None, base), (SEED, tuned)):
         rulings = lm_eval_task.judge(task, problems, texts)
@@ -61,9 +62,10 @@ def answered(run: RunDir, check: Check, base: list[str], tuned: list[str]) -> No
             "shots": check.shots, "max_new_tokens": 256, "context": 1024, "longest prompt": 700,
             "prompts cut": 0, "stops": ["Question:"],
         }  # fmt: skip
-        made = inputs.conditions(run, check, inputs.prepare(run, check), seed)
+        made = inputs.conditions(run, check, material, seed)
         rundir.write_lines(inputs.folder(run, check) / f"{inputs.side(seed)}.jsonl", rows)
         rundir.write_json(inputs.folder(run, check) / f"{inputs.side(seed)}.json", {"conditions": made, "facts": facts})
+    return material
 
 
 # --- lm-eval's task and its verdicts
@@ -205,14 +207,53 @@ def test_rates_differences_and_reasons(run):
     assert "agree on all 16 completions above" in text
 
 
+def test_each_seed_has_a_table_and_nothing_right_is_said(run):
+    check, both = Check(limit=3), run.config.train.model_copy(update={"seeds": [SEED, 1]})
+    material = answered(run, check, ["none"] * 3, ["none"] * 3)
+    place = inputs.folder(run, check)
+    for ending in ("json", "jsonl"):
+        shutil.copy(place / f"tuned-seed-{SEED}.{ending}", place / f"tuned-seed-1.{ending}")
+    shutil.copytree(run.tuned(SEED), run.tuned(1))
+    two = RunDir(run.path, run.config.model_copy(update={"train": both}))
+    numbers = crosscheck_table.compare(two, check, material, [SEED, 1])
+    first, second = numbers["tables"]
+    assert (first["seed"], second["seed"]) == (SEED, 1) and first["rows"] == second["rows"]
+    assert [each["checked"] for each in numbers["agreement"]] == [18, 18]  # three models, ours and lm-eval's, 3 each
+    text = crosscheck_table.draw(numbers)
+    assert "3 questions, seed 3407**" in text and "3 questions, seed 1**" in text
+    assert text.count("Neither model has one answer right when lm-eval asks") == 2
+
+
+def test_several_samples_of_ours_are_question_means(run):
+    """Every completion once more, as a second sample that is judged wrong: half of each rate."""
+    check = Check(limit=20)
+    right = {}
+    for folder in (run.base, run.tuned(SEED)):
+        result, rows = rundir.read_json(folder / "result.json"), rundir.read_lines(folder / "samples.jsonl")
+        right[folder] = sum(score["correct"] for score in result["scores"][:20])
+        again = [score | {"sample": 1, "correct": False} for score in result["scores"]]
+        result["scores"] = [each for pair in zip(result["scores"], again, strict=True) for each in pair]
+        rundir.write_json(folder / "result.json", result)
+        rundir.write_lines(folder / "samples.jsonl", rows + [row | {"sample": 1} for row in rows])
+    sampled = run.config.eval.model_copy(update={"samples": 2})
+    material = answered(run, check, ["none"] * 20, ["none"] * 20)
+    two = RunDir(run.path, run.config.model_copy(update={"eval": sampled}))
+    numbers = crosscheck_table.compare(two, check, material, [SEED])
+    ours = numbers["tables"][0]["rows"][0]
+    assert ours["base"]["value"] == pytest.approx(right[run.base] / 40)
+    assert ours["tuned"]["value"] == pytest.approx(right[run.tuned(SEED)] / 40)
+    assert "bootstrap" in ours["base"]["method"] and numbers["agreement"][0]["checked"] == 2 * 40 + 2 * 20
+    assert "of rates Wilson and bootstrap of question means" in crosscheck_table.draw(numbers)
+
+
 def test_a_rule_of_the_panel_that_says_something_else_is_shown_with_its_text(run):
     check = Check(limit=2)
-    answered(run, check, ["#### 1", "![x](http://y) \x1b[2J``` #### 2"], ["#### 1", "#### 2"])
+    material = answered(run, check, ["#### 1", "![x](http://y) \x1b[2J``` #### 2"], ["#### 1", "#### 2"])
     log = inputs.folder(run, check) / "base.jsonl"
     rows = rundir.read_lines(log)
     rows[1]["strict-match"] = {"extracted": "7", "correct": True}  # as another version of lm-eval might rule
     rundir.write_lines(log, rows)
-    numbers = crosscheck_table.compare(run, check, inputs.prepare(run, check), [SEED])
+    numbers = crosscheck_table.compare(run, check, material, [SEED])
     strict, flexible = numbers["agreement"]
     assert (strict["checked"], strict["mismatches"], flexible["mismatches"]) == (8, 1, 0)
     assert strict["examples"][0]["panel"]["extracted"] == "2"
@@ -224,13 +265,13 @@ def test_a_rule_of_the_panel_that_says_something_else_is_shown_with_its_text(run
 def test_two_signs_that_are_both_detected_and_apart_are_loud(run):
     check = Check(limit=48)
     golds = [problem.gold for problem in asked(run, check)]
-    answered(run, check, [f"#### {gold}" for gold in golds], ["none"] * 48)
+    material = answered(run, check, [f"#### {gold}" for gold in golds], ["none"] * 48)
     for folder, right in ((run.base, False), (run.tuned(SEED), True)):  # ours, the other way round
         result = rundir.read_json(folder / "result.json")
         for score in result["scores"]:
             score["correct"] = right
         rundir.write_json(folder / "result.json", result)
-    numbers = crosscheck_table.compare(run, check, inputs.prepare(run, check), [SEED])
+    numbers = crosscheck_table.compare(run, check, material, [SEED])
     assert "**THE SIGN IS ANOTHER UNDER LM-EVAL: ours +100.0 [" in crosscheck_table.draw(numbers)
 
 
