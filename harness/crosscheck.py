@@ -66,7 +66,7 @@ def _answered(run: RunDir, check: Check, seed: int | None, wanted: dict[str, Any
     if outcome.exists():
         stored = rundir.read_json(outcome)["conditions"]
         if other := [name for name in wanted if stored.get(name) != wanted[name]]:
-            raise HarnessError(f"{outcome}: was made with another {other[0]} than now; delete {outcome.parent}")
+            raise HarnessError(f"{outcome}: was made otherwise than now ({', '.join(other)}); delete {outcome.parent}")
         return 0
     whose = ["--seed", str(seed)] if seed is not None else ["--base"]
     name = f"crosscheck ({inputs.side(seed)})"

@@ -326,7 +326,7 @@ def test_answers_of_other_conditions_are_not_used(run):
     file = inputs.folder(run, check) / "base.json"
     stored = rundir.read_json(file)
     rundir.write_json(file, stored | {"conditions": stored["conditions"] | {"precision": "bf16"}})
-    with pytest.raises(HarnessError, match=r"base\.json: was made with another precision than now; delete"):
+    with pytest.raises(HarnessError, match=r"base\.json: was made otherwise than now \(precision\); delete"):
         crosscheck.main([str(run.path), "--limit", "2"])
 
 
