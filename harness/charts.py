@@ -8,6 +8,7 @@ colour tells, shape or words tell too. Every number drawn is in the chart's <des
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -193,6 +194,12 @@ def as_file(svg: Markup) -> str:
     """The chart as a file of its own, with its colours in it."""
     opening, end, rest = str(svg).partition(">")
     return f'{opening} width="{WIDTH * 1.5:g}" xmlns="http://www.w3.org/2000/svg"{end}<style>{style()}</style>{rest}\n'
+
+
+def in_light(file: str) -> str:
+    """The text of such a file with its light colours written out, for renderers that know no CSS variables."""
+    colours = dict(re.findall(r"--([\w-]+): ([^;]+);", style().partition("@media")[0]))
+    return re.sub(r"var\(--([\w-]+)\)", lambda match: colours[match[1]], file)
 
 
 # --- the pieces ----------------------------------------------------------------------------------------------

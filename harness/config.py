@@ -29,7 +29,7 @@ Then, provide your solution between <SOLUTION></SOLUTION>"""
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
 # The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor")
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 VLLM_ONLY = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
 
@@ -173,6 +173,13 @@ class EvalSection(Section):
     curve: bool = False  # score the adapters kept along the training on all dev problems
 
 
+class TrackSection(Section):
+    """Where SwanLab shows the experiment; it changes no number."""
+
+    mode: Literal["offline", "online", "local", "disabled"] = "offline"  # offline: in the run directory, no account
+    project: str = Field("grpo-harness", pattern=r"^[0-9A-Za-z_.+-]+$", max_length=100)  # SwanLab's rule for names
+
+
 class Config(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     model: ModelSection = ModelSection()
@@ -182,6 +189,7 @@ class Config(Section):
     rewards: RewardsSection = RewardsSection()
     train: TrainSection = TrainSection()
     eval: EvalSection = EvalSection()
+    track: TrackSection = TrackSection()
 
     @property
     def completions_per_step(self) -> int:

@@ -10,7 +10,7 @@ import ctypes
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import psutil
 
@@ -60,9 +60,14 @@ def _end(process: subprocess.Popen, number: int) -> None:
         process.wait()
 
 
-def end_descendants() -> list[str]:
+def descendants() -> set[psutil.Process]:
+    """The processes that this one started, and those that they started."""
+    return set(psutil.Process().children(recursive=True))
+
+
+def end_descendants(spared: Collection[psutil.Process] = ()) -> list[str]:
     """Kill the descendants of this process that do not end by themselves, wait for them, and return their names."""
-    _, left = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=GRACE)
+    _, left = psutil.wait_procs(descendants().difference(spared), timeout=GRACE)
     names = []
     for process in left:
         with contextlib.suppress(psutil.NoSuchProcess):

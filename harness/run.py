@@ -15,7 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import gsm8k, log, machine, processes, provenance, report, rewards, rundir, stats
+import psutil
+
+from harness import gsm8k, log, machine, processes, provenance, report, rewards, rundir, stats, track
 from harness.config import Config
 from harness.console import say, show_cursor, working
 from harness.errors import LOG, HarnessError, Parser, Stopped, command, exit_code
@@ -88,12 +90,14 @@ def _free_memory() -> str:
     return "".join(f"; {gpu.name}: {gpu.free:.1f} of {gpu.total:.1f} GiB free" for gpu in machine.gpus()[:1])
 
 
-def _clear(before: list[machine.Gpu]) -> None:
+def _clear(before: list[machine.Gpu], ours: set[psutil.Process]) -> None:
     """End what a stage that has ended left running, and return when the GPU is as free as before it.
+
+    `ours` was running before the stage and goes on.
 
     After a while say that it is not: then it is some other program's doing, and the next stage may still fit.
     """
-    if left := processes.end_descendants():
+    if left := processes.end_descendants(spared=ours):
         say(f"Ended what the stage had left running: {', '.join(left)}.")
     deadline = time.monotonic() + RELEASE_SECONDS
     while before and (held := before[0].free - machine.gpus()[0].free) > HELD_GIB:
@@ -110,7 +114,7 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
     """
     module, *options = stage.command
     processes.adopt_orphans()
-    began, gpus = time.perf_counter(), machine.gpus()
+    began, gpus, ours = time.perf_counter(), machine.gpus(), processes.descendants()
     try:
         code = processes.run(
             ["-m", module, str(run.path), *options],
@@ -125,7 +129,7 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
         before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
         run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
         show_cursor()
-        _clear(gpus)
+        _clear(gpus, ours)
     LOG.info("%s: %.1f s, exit code %d", stage.name, seconds, code)
     if code < 0:
         cause = signal.Signals(-code).name
@@ -143,6 +147,7 @@ def check_inputs(config: Config) -> gsm8k.Data:
     """
     if reason := machine.cannot_run(config):
         raise HarnessError(reason)
+    track.check(config)
     return _data(config)
 
 
@@ -230,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
         LOG.info("started: %s", command())
         # What the digest leaves out may be other than when the run began: the stages read it from here.
         rundir.write_text(run.settings, run.config.to_yaml())
-        return execute(run, held)
+        return track.following(run, held, lambda: execute(run, held))
 
 
 if __name__ == "__main__":

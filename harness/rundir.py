@@ -9,6 +9,7 @@
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       summary.json  report.md  report.html  plots/
+      swanlab/         the run as SwanLab keeps it (track.mode), made anew from the files above at every start
     results/.base/<key>/   base evaluations, shared by content
 
 One run directory has one writer. Every file is either appended to line by line (a torn last line is passed over
@@ -50,6 +51,7 @@ class RunDir:
     report = property(lambda self: self.path / "report.md")
     page = property(lambda self: self.path / "report.html")
     plots = property(lambda self: self.path / "plots")
+    tracked = property(lambda self: self.path / "swanlab")
     shared_bases = property(lambda self: self.path.parent / ".base")
 
     def train(self, seed: int) -> Path:
