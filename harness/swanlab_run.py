@@ -5,6 +5,7 @@ SwanLab is told to look at nothing but what it is given: no hardware, host name,
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
 import shutil
@@ -13,7 +14,6 @@ from functools import cache
 import swanlab
 
 from harness import charts
-from harness.console import hushed
 from harness.document import one_line, visible
 from harness.errors import HarnessError
 from harness.rundir import RunDir
@@ -50,19 +50,20 @@ class SwanLabRun:
             run=swanlab.Settings.Run(dir=f"run-{identity}"),
         )
         try:
-            with hushed():
-                self._run = swanlab.init(
-                    mode=mode,
-                    id=identity,
-                    resume="allow" if mode == "online" else None,
-                    log_dir=str(folder),
-                    project=run.config.track.project,
-                    name=run.path.name,
-                    config=run.config.model_dump(exclude={"track"}) | {"digest": run.config.digest()},
-                    settings=settings,
-                )
+            self._run = swanlab.init(
+                mode=mode,
+                id=identity,
+                resume="allow" if mode == "online" else None,
+                log_dir=str(folder),
+                project=run.config.track.project,
+                name=run.path.name,
+                config=run.config.model_dump(exclude={"track"}) | {"digest": run.config.digest()},
+                settings=settings,
+            )
         except Exception as error:  # whatever it raises, it is not what the experiment is about
-            raise HarnessError(f"SwanLab ({mode}) did not start: {type(error).__name__}: {error}") from None
+            # To SwanLab a server that does not answer is a key that is wrong.
+            hint = "; is its server within reach?" if mode == "online" else ""
+            raise HarnessError(f"SwanLab ({mode}) did not start: {type(error).__name__}: {error}{hint}") from None
         self.url = one_line(self._run.url) if mode == "online" else None
 
     def show(self, shown: Shown) -> None:
@@ -70,13 +71,11 @@ class SwanLabRun:
             key: [swanlab.Text(visible(text), caption=one_line(caption)) for text, caption in texts]
             for key, texts in shown.texts.items()
         }
-        with hushed():
-            self._run.log(values | {key: _drawn(chart) for key, chart in shown.charts.items()}, step=shown.step)
+        self._run.log(values | {key: _drawn(chart) for key, chart in shown.charts.items()}, step=shown.step)
 
     def finish(self, state: str) -> None:
         """Write, and online send, what is left; state: success, crashed or aborted."""
-        with hushed():
-            self._run.finish(state, error="stopped before the report" if state != "success" else None)
+        self._run.finish(state, error="stopped before the report" if state != "success" else None)
 
 
 def _isolate(folder: str) -> None:
@@ -88,8 +87,8 @@ def _isolate(folder: str) -> None:
 
 
 def _drawn(chart: str) -> swanlab.Image | swanlab.Html:
-    """A chart (the text of its SVG file) as an image; as a page where there is no font to draw its words with."""
-    if not _fonts():
+    """A chart (the text of its SVG file) as an image; as a page where its words cannot be drawn."""
+    if not _can_draw():
         return swanlab.Html(chart)
     from PIL import Image
 
@@ -97,8 +96,10 @@ def _drawn(chart: str) -> swanlab.Image | swanlab.Html:
 
 
 @cache
-def _fonts() -> bool:
-    """Whether resvg finds a font: without one it leaves words out and says nothing."""
+def _can_draw() -> bool:
+    """Whether resvg and pillow are there, and a font: without one resvg leaves words out and says nothing."""
+    if not all(importlib.util.find_spec(package) for package in ("resvg_py", "PIL")):
+        return False
     canvas = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">{}</svg>'
     return _png(canvas.format('<text x="9" y="30">8</text>')) != _png(canvas.format(""))
 

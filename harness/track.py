@@ -27,7 +27,7 @@ from typing import Any
 
 from harness import processes, results, rundir, summary
 from harness.config import Config
-from harness.console import say
+from harness.console import hushed, say
 from harness.document import one_line
 from harness.errors import HarnessError, Parser, exit_code
 from harness.rundir import RunDir
@@ -105,6 +105,7 @@ class Tracker:
 
     def __init__(self, run: RunDir, held: int | None) -> None:
         self.run = run
+        self._said = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.track", str(run.path), "--follow"],
             env=rundir.stage_environment(run),
@@ -120,17 +121,18 @@ class Tracker:
     def first_line(self) -> str:
         """What it says once SwanLab's server has answered; nothing if that takes too long."""
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
-        return self._process.stdout.readline().strip() if ready else ""
+        self._said = self._process.stdout.readline() if ready else ""
+        return self._said.strip().removeprefix("error: ")
 
     def finish(self, state: str) -> None:
         try:
-            said, _ = self._process.communicate(state + "\n", timeout=FINISH_SECONDS)
+            self._said += self._process.communicate(state + "\n", timeout=FINISH_SECONDS)[0]
         except subprocess.TimeoutExpired:
             self._process.kill()
-            said, _ = "", self._process.communicate()
-            said = f"not done after {FINISH_SECONDS} s"
+            self._process.communicate()
+            self._said = f"not done after {FINISH_SECONDS} s"
         if self._process.returncode:
-            why = one_line((said.strip() or "it was killed").splitlines()[-1]).removeprefix("error: ")
+            why = one_line((self._said.strip() or "it was killed").splitlines()[-1]).removeprefix("error: ")
             say(
                 f"SwanLab has not got all of this run ({why}); the experiment has lost nothing. "
                 f"python -m harness.track {one_line(str(self.run.path))} tracks it again."
@@ -314,25 +316,26 @@ def _dialogue(question: str | None, completion: str) -> str:
 
 def _follow(run: RunDir, mode: str, state: Callable[[], str | None]) -> None:
     """Show what the run has and gets until `state()` names how it ended, and then the rest."""
-    from harness import swanlab_run
-
     reader, identity = Reader(run), _identity(run)
-    shown = swanlab_run.SwanLabRun(run, mode, identity)
-    say(f"SwanLab: {shown.url}" if shown.url else _where(run, mode, identity))
+    with hushed():  # it greets, and says from its threads what a person can do nothing about
+        from harness import swanlab_run
+
+        tracked = swanlab_run.SwanLabRun(run, mode, identity)
+    say(f"SwanLab: {tracked.url}" if tracked.url else _where(run, mode, identity))
     ended = None
-    try:
-        while ended is None:
-            ended = state()  # asked for first, so that nothing written before the end is missed
-            for each in reader.new():
-                shown.show(each)
-        if ended == "success":
-            for each in reader.closing():
-                shown.show(each)
-    except BaseException:
-        ended = "crashed"
-        raise
-    finally:
-        shown.finish(ended)
+    with hushed():
+        try:
+            while ended is None:
+                ended = state()  # asked for first, so that nothing written before the end is missed
+                for shown in reader.new():
+                    tracked.show(shown)
+            for shown in reader.closing() if ended == "success" else ():
+                tracked.show(shown)
+        except BaseException:
+            ended = "crashed"
+            raise
+        finally:
+            tracked.finish(ended)
 
 
 def _told() -> str | None:
