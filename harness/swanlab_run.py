@@ -17,7 +17,7 @@ from harness import charts
 from harness.document import one_line, visible
 from harness.errors import HarnessError
 from harness.rundir import RunDir
-from harness.track import Shown
+from harness.track_reader import Shown
 
 SHARPNESS = 2  # pixels of an image for one of the chart's own file
 

@@ -13,11 +13,10 @@ LIGHT = (
     "schema", "errors", "config", "checkpoint", "gsm8k", "scoring", "rewards", "stats", "rundir", "results", "summary",
     "report", "compare", "inspect_match", "panel", "rescore", "run", "train", "machine", "doctor", "samples",
     "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare", "curve",
-    "sections_training", "flips", "verdict", "phrases", "sections_checks",
-    "sweep", "log", "console", "processes",
-    "crosscheck", "crosscheck_inputs", "crosscheck_side", "crosscheck_table", "lm_eval_task",
+    "sections_training", "flips", "verdict", "phrases", "sections_checks", "sweep", "log", "console", "processes",
+    "crosscheck", "crosscheck_inputs", "crosscheck_side", "crosscheck_table", "lm_eval_task", "track", "track_reader",
 )  # fmt: skip
-HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib", "lm_eval")
+HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib", "lm_eval", "swanlab")
 
 
 @pytest.mark.parametrize("module", LIGHT)

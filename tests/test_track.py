@@ -19,6 +19,7 @@ import yaml
 
 from harness import config, rundir, track
 from harness.errors import HarnessError
+from harness.track_reader import Reader
 from tests.conftest import ROOT, SMALL, harness, refused, started
 from tests.constructed import make_run, reported
 from tests.swanlab_server import KEY, Server
@@ -266,7 +267,7 @@ def test_a_learning_curve_is_shown_at_its_steps_and_the_tuned_scores_at_the_chos
     rate = {"value": 0.5, "low": 0.25, "high": 0.75}
     points = [{"step": step} | dict.fromkeys(("accuracy", "strict", "format"), rate) for step in (0, 50, 60)]
     rundir.write_json(run.curve(3407) / "curve.json", {"points": points, "chosen": 50})
-    shown = list(track.Reader(run).new())
+    shown = list(Reader(run, following=False).new())
     assert [each.step for each in shown if each.numbers.get("curve/accuracy_low") == 0.25] == [0, 50, 60]
     assert [each.step for each in shown if each.numbers.get("tuned/accuracy") == 1.0] == [50]
 
@@ -276,8 +277,9 @@ def test_what_a_training_will_take_again_is_not_shown(tmp_path):
     run = rundir.open_run("quickstart", [*SMALL], tmp_path)
     log = run.train(3407) / "metrics.jsonl"
     rundir.write_lines(log, [{"step": step, "loss": 0.5} for step in (1, 2, 3)])
-    reader = track.Reader(run)
+    reader = Reader(run, following=True)
     assert list(reader.new()) == []
+    assert [shown.step for shown in Reader(run, following=False).new()] == [1, 2, 3]  # nothing goes on: as it was left
     rundir.write_lines(log, rundir.read_lines(log)[:2])  # as the recorder does when it starts
     assert [(shown.step, shown.numbers) for shown in reader.new()] == [(s, {"train/loss": 0.5}) for s in (1, 2)]
     rundir.append_lines(log, [{"step": 3, "loss": 0.25, "grad_norm": None}])
@@ -307,16 +309,18 @@ def test_a_tracker_that_hangs_or_is_killed_is_a_line_too(finished, tmp_path, cap
         assert why in capsys.readouterr().out
 
 
-def test_an_experiment_that_fails_is_tracked_as_one(finished, tmp_path):
+@pytest.mark.parametrize(("raised", "state"), [(HarnessError("ended by SIGKILL"), 2), (KeyboardInterrupt(), 3)])
+def test_an_experiment_that_does_not_end_well_is_tracked_as_such(finished, tmp_path, raised, state):
+    """SwanLab's RUN_STATE_CRASHED and RUN_STATE_ABORTED; an old report is not shown as this attempt's."""
     run = rundir.existing(copied(finished, tmp_path))
 
-    def fails():
-        raise HarnessError("the tuned evaluation was ended by SIGKILL")
+    def work():
+        raise raised
 
-    with pytest.raises(HarnessError):
-        track.following(run, None, fails)
+    with pytest.raises(type(raised)):
+        track.following(run, None, work)
     found = read(run.path)
-    assert found.ends == [2] and "report/verdict" not in found.media  # RUN_STATE_CRASHED
+    assert found.ends == [state] and "report/verdict" not in found.media
 
 
 def test_without_swanlab_offline_is_a_line(finished, tmp_path, capsys, monkeypatch):
