@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from harness import config, rundir, track
+from harness import charts, config, rundir, track
 from harness.errors import HarnessError
 from harness.track_reader import Reader
 from tests.conftest import ROOT, SMALL, harness, refused, started
@@ -119,7 +119,21 @@ def test_the_plots_are_there_as_images_with_their_colours(finished):
     with image.open(io.BytesIO(content)) as picture:
         assert picture.width == 1200  # 400 of the chart's own units, times 1.5 in a file, times 2
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+    assert all("var(" not in charts.in_light(plot.read_text()) for plot in (finished / "plots").glob("*.svg"))
     assert (0x00, 0x72, 0xB2) in colours  # --tuned of chart.css, which resvg would have drawn black
+
+
+def test_a_plot_is_a_page_where_its_words_cannot_be_drawn(finished, monkeypatch):
+    import swanlab
+
+    from harness import swanlab_run
+
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    swanlab_run._can_draw.cache_clear()
+    plot = (finished / "plots/before_after.svg").read_text()
+    drawn = swanlab_run._drawn(plot)
+    swanlab_run._can_draw.cache_clear()
+    assert isinstance(drawn, swanlab.Html) and drawn.content == plot
 
 
 def test_nothing_of_the_machine_is_kept(finished):
