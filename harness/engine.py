@@ -26,6 +26,7 @@ from transformers.generation.logits_process import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.generation.streamers import BaseStreamer
 
 from harness.adapter import adapter_weights, module_name
 from harness.checkpoint import Checkpoint
@@ -140,8 +141,15 @@ class TransformersEngine:
                 completions = self._complete(batch, sampling)
                 yield [c for c, keep in zip(completions, wanted, strict=True) if keep]
 
+    def stream(self, request: Request, sampling: Sampling, adapter: Path | None, streamer: BaseStreamer) -> Completion:
+        """One completion, as generate() makes it of that request alone; its tokens go to the streamer as they come."""
+        self._use(adapter)
+        return self._complete([request], sampling, streamer)[0]
+
     @torch.inference_mode()
-    def _complete(self, batch: Sequence[Request], sampling: Sampling) -> list[Completion]:
+    def _complete(
+        self, batch: Sequence[Request], sampling: Sampling, streamer: BaseStreamer | None = None
+    ) -> list[Completion]:
         began = time.perf_counter()
         ids, mask = self._padded([r.ids for r in batch])
         output = self.model.generate(
@@ -154,6 +162,7 @@ class TransformersEngine:
                 pad_token_id=self.tokenizer.pad_token_id,
             ),
             logits_processor=_sampler(batch, sampling, self.device),
+            streamer=streamer,
         )
         seconds = (time.perf_counter() - began) / len(batch)
         completions = []

@@ -69,7 +69,7 @@ def reference(
     Raises HarnessError for an adapter that does not fit the checkpoint or changes nothing.
     """
     probes = [list(ids) for ids in prompts[:PROBES]]
-    start = _common_prefix(probes)
+    start = common_prefix(probes)
     peft = _Peft(checkpoint, adapter, precision)
     scale, changes = peft.amplify(probes, start)
     pairs = peft.completions(probes[:GENERATED], stop_ids)
@@ -122,7 +122,7 @@ def prove(engine: Engine, adapter: Path, peft: Reference) -> dict[str, Any]:
     for name, copy in copies.items():
         with tempfile.TemporaryDirectory(prefix="adapter-proof-") as place:
             folder = save_copy(adapter, copy, Path(place))
-            figures[f"correlation_{name}"] = _correlation(changes(folder), peft.changes)
+            figures[f"correlation_{name}"] = correlation(changes(folder), peft.changes)
             if name == "amplified":
                 texts = [_generate(engine, probes[:GENERATED], peft.stop_ids, which) for which in (None, folder)]
     figures["completions_changed_by_peft"] = len(peft.moved)
@@ -180,23 +180,14 @@ class _Peft:
                 f"otherwise there; an adapter trained on another class of the model changes nothing"
             )
 
-    @torch.inference_mode()
-    def log_probs(self, probes: Sequence[Sequence[int]], start: int) -> np.ndarray:
-        rows = []
-        for probe in probes:
-            ids = torch.tensor([list(probe)], device=self.device)
-            table = torch.log_softmax(self.model(input_ids=ids, use_cache=False).logits[0, :-1].float(), -1)
-            rows.append(table.gather(-1, ids[0, 1:, None])[:, 0].tolist())
-        return _tail(rows, start)
-
     def amplify(self, probes: Sequence[Sequence[int]], start: int) -> tuple[float, np.ndarray]:
         """Scale B by the first power of two that moves the log-probs enough; returns it and the changes per token."""
         with self.model.disable_adapter():
-            base = self.log_probs(probes, start)
+            base = log_probs(self.model, probes, start)
         b_matrices = [weight for name, weight in self.model.named_parameters() if ".lora_B." in name]
         scale = 1.0
         for _ in range(DOUBLINGS):
-            changes = self.log_probs(probes, start) - base
+            changes = log_probs(self.model, probes, start) - base
             if np.abs(changes).mean() >= CHANGE:
                 return scale, changes
             scale *= 2
@@ -220,7 +211,18 @@ class _Peft:
         return pairs
 
 
-def _common_prefix(probes: Sequence[Sequence[int]]) -> int:
+@torch.inference_mode()
+def log_probs(model: torch.nn.Module, probes: Sequence[Sequence[int]], start: int) -> np.ndarray:
+    """Log-probs (nats) of the tokens from position `start` on, of all probes in one row; unpadded, one at a time."""
+    rows = []
+    for probe in probes:
+        ids = torch.tensor([list(probe)], device=next(model.parameters()).device)
+        table = torch.log_softmax(model(input_ids=ids, use_cache=False).logits[0, :-1].float(), -1)
+        rows.append(table.gather(-1, ids[0, 1:, None])[:, 0].tolist())
+    return _tail(rows, start)
+
+
+def common_prefix(probes: Sequence[Sequence[int]]) -> int:
     """How many leading tokens all probes share; at most all but one of the shortest."""
     shared = 0
     for column in zip(*probes, strict=False):
@@ -235,7 +237,7 @@ def _tail(rows: Sequence[Sequence[float]], start: int) -> np.ndarray:
     return np.concatenate([np.asarray(row[max(start, 1) - 1 :], dtype=float) for row in rows])
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson's r; 0 where a side does not vary: no change agrees with nothing."""
     if x.std() == 0 or y.std() == 0:
         return 0.0

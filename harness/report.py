@@ -59,10 +59,11 @@ def _lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
             yield f"\n## {section.title}"
         for block in section.blocks:
             yield ""
-            yield from _block(block)
+            yield from block_lines(block)
 
 
-def _block(block: Block) -> Iterator[str]:
+def block_lines(block: Block) -> Iterator[str]:
+    """The lines that one block of a section is in Markdown."""
     if isinstance(block, Table):
         yield "| " + " | ".join(map(cell, block.head)) + " |"
         yield "|" + "---|" * len(block.head)

@@ -1,0 +1,241 @@
+"""What was trained, as a model of its own: a merged checkpoint or a GGUF file, loaded again and held against it.
+
+    python -m harness.export results/quickstart-1a2b3c4d --to merged
+    python -m harness.export results/quickstart-1a2b3c4d --to merged --dtype float32
+    python -m harness.export results/quickstart-1a2b3c4d --to gguf --quant q8_0 --llama-cpp ~/llama.cpp
+
+It lies in RUN/export (or --out) with a model card and export.json, the figures of the check. An export that rounding
+robbed of what was trained is refused: its changes of log-probs must correlate at least 0.9 with those of the training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import card, rundir
+from harness.console import say
+from harness.document import one_line
+from harness.errors import HarnessError, Parser, exit_code
+from harness.rundir import RunDir
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.trained import Trained
+
+DTYPES = ("float32", "bfloat16", "float16")
+QUANTS = ("q8_0", "bf16", "f16")
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+RECORD = "export.json"
+
+
+def export(trained: Trained, args: argparse.Namespace) -> Path:
+    """Write what --to asks for and return its folder, which is there whole or not at all. The caller holds the lock.
+
+    Raises HarnessError where the folder holds something else, and for an export that lost what was trained.
+    """
+    from harness import fidelity
+
+    numbers = _summary(trained)
+    make = _gguf if args.to == "gguf" else _merged
+    wanted = {
+        "to": args.to,
+        "trained": trained.hash,
+        "base": trained.base.weights_hash,
+        "stored": _stored(trained, args),
+    }
+    folder = args.out or _place(trained, args.to, wanted["stored"])
+    if folder.exists():
+        _same(folder, wanted)
+        say(f"{one_line(str(folder))}: done already.")
+        return folder
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    _room(folder, trained, wanted)
+    asked = fidelity.probes(trained)
+    vision = "vision_config" in trained.base.config
+    record = wanted | {
+        "run": trained.run.path.resolve().name,
+        "seed": trained.seed,
+        "full": trained.full,
+        "vision": vision,
+    }
+    try:
+        part.mkdir(parents=True)
+        record |= make(trained, args, part, wanted["stored"], asked)
+        _judge(record, fidelity.KEPT)
+        rundir.write_text(part / "README.md", card.text(trained.run, numbers, record))
+        rundir.write_json(part / RECORD, record)
+        part.replace(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    for line in card.kept(record):
+        say(line)
+    say(f"Export: {one_line(str(folder))}")
+    return folder
+
+
+def _summary(trained: Trained) -> dict[str, Any]:
+    """The run's summary, once it is sure that its numbers are those of the weights that are exported."""
+    run = trained.run
+    result = run.tuned(trained.seed) / "result.json"
+    if not (run.summary.exists() and result.exists()):
+        raise HarnessError(
+            f"{run.path}: its tuned evaluation or report is missing, and the model card says what they found; finish "
+            f"it first: python -m harness.run {run.path}"
+        )
+    if rundir.read_json(result)["adapter"] != trained.hash:
+        raise HarnessError(f"{trained.path}: is not what was evaluated: it changed since; restore it or run again")
+    return rundir.read_json(run.summary)
+
+
+def _stored(trained: Trained, args: argparse.Namespace) -> str:
+    """How the weights will be stored: the kind of a GGUF, or a dtype, which unless asked for is the base's own."""
+    from harness import merge
+
+    added = {} if trained.full else merge.deltas(trained.base, trained.path)
+    own = str(merge.stored_dtype(trained.base, added)).removeprefix("torch.")
+    if args.to == "gguf":
+        return args.quant
+    dtype = args.dtype or own
+    if dtype == "float16" and trained.base.config.get("model_type", "").startswith("gemma3"):
+        raise HarnessError("--dtype float16: Gemma 3's activations overflow in it; say bfloat16 or float32")
+    return dtype
+
+
+def _place(trained: Trained, to: str, stored: str) -> Path:
+    seeds = trained.run.config.train.seeds
+    name = to if to == "merged" else f"{to}-{stored}"
+    return trained.run.path / "export" / (f"{name}-seed-{trained.seed}" if len(seeds) > 1 else name)
+
+
+def _same(folder: Path, wanted: dict[str, Any]) -> None:
+    """Raise HarnessError unless the folder holds the export that is wanted."""
+    if not (folder / RECORD).is_file():
+        raise HarnessError(f"{folder}: is there and no export of ours; name another folder with --out")
+    there = rundir.read_json(folder / RECORD)
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            raise HarnessError(
+                f"{folder}: holds another export ({name} {str(there.get(name))[:12]}, not {value[:12]}); delete it, or "
+                f"name another folder with --out"
+            )
+
+
+def _room(folder: Path, trained: Trained, wanted: dict[str, Any]) -> None:
+    """Raise HarnessError where the disk cannot hold the export. A GGUF is made of a float32 checkpoint beside it."""
+    bytes_each = BYTES[wanted["stored"]] if wanted["to"] == "merged" else BYTES["float32"] + BYTES["bfloat16"]
+    needed = trained.base.parameters * bytes_each
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise HarnessError(
+            f"{folder.parent}: {needed / 2**30:.1f} GiB are needed and {free / 2**30:.1f} free; make room, or name "
+            f"another place with --out"
+        )
+
+
+def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
+    """Write the trained model as a checkpoint; returns the names of the tensors that were trained."""
+    from harness import merge
+
+    added = {} if trained.full else merge.deltas(trained.base, trained.path)
+    say(f"Merging {len(added)} matrices in float32." if added else "All weights were trained: writing them.")
+    merge.write(trained.model if trained.full else trained.base, added, dtype, folder)
+    return set(added)
+
+
+def _merged(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
+    import torch
+
+    from harness import fidelity, merge
+    from harness.checkpoint import Checkpoint
+    from harness.engine import load_base
+
+    dtype = getattr(torch, stored)
+    part.rmdir()
+    targets = _write(trained, part, dtype)
+    say("Loading it again and comparing it with what was trained.")
+    change = merge.change(trained.base, part, targets)
+    check = fidelity.measure(
+        trained, lambda: load_base(Checkpoint("export", part), "fp32"), lambda weight: weight.to(dtype).float(), asked
+    )
+    return {"change": change, "check": check}
+
+
+def _gguf(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
+    import torch
+
+    from harness import fidelity, gguf_export
+
+    script = gguf_export.converter(args.llama_cpp)
+    file = part / f"{trained.run.path.resolve().name}-{stored}.gguf"
+    _write(trained, part / "merged", torch.float32)
+    say(f"Converting to GGUF ({stored}).")
+    gguf_export.convert(script, part / "merged", file, stored, trained.run.path.resolve().name)
+    shutil.rmtree(part / "merged")
+    check = None
+    if (model := gguf_export.load(file, trained.base)) is not None:
+        say("Loading it again and comparing it with what was trained.")
+        check = fidelity.measure(trained, lambda: model, gguf_export.rounding(stored), asked)
+    return {"change": None, "check": check, "file": file.name}
+
+
+def _judge(record: dict[str, Any], enough: float) -> None:
+    """Raise HarnessError for an export that lost what was trained."""
+    check = record["check"]
+    if check is None or check["correlation"] >= enough:
+        return
+    stored = record["stored"]
+    remedy = {
+        "float32": "the training changed too little to tell, or the checkpoint is not what it was trained on",
+        "q8_0": "say --quant f16, which is finer, or --to merged --dtype float32",
+        "bf16": "say --quant f16, which is finer, or --to merged --dtype float32",
+        "f16": "say --to merged --dtype float32",
+    }.get(stored, "say --dtype float32, which keeps it")
+    raise HarnessError(
+        f"in {stored} the weights lose what was trained: their log-prob changes correlate {check['correlation']:.3f} "
+        f"with the training's, {enough} is needed (those are {check['trained_change']:.2g} nats on average); {remedy}"
+    )
+
+
+def _arguments() -> Parser:
+    parser = Parser(
+        prog="python -m harness.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("--to", choices=("merged", "gguf"), required=True)
+    parser.add_argument("--dtype", choices=DTYPES, help="of --to merged; default: that of the base checkpoint")
+    parser.add_argument("--quant", choices=QUANTS, help="of --to gguf; default: q8_0")
+    parser.add_argument("--llama-cpp", type=Path, metavar="DIR", help="a llama.cpp checkout; default: $LLAMA_CPP, PATH")
+    parser.add_argument("--train-seed", type=int, metavar="SEED", help="one of train.seeds; default: the first")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/export/merged or RUN/export/gguf-QUANT")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _arguments().parse(argv)
+    if args.to == "merged" and (args.quant or args.llama_cpp):
+        raise HarnessError("--quant and --llama-cpp belong to --to gguf")
+    if args.to == "gguf" and args.dtype:
+        raise HarnessError("--dtype belongs to --to merged; a GGUF has --quant")
+    args.quant = args.quant or "q8_0"
+    run: RunDir = rundir.existing(args.run)
+    from harness import gguf_export, trained
+
+    if args.to == "gguf":
+        gguf_export.converter(args.llama_cpp)  # better found missing now than after the merge
+    with rundir.lock(run.path):
+        export(trained.find(run, args.train_seed), args)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

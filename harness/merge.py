@@ -1,0 +1,176 @@
+"""An adapter and its base as one checkpoint: W + scaling · B A in float32, cast last, one weight file at a time.
+
+The base's files are gone through one by one, so that a merge needs the memory of one of them, and every tensor keeps
+the name and the file that it has in the base (transformers would write some under other names). Whatever else the base
+has, its tokenizer and chat template among it, is copied.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.conversion_mapping import get_model_conversion_mapping
+from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
+
+from harness import rundir
+from harness.adapter import adapter_weights, module_name, scaling
+from harness.checkpoint import FILES, Checkpoint
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What an adapter adds to one matrix: scale · b a, in float32."""
+
+    a: torch.Tensor  # (r, in)
+    b: torch.Tensor  # (out, r)
+    scale: float
+
+    def added_to(self, weight: torch.Tensor) -> torch.Tensor:
+        return weight.float() + (self.b.float() @ self.a.float()) * self.scale
+
+
+class Weights:
+    """The tensors of a checkpoint folder by name, read when they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        index = folder / "model.safetensors.index.json"
+        names = set(rundir.read_json(index)["weight_map"].values()) if index.exists() else None
+        self.files = [f for f in sorted(folder.glob("*.safetensors")) if names is None or f.name in names]
+        self.file_of: dict[str, Path] = {}
+        for file in self.files:
+            with safe_open(file, "pt") as stream:
+                self.file_of |= dict.fromkeys(stream.keys(), file)
+
+    def read(self, name: str) -> torch.Tensor:
+        with safe_open(self.file_of[name], "pt") as stream:
+            return stream.get_tensor(name)
+
+
+def deltas(base: Checkpoint, adapter: Path) -> dict[str, Delta]:
+    """What the adapter adds, by the name that each matrix has in the base's files.
+
+    Raises HarnessError for an adapter of another model, and for one that holds more than LoRA's A and B.
+    """
+    weights, scale, names = adapter_weights(adapter), scaling(adapter), _tensor_names(base)
+    found = {}
+    for module in sorted({module_name(key) for key in weights}):
+        a, b = (weights.pop(f"{module}.lora_{part}.weight", None) for part in "AB")
+        name = names.get(module.removeprefix("base_model.model.") + ".weight")
+        if a is None or b is None or name is None:
+            raise HarnessError(
+                f"{adapter}: {module} cannot be merged: {base.id} has no such matrix, or the adapter is no plain LoRA"
+            )
+        found[name] = Delta(a, b, scale)
+    if weights:
+        raise HarnessError(f"{adapter}: {min(weights)} cannot be merged: only LoRA's A and B matrices can")
+    return found
+
+
+def _tensor_names(base: Checkpoint) -> dict[str, str]:
+    """The name in the files of each parameter of the model that transformers makes of them.
+
+    Gemma 3 with a vision tower, say, has language_model.model.layers… in its files and model.language_model.layers… in
+    memory. Parameters that are put together from several tensors are left out.
+    """
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.path))
+    mapping = get_model_conversion_mapping(model)
+    renamings = [each for each in mapping if isinstance(each, WeightRenaming)]
+    converters = [each for each in mapping if isinstance(each, WeightConverter)]
+    known, found = model.state_dict(), {}
+    for name in Weights(base.path).file_of:
+        parameter, converter = rename_source_key(name, renamings, converters, model.base_model_prefix, known)
+        if converter is None:
+            found[parameter] = name
+    return found
+
+
+def stored_dtype(checkpoint: Checkpoint, names: Collection[str]) -> torch.dtype:
+    """The dtype of the first of these tensors, or of the first of all. HarnessError for a quantized checkpoint."""
+    weights = Weights(checkpoint.path)
+    dtype = weights.read(min(names, default=min(weights.file_of))).dtype
+    if "quantization_config" in checkpoint.config or not dtype.is_floating_point:
+        raise HarnessError(f"model.id: {checkpoint.id} is quantized: an adapter is merged into whole weights only")
+    return dtype
+
+
+def write(source: Checkpoint, added: Mapping[str, Delta], dtype: torch.dtype, folder: Path) -> None:
+    """Write the source with what is added to it as a checkpoint in this dtype into a folder, which is made.
+
+    Raises HarnessError for a number that the dtype cannot hold.
+    """
+    folder.mkdir(parents=True)
+    size = 0
+    for file in Weights(source.path).files:
+        with safe_open(file, "pt") as stream:
+            tensors = {}
+            for name in stream.keys():  # noqa: SIM118 (no mapping: it has keys() and cannot be iterated)
+                tensors[name] = _cast(name, stream.get_tensor(name), added.get(name), dtype)
+            metadata = stream.metadata() or {"format": "pt"}
+        size += sum(tensor.nbytes for tensor in tensors.values())
+        try:
+            save_file(tensors, folder / file.name, metadata=metadata)
+        except SafetensorError as error:  # what a full disk is to it
+            raise HarnessError(f"{folder.parent}: cannot be written ({error}); make room or say --out DIR") from None
+        shutil.copymode(file, folder / file.name)  # save_file leaves it to its owner alone
+    for file in sorted({each for pattern in FILES if pattern != "*.safetensors" for each in source.path.glob(pattern)}):
+        shutil.copy(file, folder)
+    _describe(folder, str(dtype).removeprefix("torch."), size)
+
+
+def _cast(name: str, weight: torch.Tensor, delta: Delta | None, dtype: torch.dtype) -> torch.Tensor:
+    if not weight.is_floating_point():
+        return weight
+    if delta and (delta.b.shape[0], delta.a.shape[1]) != tuple(weight.shape):
+        raise HarnessError(f"the adapter's {name} has another shape than the base's: it is of another model")
+    cast = (delta.added_to(weight) if delta else weight).to(dtype)
+    if not torch.isfinite(cast).all():
+        raise HarnessError(f"{name}: holds numbers that {dtype} cannot; say --dtype float32")
+    return cast.contiguous()
+
+
+def _describe(folder: Path, dtype: str, size: int) -> None:
+    """Make config.json and the index say what the weights are now: their dtype, and their size in bytes."""
+    config = rundir.read_json(folder / "config.json")
+    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
+        for key in ("dtype", "torch_dtype"):
+            if key in part or (part is config and key == "torch_dtype" and "dtype" not in part):
+                part[key] = dtype
+    # Not rundir.write_json, which sorts: a configuration's keys stay where they are.
+    rundir.write_text(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
+    for file in folder.glob("*.safetensors.index.json"):
+        index = rundir.read_json(file)
+        index.setdefault("metadata", {})["total_size"] = size
+        rundir.write_text(file, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
+
+
+def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> dict[str, Any]:
+    """How many of the numbers of an exported checkpoint, read from the disk, differ from the base's in its dtype.
+
+    `changed` is their share of all, `changed_in_targets` that of the matrices that were trained; `tensors` counts all
+    of them and `targets` the latter.
+    """
+    before, after = Weights(base.path), Weights(exported)
+    numbers = changed = target_numbers = target_changed = 0
+    for name in sorted(after.file_of.keys() & before.file_of.keys()):
+        new = after.read(name)
+        differs = int((before.read(name).to(new.dtype) != new).sum())
+        numbers, changed = numbers + new.numel(), changed + differs
+        if name in targets:
+            target_numbers, target_changed = target_numbers + new.numel(), target_changed + differs
+    return {
+        "tensors": len(after.file_of),
+        "targets": len(targets),
+        "changed": changed / numbers,
+        "changed_in_targets": target_changed / max(target_numbers, 1),
+    }
