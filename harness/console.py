@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.live import Live
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -22,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from harness.errors import LOG, interruption
 
@@ -93,6 +95,40 @@ def _grid(caption: str, rows: Sequence[dict[str, str]]) -> Table:
         grid.add_column(name, no_wrap=number == 0)
     for row in rows:
         grid.add_row(*map(escape, row.values()))
+    return grid
+
+
+@contextmanager
+def side_by_side(titles: Sequence[str]) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Texts that grow, in columns; yields update(texts). At the end they stand there whole.
+
+    While they grow their last lines are shown, as many as the terminal has. Where the output is no terminal they are
+    printed when they are done, one after the other.
+    """
+    texts = [""] * len(titles)
+    if not _console.is_terminal:
+        yield lambda now: texts.__setitem__(slice(None), now)
+        for title, text in zip(titles, texts, strict=True):
+            say(f"--- {title}\n{text}")
+        return
+    with Live(console=_console, transient=True, refresh_per_second=8) as live:
+
+        def update(now: Sequence[str]) -> None:
+            texts[:] = now
+            live.update(_columns(titles, texts, _console.height - 4))
+
+        yield update
+    _console.print(_columns(titles, texts, None))
+
+
+def _columns(titles: Sequence[str], texts: Sequence[str], lines: int | None) -> Table:
+    """Texts beside each other, or the last `lines` of each."""
+    width = (_console.width - 1) // len(titles) - 1
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in titles:
+        grid.add_column(title, width=width)
+    wrapped = [Text(text).wrap(_console, width) for text in texts]
+    grid.add_row(*(Text("\n").join(each[-lines:] if lines else each) for each in wrapped))
     return grid
 
 

@@ -100,10 +100,13 @@ def _stored(trained: Trained, args: argparse.Namespace) -> str:
 
     added = {} if trained.full else merge.deltas(trained.base, trained.path)
     own = str(merge.stored_dtype(trained.base, added)).removeprefix("torch.")
+    gemma = trained.base.config.get("model_type", "").startswith("gemma3")
     if args.to == "gguf":
+        if gemma and args.quant == "f16":
+            say("f16 holds Gemma 3's weights; its activations overflow where a program computes in 16 bits too.")
         return args.quant
     dtype = args.dtype or own
-    if dtype == "float16" and trained.base.config.get("model_type", "").startswith("gemma3"):
+    if gemma and dtype == "float16":
         raise HarnessError("--dtype float16: Gemma 3's activations overflow in it; say bfloat16 or float32")
     return dtype
 

@@ -1,0 +1,175 @@
+"""Ask the base and the tuned model of a run a question of yours, and read both answers side by side as they come.
+
+    python -m harness.ask results/quickstart-1a2b3c4d "Ana has 3 boxes of 12 eggs. How many eggs are there?"
+    python -m harness.ask results/quickstart-1a2b3c4d --greedy < questions.txt
+
+Without a question they are read from standard input, one a line (Ctrl-D ends). Answers are sampled with the tutorial's
+settings; the same command gives the same answers, another --seed gives others. What one question shows is an
+impression: the report has the numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness import rundir, scoring
+from harness.console import say, side_by_side
+from harness.document import one_line, visible
+from harness.errors import HarnessError, Parser, exit_code
+from harness.gsm8k import problem_id
+from harness.schema import Completion, Tags
+
+if TYPE_CHECKING:
+    from harness.engine import Sampling
+    from harness.sides import Sides
+
+# The tutorial's, with which it asks its model for an answer.
+TEMPERATURE, TOP_P, TOP_K = 1.0, 0.95, 64
+
+
+def verdict(completion: Completion, tags: Tags) -> str:
+    """Whether the format held, or else why not, the answer that the scorer finds, tokens, and how the text ended."""
+    # There is no gold answer to a question of somebody's own: the scorer is given one, and only asked what it found.
+    score = scoring.score(completion.text, "0", finish_reason=completion.finish_reason, tags=tags)
+    held = "format held" if score.exact_format else f"format broken ({_fault(completion, tags)})"
+    answer = f"no answer ({score.why})" if score.answer is None else f"answer {score.answer}"
+    tokens = f"{completion.tokens} token{'s' * (completion.tokens != 1)}"
+    ended = "ended its turn" if completion.finish_reason == "stop" else "cut at the token limit"
+    return f"{held}; {answer}; {tokens}, {ended}"
+
+
+def _fault(completion: Completion, tags: Tags) -> str:
+    """What broke the format: the first thing that a reader would look for."""
+    if completion.finish_reason == "length":
+        return "cut at the token limit"
+    order = scoring.check_tags(tags)
+    counts = scoring.layout(completion.text, tags).counts
+    for tag, count in zip(order, counts, strict=True):
+        if count != 1:
+            return f"{one_line(tag)} {'is missing' if not count else f'occurs {count} times'}"
+    places = [completion.text.find(tag) for tag in order]
+    if places != sorted(places):
+        return "the tags are not in order"
+    return "a block is empty, or there is text around the blocks"
+
+
+def put(question: str, number: int, sides: Sides, sampling: Sampling, args: argparse.Namespace) -> list[Completion]:
+    """Put one question to both models and show what they answer; `number` is that of the question, from 0."""
+    from harness.engine import completion_seed
+    from harness.sides import NAMES
+
+    prompt = sides.prompt(question, sampling.max_new_tokens)
+    seed = completion_seed(args.seed, problem_id(question), number)
+    texts, completions = dict.fromkeys(NAMES, ""), []
+    with side_by_side(NAMES) as update:
+        for side in NAMES:
+
+            def show(piece: str, side: str = side) -> None:
+                texts[side] += piece
+                update([visible(text) for text in texts.values()])
+
+            completions.append(sides.answer(side, prompt, sampling, seed, show))
+            texts[side] = completions[-1].text
+            show("")
+    return completions
+
+
+def _questions(given: list[str]) -> Iterator[str]:
+    """The questions of the command line, or those of standard input, a line each; blank ones are passed over."""
+    for text in given or _typed():
+        # A character that was no UTF-8 on the command line would stop the tokenizer.
+        if question := text.encode("utf-8", "replace").decode().strip():
+            yield question
+
+
+def _typed() -> Iterator[str]:
+    if not sys.stdin.isatty():
+        sys.stdin.reconfigure(errors="replace")
+        yield from sys.stdin
+        return
+    say("A question a line; Ctrl-D ends.")
+    while True:
+        try:
+            yield input("\nquestion> ")
+        except EOFError:
+            say("")
+            return
+
+
+def _number(kind: type, allowed: str, possible: Callable[[float], bool]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not possible(value):
+            raise argparse.ArgumentTypeError(f"found {text!r}, allowed: {allowed}")
+        return value
+
+    return read
+
+
+def _arguments() -> Parser:
+    parser = Parser(
+        prog="python -m harness.ask", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="run directory")
+    parser.add_argument("questions", nargs="*", metavar="question")
+    heat = parser.add_mutually_exclusive_group()
+    heat.add_argument(
+        "--temperature",
+        type=_number(float, "0 (greedy) or more", lambda value: 0 <= value < math.inf),
+        default=TEMPERATURE,
+        help=f"default: {TEMPERATURE}",
+    )
+    heat.add_argument("--greedy", action="store_true", help="as the evaluation: the likeliest token each time")
+    share = _number(float, "above 0, to 1 (disabled)", lambda value: 0 < value <= 1)
+    parser.add_argument("--top-p", type=share, default=TOP_P, help=f"default: {TOP_P}; 1 disables")
+    whole = _number(int, "a whole number from 0", lambda value: value >= 0)
+    parser.add_argument("--top-k", type=whole, default=TOP_K, help=f"default: {TOP_K}; 0 disables")
+    positive = _number(int, "a whole number from 1", lambda value: value >= 1)
+    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="default: the run's eval.max_new_tokens")
+    parser.add_argument("--seed", type=whole, default=0, help="of sampling; default: 0")
+    parser.add_argument("--train-seed", type=int, metavar="SEED", help="one of train.seeds; default: the first")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _arguments().parse(argv)
+    run = rundir.existing(args.run)
+    from harness import trained
+
+    found = trained.find(run, args.train_seed)
+    from harness.engine import Sampling
+    from harness.sides import NAMES, Sides
+
+    sides = Sides(found)
+    new_tokens = args.max_new_tokens or run.config.eval.max_new_tokens
+    temperature = 0.0 if args.greedy else args.temperature
+    sampling = Sampling(new_tokens, temperature, args.top_p, args.top_k, 0.0, sides.stop_ids)
+    watched = not args.questions and sys.stdin.isatty()
+    number = -1
+    for number, question in enumerate(_questions(args.questions)):
+        if not watched:
+            say(f"\nquestion: {one_line(question)}")
+        try:
+            completions = put(question, number, sides, sampling, args)
+        except HarnessError as error:
+            if not watched:
+                raise
+            say(one_line(str(error)))
+            continue
+        for side, completion in zip(NAMES, completions, strict=True):
+            say(f"{side}: {verdict(completion, run.config.prompt.tags.record())}")
+    if number < 0 and not watched:
+        raise HarnessError("no question: give one after the run directory, or one a line on standard input")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
