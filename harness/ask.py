@@ -88,6 +88,8 @@ def _questions(given: list[str]) -> Iterator[str]:
 
 
 def _typed() -> Iterator[str]:
+    if sys.stdin is None:  # closed
+        return
     if not sys.stdin.isatty():
         sys.stdin.reconfigure(errors="replace")
         yield from sys.stdin
@@ -152,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     new_tokens = args.max_new_tokens or run.config.eval.max_new_tokens
     temperature = 0.0 if args.greedy else args.temperature
     sampling = Sampling(new_tokens, temperature, args.top_p, args.top_k, 0.0, sides.stop_ids)
-    watched = not args.questions and sys.stdin.isatty()
+    watched = not args.questions and sys.stdin is not None and sys.stdin.isatty()
     number = -1
     for number, question in enumerate(_questions(args.questions)):
         if not watched:

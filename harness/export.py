@@ -149,7 +149,7 @@ def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
 
     added = {} if trained.full else merge.deltas(trained.base, trained.path)
     say(f"Merging {len(added)} matrices in float32." if added else "All weights were trained: writing them.")
-    merge.write(trained.model if trained.full else trained.base, added, dtype, folder)
+    merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
     return set(added)
 
 
@@ -182,10 +182,8 @@ def _gguf(trained: Trained, args: argparse.Namespace, part: Path, stored: str, a
     say(f"Converting to GGUF ({stored}).")
     gguf_export.convert(script, part / "merged", file, stored, trained.run.path.resolve().name)
     shutil.rmtree(part / "merged")
-    check = None
-    if (model := gguf_export.load(file, trained.base)) is not None:
-        say("Loading it again and comparing it with what was trained.")
-        check = fidelity.measure(trained, lambda: model, gguf_export.rounding(stored), asked)
+    say("Loading it again and comparing it with what was trained.")
+    check = fidelity.measure(trained, lambda: gguf_export.load(file, trained.base), gguf_export.rounding(stored), asked)
     return {"change": None, "check": check, "file": file.name}
 
 

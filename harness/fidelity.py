@@ -36,19 +36,23 @@ def probes(trained: Trained) -> list[list[int]]:
 
 def measure(
     trained: Trained,
-    exported: Callable[[], torch.nn.Module],
+    exported: Callable[[], torch.nn.Module | None],
     rounded: Callable[[torch.Tensor], torch.Tensor],
     asked: Probes,
-) -> dict[str, Any]:
-    """Hold an export against what was trained. One model is in memory at a time.
+) -> dict[str, Any] | None:
+    """Hold an export against what was trained; None where it cannot be loaded. One model is in memory at a time.
 
-    `exported` loads it, in float32; `rounded` does to a weight of the base, in float32, what the export's format does
+    `exported` loads it, in float32, or returns None; `rounded` does to a weight of the base, in float32, what the export's format does
     to it. Figures: probes, tokens, correlation, the mean absolute log-prob change (nats) of the training and of the
     export, and `size`, how large the export's changes are as a multiple of the training's (least squares through 0).
     """
     start = common_prefix(asked)
+    if (model := exported()) is None:
+        return None
+    again = log_probs(_placed(model), asked, start)
+    del model
     own, base_rounded = _changes(trained, rounded, asked, start)
-    kept = log_probs(_placed(exported()), asked, start) - base_rounded
+    kept = again - base_rounded
     return {
         "probes": len(asked),
         "tokens": len(own),

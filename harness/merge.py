@@ -104,28 +104,47 @@ def stored_dtype(checkpoint: Checkpoint, names: Collection[str]) -> torch.dtype:
     return dtype
 
 
-def write(source: Checkpoint, added: Mapping[str, Delta], dtype: torch.dtype, folder: Path) -> None:
-    """Write the source with what is added to it as a checkpoint in this dtype into a folder, which is made.
+def write(
+    base: Checkpoint, added: Mapping[str, Delta], dtype: torch.dtype, folder: Path, trained: Checkpoint | None = None
+) -> None:
+    """Write the base with what is added to it as a checkpoint in this dtype into a folder, which is made.
 
-    Raises HarnessError for a number that the dtype cannot hold.
+    With `trained` the weights are that model's, under the names and in the files that they have in the base. Raises
+    HarnessError for a number that the dtype cannot hold.
     """
     folder.mkdir(parents=True)
+    weights = _Renamed(base, trained) if trained else Weights(base.path)
     size = 0
-    for file in Weights(source.path).files:
+    for file in weights.files:
         with safe_open(file, "pt") as stream:
-            tensors = {}
-            for name in stream.keys():  # noqa: SIM118 (no mapping: it has keys() and cannot be iterated)
-                tensors[name] = _cast(name, stream.get_tensor(name), added.get(name), dtype)
-            metadata = stream.metadata() or {"format": "pt"}
+            names, metadata = list(stream.keys()), stream.metadata() or {"format": "pt"}
+        tensors = {name: _cast(name, weights.read(name), added.get(name), dtype) for name in names}
         size += sum(tensor.nbytes for tensor in tensors.values())
         try:
             save_file(tensors, folder / file.name, metadata=metadata)
         except SafetensorError as error:  # what a full disk is to it
             raise HarnessError(f"{folder.parent}: cannot be written ({error}); make room or say --out DIR") from None
         shutil.copymode(file, folder / file.name)  # save_file leaves it to its owner alone
-    for file in sorted({each for pattern in FILES if pattern != "*.safetensors" for each in source.path.glob(pattern)}):
+    for file in sorted({each for pattern in FILES if pattern != "*.safetensors" for each in base.path.glob(pattern)}):
         shutil.copy(file, folder)
     _describe(folder, str(dtype).removeprefix("torch."), size)
+
+
+class _Renamed(Weights):
+    """The base's names and files with another model's numbers: transformers saved those under names of its own."""
+
+    def __init__(self, base: Checkpoint, trained: Checkpoint) -> None:
+        super().__init__(base.path)
+        theirs = _tensor_names(trained)
+        self._name = {name: theirs.get(parameter) for parameter, name in _tensor_names(base).items()}
+        self._trained = Weights(trained.path)
+
+    def read(self, name: str) -> torch.Tensor:
+        if (stored := self._name.get(name)) is None:
+            raise HarnessError(
+                f"{name}: is in the base and not in the trained model: it cannot be exported under its name"
+            )
+        return self._trained.read(stored)
 
 
 def _cast(name: str, weight: torch.Tensor, delta: Delta | None, dtype: torch.dtype) -> torch.Tensor:
@@ -162,7 +181,7 @@ def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> dict[s
     """
     before, after = Weights(base.path), Weights(exported)
     numbers = changed = target_numbers = target_changed = 0
-    for name in sorted(after.file_of.keys() & before.file_of.keys()):
+    for name in after.file_of:
         new = after.read(name)
         differs = int((before.read(name).to(new.dtype) != new).sum())
         numbers, changed = numbers + new.numel(), changed + differs

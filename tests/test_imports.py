@@ -15,6 +15,7 @@ LIGHT = (
     "resampling", "seeds", "pairwise", "bounds", "bench_coverage", "html_report", "html_compare", "curve",
     "sections_training", "flips", "verdict", "phrases", "sections_checks", "sweep", "log", "console", "processes",
     "crosscheck", "crosscheck_inputs", "crosscheck_side", "crosscheck_table", "lm_eval_task", "track", "track_reader",
+    "ask", "export", "card", "trained",
 )  # fmt: skip
 HEAVY = ("torch", "transformers", "vllm", "unsloth", "trl", "peft", "datasets", "matplotlib", "lm_eval", "swanlab")
 
