@@ -42,9 +42,10 @@ def measure(
 ) -> dict[str, Any] | None:
     """Hold an export against what was trained; None where it cannot be loaded. One model is in memory at a time.
 
-    `exported` loads it, in float32, or returns None; `rounded` does to a weight of the base, in float32, what the export's format does
-    to it. Figures: probes, tokens, correlation, the mean absolute log-prob change (nats) of the training and of the
-    export, and `size`, how large the export's changes are as a multiple of the training's (least squares through 0).
+    `exported` loads it, in float32, or returns None; `rounded` does to a weight of the base, in float32, what the
+    format of the export does to it. Figures: probes, tokens, correlation, the mean absolute log-prob change (nats) of
+    the training and of the export, and `size`, how large the export's changes are as a multiple of the training's
+    (least squares through 0).
     """
     start = common_prefix(asked)
     if (model := exported()) is None:

@@ -271,7 +271,8 @@ def test_all_weights_trained_are_the_export_in_the_dtype_of_the_base(tmp_path):
 
 
 def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
-    hub = ("model.id=google/gemma-3-4b-it", "data.path=openai/gsm8k", "model.load_in_4bit=true")
+    hub = ("model.id=google/gemma-3-4b-it", "data.path=openai/gsm8k")
+    hub += ("train.backend=unsloth", "model.precision=bf16", "model.load_in_4bit=true")
     run = make_run(tmp_path, ["wrong"] * 30, {1: ["right"] * 30, 2: ["right"] * 20 + ["wrong"] * 10}, *hub)
     found = {"to": "gguf", "stored": "q8_0", "seed": 2, "full": False, "vision": True, "file": "x.gguf"}
     text = card.text(run, summary.summarize(run), found | {"change": None, "check": None})
