@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Gemma3Config
 
@@ -140,6 +141,26 @@ def test_a_multimodal_base_in_several_files_keeps_its_names(tmp_path):
     assert merge.change(base, tmp_path / "full", ())["changed"] == 0
 
 
+def test_a_file_of_several_kinds_is_read_by_safetensors_as_it_was_written(tmp_path):
+    folder = Path(shutil.copytree(CHECKPOINT, tmp_path / "mixed"))
+    kinds = {
+        "a": torch.tensor([True]),
+        "b": torch.tensor(7),
+        "c": torch.ones(3, dtype=torch.float16),
+        "d": torch.ones(0, 2),
+    }
+    save_file(kinds, folder / "model.safetensors", {"format": "pt", "made": "here"})
+    merge.write(Checkpoint("mixed", folder), {}, torch.bfloat16, tmp_path / "out")
+    again = load_file(tmp_path / "out/model.safetensors")
+    assert again["a"].tolist() == [True] and again["b"].item() == 7 and again["b"].dtype == torch.int64
+    assert again["c"].dtype == torch.bfloat16 and again["c"].tolist() == [1, 1, 1] and again["d"].shape == (0, 2)
+    with safe_open(tmp_path / "out/model.safetensors", "pt") as stream:
+        assert stream.metadata() == {"format": "pt", "made": "here"}
+    save_file({"a": torch.ones(2).to(torch.float8_e4m3fn)}, folder / "model.safetensors")
+    with pytest.raises(HarnessError, match="a is stored as F8_E4M3"):
+        merge.write(Checkpoint("mixed", folder), {}, torch.bfloat16, tmp_path / "out8")
+
+
 def test_what_is_no_plain_lora_of_this_model_is_refused(finished, tmp_path):
     weights = adapter.adapter_weights(adapter_of(finished))
     key = "base_model.model.model.layers.0.mlp.up_proj.lora_magnitude_vector"
@@ -199,6 +220,13 @@ def test_an_adapter_that_rounding_takes_away_is_refused_and_float32_keeps_it(run
     assert list((run / "export").iterdir()) == []
     assert export.main([str(run), "--to", "merged", "--dtype", "float32"]) == 0
     assert rundir.read_json(run / "export/merged/export.json")["check"]["correlation"] > 0.99
+
+
+def test_each_of_several_seeds_and_kinds_has_a_folder_of_its_own(tmp_path):
+    run = rundir.open_run("quickstart", ["train.seeds=[1,2]"], tmp_path)
+    second = trained.Trained(run, 2, TINY, run.adapter(2))
+    assert export._place(second, "merged", "bfloat16") == run.path / "export/merged-seed-2"
+    assert export._place(second, "gguf", "q8_0") == run.path / "export/gguf-q8_0-seed-2"
 
 
 def test_what_a_kill_left_is_made_anew(run):
