@@ -51,21 +51,32 @@ def hushed(really: bool = True) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [os.dup(1), os.dup(2)]
-    with open(os.devnull, "w") as nothing:
-        shown = _console.file
-        if _console.is_terminal:  # a spinner goes on turning
-            _console.file = open(os.dup(kept[0]), "w")  # noqa: SIM115
+    with open(os.devnull, "w") as nothing, _drawn_on(kept[0]):
         try:
             for number in (1, 2):
                 os.dup2(nothing.fileno(), number)
             yield
         finally:
-            _console.file = shown
             sys.stdout.flush()
             sys.stderr.flush()
             for number, old in enumerate(kept, 1):
                 os.dup2(old, number)
                 os.close(old)
+
+
+@contextmanager
+def _drawn_on(descriptor: int) -> Iterator[None]:
+    """Draw on the terminal behind a descriptor, so that a spinner turns while libraries are hushed."""
+    if not _console.is_terminal:
+        yield
+        return
+    shown = _console.file
+    with open(os.dup(descriptor), "w") as terminal:
+        _console.file = terminal
+        try:
+            yield
+        finally:
+            _console.file = shown
 
 
 def markdown(text: str) -> None:
