@@ -67,12 +67,17 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
         assert part in done.stderr
 
 
+# Tests of what people do with a finished run: together as long as all others that share one.
+AROUND = ("test_ask", "test_crosscheck", "test_export", "test_sweep", "test_track")
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a run go to one worker, so that it is made once."""
+    """Tests that share a run go to one worker, or two, so that it is made once or twice."""
     for item in items:
         for shared in {"finished", "staged"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(shared))
+            group = f"{shared}, around it" if item.path.stem in AROUND else shared
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
