@@ -46,6 +46,9 @@ def patch(caches: Path) -> None:
         # The loss computes a chunk's logits again in the backward: less memory, and one small graph to compile in
         # the place of one that repeats itself a chunk, whose backward took over four minutes for 4 B parameters.
         "UNSLOTH_GRPO_LOGPROB_RECOMPUTE": "1",
+        # For Gemma 3 it would take flex attention, which compiles its kernels for each shape: with it the tiny model's
+        # first two steps took 128 and 93 s. Our sequences are short, and what plain attention keeps of them small.
+        "UNSLOTH_ENABLE_FLEX_ATTENTION": "0",
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
         "VLLM_NO_USAGE_STATS": "1",
     }
