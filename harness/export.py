@@ -5,7 +5,8 @@
     python -m harness.export results/quickstart-1a2b3c4d --to gguf --quant q8_0 --llama-cpp ~/llama.cpp
 
 It lies in RUN/export (or --out) with a model card and export.json, the figures of the check. An export that rounding
-robbed of what was trained is refused: its changes of log-probs must correlate at least 0.9 with those of the training.
+robbed of what was trained is refused: its changes of log-probs must correlate at least 0.9 with those of the training,
+be 0.8 to 1.25 times as large, and no matrix that was trained may be as it was.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
     try:
         part.mkdir(parents=True)
         record |= make(trained, args, part, wanted["stored"], asked)
-        _judge(record, fidelity.KEPT)
+        _judge(record, fidelity.KEPT, fidelity.SIZE)
         rundir.write_text(part / "README.md", card.text(trained.run, numbers, record))
         rundir.write_json(part / RECORD, record)
         part.replace(folder)
@@ -144,13 +145,13 @@ def _room(folder: Path, trained: Trained, wanted: dict[str, Any]) -> None:
 
 
 def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
-    """Write the trained model as a checkpoint; returns the names of the tensors that were trained."""
+    """Write the trained model as a checkpoint; returns the names of the matrices to which an adapter adds something."""
     from harness import merge
 
     added = {} if trained.full else merge.deltas(trained.base, trained.path)
     say(f"Merging {len(added)} matrices in float32." if added else "All weights were trained: writing them.")
     merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
-    return set(added)
+    return {name for name, delta in added.items() if delta.b.count_nonzero()}
 
 
 def _merged(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
@@ -187,12 +188,13 @@ def _gguf(trained: Trained, args: argparse.Namespace, part: Path, stored: str, a
     return {"change": None, "check": check, "file": file.name}
 
 
-def _judge(record: dict[str, Any], enough: float) -> None:
+def _judge(record: dict[str, Any], enough: float, size: tuple[float, float]) -> None:
     """Raise HarnessError for an export that lost what was trained."""
-    check = record["check"]
-    if check is None or check["correlation"] >= enough:
+    check, change, stored = record["check"], record["change"], record["stored"]
+    untouched = change["untouched"] if change else 0
+    kept = check is None or (check["correlation"] >= enough and size[0] <= check["size"] <= size[1])
+    if kept and not untouched:
         return
-    stored = record["stored"]
     remedy = {
         "float32": "the training changed too little to tell, or the checkpoint is not what it was trained on",
         "q8_0": "say --quant f16, which is finer, or --to merged --dtype float32",
@@ -201,7 +203,10 @@ def _judge(record: dict[str, Any], enough: float) -> None:
     }.get(stored, "say --dtype float32, which keeps it")
     raise HarnessError(
         f"in {stored} the weights lose what was trained: their log-prob changes correlate {check['correlation']:.3f} "
-        f"with the training's, {enough} is needed (those are {check['trained_change']:.2g} nats on average); {remedy}"
+        f"with the training's ({enough} is needed) and are {check['size']:.2f} times as large ({size[0]} to {size[1]}; "
+        f"those are {check['trained_change']:.2g} nats on average)"
+        + (f", {untouched} of {change['targets']} trained matrices are the base's" if untouched else "")
+        + f"; {remedy}"
     )
 
 

@@ -22,7 +22,11 @@ from harness.engine import load_base
 from harness.proof import PROBES, common_prefix, correlation, log_probs
 from harness.trained import Trained
 
-KEPT = 0.9  # correlation of the changes at which an export still is what was trained
+# An export still is what was trained where its changes correlate at least KEPT with the training's and are as large,
+# within SIZE. Of small changes the correlation alone does not see half of them missing, nor rounding's bias: a base's
+# own weights are numbers of its format, and what is added stays below half a step of many of them.
+KEPT = 0.9
+SIZE = (0.8, 1.25)
 
 Probes = Sequence[Sequence[int]]
 

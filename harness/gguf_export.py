@@ -22,7 +22,7 @@ from harness.console import hushed
 from harness.errors import HarnessError
 
 CONVERTER = "convert_hf_to_gguf.py"
-QUANTS = ("q8_0", "bf16", "f16")
+Q8_0_BLOCK = 32  # numbers that share a scale
 NEEDED = ("gguf", "sentencepiece")  # Python packages, by the names that they are imported and installed by
 
 
@@ -65,7 +65,7 @@ def convert(script: Path, merged: Path, file: Path, quant: str, name: str) -> No
 def load(file: Path, base: Checkpoint) -> torch.nn.Module | None:
     """The language model in a GGUF file, its weights as float32, in the base's configuration.
 
-    None where transformers cannot read GGUF of this architecture.
+    None where transformers cannot read GGUF of this architecture. Raises HarnessError for a file that it cannot load.
     """
     config = AutoConfig.from_pretrained(base.path).get_text_config()
     try:
@@ -73,18 +73,27 @@ def load(file: Path, base: Checkpoint) -> torch.nn.Module | None:
             return AutoModelForCausalLM.from_pretrained(
                 file.parent, gguf_file=file.name, config=config, dtype=torch.float32
             )
-    except (ValueError, NotImplementedError, KeyError):
+    except NotImplementedError:  # the gguf package has no names for its tensors
         return None
+    except (ValueError, KeyError, RuntimeError) as error:
+        if "is not supported yet" in str(error):
+            return None
+        raise HarnessError(f"{file.name}: cannot be loaded again, so it is not kept: {error}") from None
 
 
 def rounding(quant: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What a GGUF of this kind does to a weight, in float32: matrices are rounded, vectors are kept in float32."""
+    """What a GGUF of this kind does to a weight, in float32: matrices are rounded, vectors are kept in float32.
+
+    q8_0 takes a row in blocks of 32. Rows that do not come out even (a vision tower has some) are stored as f16.
+    """
 
     def rounded(weight: torch.Tensor) -> torch.Tensor:
         if weight.dim() < 2:
             return weight
-        if quant != "q8_0":
-            return weight.to(torch.bfloat16 if quant == "bf16" else torch.float16).float()
+        if quant == "bf16":
+            return weight.to(torch.bfloat16).float()
+        if quant == "f16" or weight.shape[-1] % Q8_0_BLOCK:
+            return weight.to(torch.float16).float()
         from gguf import GGMLQuantizationType, quants
 
         kind = GGMLQuantizationType.Q8_0

@@ -211,19 +211,21 @@ def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> dict[s
     """How many of the numbers of an exported checkpoint, read from the disk, differ from the base's in its dtype.
 
     `changed` is their share of all, `changed_in_targets` that of the matrices that were trained; `tensors` counts all
-    of them and `targets` the latter.
+    of them, `targets` the latter, and `untouched` those of the latter without one changed number.
     """
     before, after = Weights(base.path), Weights(exported)
-    numbers = changed = target_numbers = target_changed = 0
+    numbers = changed = target_numbers = target_changed = untouched = 0
     for name in after.file_of:
         new = after.read(name)
         differs = int(torch.count_nonzero(before.read(name).to(new.dtype) != new))
         numbers, changed = numbers + new.numel(), changed + differs
         if name in targets:
             target_numbers, target_changed = target_numbers + new.numel(), target_changed + differs
+            untouched += not differs
     return {
         "tensors": len(after.file_of),
         "targets": len(targets),
+        "untouched": untouched,
         "changed": changed / numbers,
         "changed_in_targets": target_changed / max(target_numbers, 1),
     }

@@ -41,7 +41,7 @@ def find(run: RunDir, seed: int | None) -> Trained:
     """What the training with this seed left, without one that of the first of train.seeds.
 
     Raises HarnessError for another seed, where a stage up to the training (or to the curve that chooses among its
-    adapters) is missing, and where the base's weights are not those that the run began with.
+    adapters) or a file of what it left is missing, and where the base's weights are not those that the run began with.
     """
     seeds = run.config.train.seeds
     if seed is not None and seed not in seeds:
@@ -56,6 +56,10 @@ def find(run: RunDir, seed: int | None) -> Trained:
                 f"{run.path}: its {stage.name} is not finished, so there is no tuned model; finish it first: "
                 f"python -m harness.run {run.path}"
             )
+    path, full = run.evaluated(chosen), run.config.model.full_finetuning
+    for name in ("*.safetensors", "config.json") if full else ("adapter_model.safetensors", "adapter_config.json"):
+        if not any(path.glob(name)):
+            raise HarnessError(f"{path}: has no {name}; put it back, or delete the folder and run again")
     base = checkpoint_module.resolve(run.config.model)
     run.pin({"base weights": base.weights_hash})
-    return Trained(run, chosen, base, run.evaluated(chosen))
+    return Trained(run, chosen, base, path)

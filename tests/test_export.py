@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -222,6 +223,29 @@ def test_an_adapter_that_rounding_takes_away_is_refused_and_float32_keeps_it(run
     assert rundir.read_json(run / "export/merged/export.json")["check"]["correlation"] > 0.99
 
 
+def test_a_merge_at_half_its_size_or_without_a_matrix_is_refused(run, tmp_path):
+    # Of changes this small the log-probs are linear in what is added: half of it makes half the change, and correlates.
+    with_b(run, 0.1)
+    found = trained.find(rundir.existing(run), None)
+    asked, added = fidelity.probes(found), merge.deltas(TINY, found.path)
+
+    def judged(name: str, deltas: dict[str, merge.Delta]) -> dict:
+        merge.write(TINY, deltas, torch.float32, tmp_path / name)
+        there = Checkpoint(name, tmp_path / name)
+        check = fidelity.measure(found, lambda: load_base(there, "fp32"), lambda weight: weight, asked)
+        record = {"stored": "float32", "check": check, "change": merge.change(TINY, there.path, added)}
+        export._judge(record, fidelity.KEPT, fidelity.SIZE)
+        return check
+
+    assert judged("whole", added)["size"] == pytest.approx(1, abs=0.01)
+    half = {name: dataclasses.replace(delta, scale=delta.scale / 2) for name, delta in added.items()}
+    with pytest.raises(HarnessError, match=r"correlate 1\.000 .* are 0\.5\d times as large"):
+        judged("half", half)
+    (lost,) = [name for name in added if name.endswith("layers.1.self_attn.q_proj.weight")]
+    with pytest.raises(HarnessError, match="1 of 14 trained matrices are the base's"):
+        judged("lost", {name: delta for name, delta in added.items() if name != lost})
+
+
 def test_each_of_several_seeds_and_kinds_has_a_folder_of_its_own(tmp_path):
     run = rundir.open_run("quickstart", ["train.seeds=[1,2]"], tmp_path)
     second = trained.Trained(run, 2, TINY, run.adapter(2))
@@ -264,6 +288,10 @@ def test_a_run_that_is_not_finished_says_what_is_missing(run):
     (run / "summary.json").unlink()
     with pytest.raises(HarnessError, match="tuned evaluation or report is missing"):
         export.main([str(run), "--to", "merged"])
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (adapter_of(run) / name).unlink()
+        with pytest.raises(HarnessError, match=f"adapter: has no {name}"):
+            export.main([str(run), "--to", "merged"])
     shutil.rmtree(adapter_of(run))
     with pytest.raises(HarnessError, match="its training is not finished"):
         export.main([str(run), "--to", "merged"])
@@ -334,6 +362,8 @@ def test_q8_0_rounds_a_block_of_32_to_127_steps_of_its_largest():
     third = torch.tensor([[1 / 3]])
     assert gguf_export.rounding("bf16")(third).item() == 0.333984375  # 171 / 512
     assert gguf_export.rounding("f16")(third).item() == 0.333251953125  # 1365 / 4096
+    # No whole block: Gemma 3's vision tower has patches of 14 and an inner width of 4,304.
+    assert gguf_export.rounding("q8_0")(third).item() == 0.333251953125
 
 
 def test_without_llama_cpp_the_line_says_what_to_fetch(run, monkeypatch, tmp_path):
@@ -355,6 +385,21 @@ def test_what_the_converter_says_is_passed_on(tmp_path):
     script.write_text("raise NotImplementedError('BPE pre-tokenizer was not recognized - update')")
     with pytest.raises(HarnessError, match=r"BPE pre-tokenizer was not recognized.*knows tokenizers one by one"):
         gguf_export.convert(script, tmp_path, tmp_path / "x.gguf", "q8_0", "x")
+
+
+def test_a_file_that_is_not_read_is_not_taken_for_one_that_cannot_be(tmp_path):
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(tmp_path / "x.gguf", "grok")  # an architecture that transformers cannot read
+    writer.add_tensor("token_embd.weight", np.zeros((32, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert gguf_export.load(tmp_path / "x.gguf", TINY) is None
+    (tmp_path / "x.gguf").write_bytes(b"GG" * 100)
+    with pytest.raises(HarnessError, match=r"x\.gguf: cannot be loaded again"):
+        gguf_export.load(tmp_path / "x.gguf", TINY)
 
 
 @pytest.mark.skipif(
