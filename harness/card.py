@@ -71,6 +71,11 @@ def _body(run: RunDir, numbers: dict[str, Any], export: dict[str, Any]) -> Itera
     yield from _training(config, export)
     yield "\n## This export\n"
     yield from kept(export)
+    yield (
+        f"The scores above are those of the evaluation, in {config.eval.precision}"
+        + ("" if export["full"] else " with the adapter beside the base")
+        + "; this export itself was not scored."
+    )
     yield "\n## Use\n"
     yield from _use(run, export)
     yield "\n## Licence\n\nThat of the base model, whose terms hold for what is made of it. This card grants none."
@@ -93,6 +98,8 @@ def _training(config: Config, export: dict[str, Any]) -> Iterator[str]:
         f"- {train.steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at most "
         f"{train.max_completion_tokens} tokens, at temperature {train.temperature:g}"
     )
+    if train.checkpoint == "best_dev":
+        yield f"- these are the weights after step {export['step']}, which scored best on the dev split"
     yield (
         f"- learning rate {train.learning_rate:g} ({train.lr_scheduler}, warm-up {train.warmup_ratio:g}), "
         f"{train.optimizer}, loss {train.loss_type}, beta {train.beta:g}, rewards scaled by {train.scale_rewards}"

@@ -62,6 +62,7 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
     record = wanted | {
         "run": trained.run.path.resolve().name,
         "seed": trained.seed,
+        "step": trained.step,
         "full": trained.full,
         "vision": vision,
     }

@@ -27,6 +27,7 @@ from harness.trained import Trained
 # own weights are numbers of its format, and what is added stays below half a step of many of them.
 KEPT = 0.9
 SIZE = (0.8, 1.25)
+ROWS = 4096  # of a matrix that are rounded at a time: the whole of an embedding, rounded, would take gigabytes more
 
 Probes = Sequence[Sequence[int]]
 
@@ -80,7 +81,8 @@ def _changes(
         model = with_adapter.unload()
     with torch.no_grad():
         for weight in model.parameters():
-            weight.copy_(rounded(weight))
+            for rows in weight.split(ROWS):
+                rows.copy_(rounded(rows))
     base_rounded = log_probs(model, asked, start)
     if trained.full:
         del model

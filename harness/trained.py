@@ -9,7 +9,7 @@ from harness import checkpoint as checkpoint_module
 from harness.checkpoint import Checkpoint, file_hash
 from harness.errors import HarnessError
 from harness.run import stages
-from harness.rundir import RunDir
+from harness.rundir import RunDir, read_json
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,14 @@ class Trained:
     def model(self) -> Checkpoint:
         """The trained model, where all weights were trained."""
         return Checkpoint(self.base.id, self.path)
+
+    @property
+    def step(self) -> int:
+        """The step of the training after which it was what it is."""
+        train = self.run.config.train
+        return (
+            train.steps if train.checkpoint == "last" else read_json(self.run.curve(self.seed) / "curve.json")["chosen"]
+        )
 
     @property
     def hash(self) -> str:

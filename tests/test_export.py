@@ -26,6 +26,7 @@ from harness.errors import HarnessError
 from harness.tiny import CHECKPOINT
 from tests.conftest import harness, refused
 from tests.constructed import make_run
+from tests.test_curve import with_curve
 
 TINY = Checkpoint("tiny", CHECKPOINT)
 
@@ -330,7 +331,7 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     hub = ("model.id=google/gemma-3-4b-it", "data.path=openai/gsm8k")
     hub += ("train.backend=unsloth", "model.precision=bf16", "model.load_in_4bit=true")
     run = make_run(tmp_path, ["wrong"] * 30, {1: ["right"] * 30, 2: ["right"] * 20 + ["wrong"] * 10}, *hub)
-    found = {"to": "gguf", "stored": "q8_0", "seed": 2, "full": False, "vision": True, "file": "x.gguf"}
+    found = {"to": "gguf", "stored": "q8_0", "seed": 2, "step": 50, "full": False, "vision": True, "file": "x.gguf"}
     text = card.text(run, summary.summarize(run), found | {"change": None, "check": None})
     front = yaml.safe_load(text.split("---\n")[1])
     assert (front["base_model"], front["datasets"]) == ("google/gemma-3-4b-it", ["openai/gsm8k"])
@@ -342,11 +343,22 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     own = f"[{{name: {tmp_path}/rewards.py:length}}]"
     local = (f"model.id={tmp_path}/models/mine", f"data.path={tmp_path}/numbers.jsonl", f"rewards.functions={own}")
     run = make_run(tmp_path / "other", ["wrong"] * 30, ["right"] * 30, *local)
-    found = {"to": "merged", "stored": "bfloat16", "seed": 3407, "full": False, "vision": True}
+    found = {"to": "merged", "stored": "bfloat16", "seed": 3407, "step": 60, "full": False, "vision": True}
     text = card.text(run, summary.summarize(run), found | {"change": None, "check": None})
     assert str(tmp_path) not in text and "mine, trained with GRPO on numbers.jsonl" in text
     assert "rewards.py:length × 1" in text and 'limit_mm_per_prompt={"image": 0}' in text
     assert not {"base_model", "datasets"} & yaml.safe_load(text.split("---\n")[1]).keys()
+
+
+def test_a_card_says_which_step_the_learning_curve_chose(tmp_path):
+    run = with_curve(tmp_path, "train.checkpoint=best_dev")
+    found = trained.Trained(run, 3407, TINY, run.evaluated(3407))
+    export = {"to": "merged", "stored": "bfloat16", "seed": 3407, "step": found.step, "full": False, "vision": False}
+    text = card.text(run, summary.summarize(run), export | {"change": None, "check": None})
+    assert "6 steps of 8 prompts" in text and "the weights after step 2, which scored best on the dev split" in text
+    assert "in fp32 with the adapter beside the base; this export itself was not scored" in text
+    last = make_run(tmp_path, ["wrong"] * 30, ["right"] * 30)
+    assert trained.Trained(last, 3407, TINY, last.adapter(3407)).step == 60
 
 
 # --- GGUF ------------------------------------------------------------------------------------------------------
