@@ -91,7 +91,7 @@ def _typed() -> Iterator[str]:
     if sys.stdin is None:  # closed
         return
     if not sys.stdin.isatty():
-        sys.stdin.reconfigure(errors="replace")
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
         yield from sys.stdin
         return
     say("A question a line; Ctrl-D ends.")

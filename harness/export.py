@@ -71,6 +71,7 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
         record |= make(trained, args, part, wanted["stored"], asked)
         _judge(record, fidelity.KEPT, fidelity.SIZE)
         rundir.write_text(part / "README.md", card.text(trained.run, numbers, record))
+        record["files"] = sorted(file.name for file in part.iterdir())
         rundir.write_json(part / RECORD, record)
         part.replace(folder)
     except BaseException:
@@ -120,7 +121,7 @@ def _place(trained: Trained, to: str, stored: str) -> Path:
 
 
 def _same(folder: Path, wanted: dict[str, Any]) -> None:
-    """Raise HarnessError unless the folder holds the export that is wanted."""
+    """Raise HarnessError unless the folder holds the export that is wanted, and all of it."""
     if not (folder / RECORD).is_file():
         raise HarnessError(f"{folder}: is there and no export of ours; name another folder with --out")
     there = rundir.read_json(folder / RECORD)
@@ -130,6 +131,8 @@ def _same(folder: Path, wanted: dict[str, Any]) -> None:
                 f"{folder}: holds another export ({name} {str(there.get(name))[:12]}, not {value[:12]}); delete it, or "
                 f"name another folder with --out"
             )
+    if gone := [name for name in there["files"] if not (folder / name).exists()]:
+        raise HarnessError(f"{folder}: its {gone[0]} is missing; delete the folder and export again")
 
 
 def _room(folder: Path, trained: Trained, wanted: dict[str, Any]) -> None:

@@ -71,6 +71,7 @@ def test_questions_come_a_line_each_and_a_seed_repeats_its_answers(finished, mon
     assert first != said("--seed", "1")
     assert len(set(said("--greedy"))) == 1
     assert len(said(lines=b"no UTF-8: \xff\xfe\n")) == 1
+    assert said(lines=b"\xef\xbb\xbf" + QUESTION.encode()) == first[:1]  # as some editors begin a file
     for nothing in (io.TextIOWrapper(io.BytesIO(b"\n \n")), None):  # None: closed
         monkeypatch.setattr(sys, "stdin", nothing)
         with pytest.raises(HarnessError, match="no question"):

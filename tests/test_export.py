@@ -213,6 +213,9 @@ def test_an_export_is_whole_checked_and_described_and_made_once(run):
     assert before == {file: file.stat().st_mtime_ns for file in folder.iterdir()}
     with pytest.raises(HarnessError, match=r"holds another export \(stored bfloat16, not float32\).*--out"):
         export.main([str(run), "--to", "merged", "--dtype", "float32"])
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(HarnessError, match=r"its model\.safetensors is missing"):
+        export.main([str(run), "--to", "merged"])
 
 
 def test_an_adapter_that_rounding_takes_away_is_refused_and_float32_keeps_it(run):
