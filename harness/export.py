@@ -67,7 +67,6 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
         "vision": vision,
     }
     try:
-        part.mkdir(parents=True)
         record |= make(trained, args, part, wanted["stored"], asked)
         _judge(record, fidelity.KEPT, fidelity.SIZE)
         rundir.write_text(part / "README.md", card.text(trained.run, numbers, record))
@@ -166,7 +165,6 @@ def _merged(trained: Trained, args: argparse.Namespace, part: Path, stored: str,
     from harness.engine import load_base
 
     dtype = getattr(torch, stored)
-    part.rmdir()
     targets = _write(trained, part, dtype)
     say("Loading it again and comparing it with what was trained.")
     change = merge.change(trained.base, part, targets)
