@@ -130,7 +130,7 @@ def _same(folder: Path, wanted: dict[str, Any]) -> None:
                 f"{folder}: holds another export ({name} {str(there.get(name))[:12]}, not {value[:12]}); delete it, or "
                 f"name another folder with --out"
             )
-    if gone := [name for name in there["files"] if not (folder / name).exists()]:
+    if gone := [name for name in there.get("files", ()) if not (folder / name).exists()]:
         raise HarnessError(f"{folder}: its {gone[0]} is missing; delete the folder and export again")
 
 
