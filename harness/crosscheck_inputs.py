@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from argparse import Namespace
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,7 +49,7 @@ class Material:
     """What a crosscheck asks, and of which base."""
 
     asked: tuple[Problem, ...]  # those that the run evaluated, in its order, up to the limit
-    examples: tuple[Problem, ...]  # the train split
+    examples: tuple[Problem, ...]  # which lm-eval draws worked ones from
     evaluated: int  # questions of the run's own evaluation
     checkpoint: Checkpoint
 
@@ -67,7 +70,9 @@ def prepare(run: RunDir, check: Check) -> Material:
     checkpoint = checkpoint_module.resolve(config.model)
     run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
     evaluated = data.split(config.eval.split)[: config.eval.limit]
-    return Material(evaluated[: check.limit], data.train, len(evaluated), checkpoint)
+    # Of the whole training data, as lm-eval's command line has it; but none of the questions that are asked.
+    pool = data if config.eval.split == "dev" else gsm8k.load(config.data.model_copy(update={"dev": 0}))
+    return Material(evaluated[: check.limit], pool.train, len(evaluated), checkpoint)
 
 
 def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint, Path | None, str | None]:
@@ -102,15 +107,21 @@ def conditions(run: RunDir, check: Check, material: Material, seed: int | None) 
         "batch size": check.batch_size or (section.batch_size if section.engine == "transformers" else "auto"),
         "chat template": check.chat,
         "device": gpus[0].name if gpus else "cpu",
-        "examples": gsm8k.content_hash(material.examples),
+        "examples": _hash(material.examples),
         "our prompt": check.our_prompt,
         "precision": section.precision,
-        "questions": gsm8k.content_hash(material.asked),
+        "questions": _hash(material.asked),
         "shots": check.shots,
         "trained": model(run, material, seed)[2],
         "versions": {name: _version(name) for name in packages},
         "weights": material.checkpoint.weights_hash,
     }
+
+
+def _hash(problems: Iterable[Problem]) -> str:
+    """SHA-256, in hex, over the rows that lm-eval gets: a worked example shows its solution too."""
+    rows = (json.dumps(lm_eval_task.document(problem)) + "\n" for problem in problems)
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
 
 
 def _version(package: str) -> str:

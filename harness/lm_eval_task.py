@@ -1,7 +1,7 @@
 """lm-evaluation-harness's own gsm8k task on the questions of a run, and its verdicts on any completion.
 
 The task is the file that lm-eval ships: its prompt, few-shot sampler, filters and metric are theirs. Only where the
-rows come from is ours: the questions that the run evaluated, and for the worked examples the run's train split. They
+rows come from is ours: the questions that the run evaluated, and for the worked examples the run's training data. They
 are handed over in memory, so nothing is fetched and nothing is cached.
 """
 
@@ -56,7 +56,7 @@ def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, 
         {name: datasets.Dataset.from_list([document(each) for each in problems]) for name, problems in splits.items()}
     )
     task = ConfigurableTask(config=settings | {"num_fewshot": shots, "custom_dataset": lambda **_: data})
-    task.set_fewshot_seed(DEFAULT_OTHER_SEED)  # of lm-eval's command line: the same examples as there
+    task.set_fewshot_seed(DEFAULT_OTHER_SEED)  # of lm-eval's command line: of the same rows the same examples
     return task
 
 

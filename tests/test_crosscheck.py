@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import io
 import shutil
 import sys
 from importlib.machinery import ModuleSpec
@@ -13,6 +14,8 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
+from rich.markdown import Markdown
 from transformers import AutoTokenizer
 
 from harness import crosscheck, crosscheck_side, crosscheck_table, gsm8k, lm_eval_task, panel, rundir, stats
@@ -112,6 +115,27 @@ def test_the_task_is_lm_evals_own_on_our_rows():
         lm_eval_task.build([QUESTION], EXAMPLES, 7)
 
 
+def test_worked_examples_are_those_of_lm_evals_command_line(tmp_path):
+    """It draws from all training rows, so those of the dev split are among ours, unless they are what is asked."""
+    rows = [lm_eval_task.document(each) for each in EXAMPLES * 5]
+    for number, row in enumerate(rows):
+        row["question"] += f" And plus {number}?"
+    for name, part in (("train", rows), ("test", rows[:1])):
+        rundir.write_lines(
+            tmp_path / "data" / f"{name}.jsonl", [row | {"question": name + row["question"]} for row in part]
+        )
+    overrides = [f"data.path={tmp_path / 'data'}", "data.dev=7"]
+    run = rundir.open_run("quickstart", overrides, tmp_path)
+    whole = [problem.question for problem in inputs.prepare(run, Check()).examples]
+    assert whole == ["train" + row["question"] for row in rows]
+    on_dev = rundir.open_run("quickstart", [*overrides, "eval.split=dev"], tmp_path)
+    material = inputs.prepare(on_dev, Check())
+    assert len(material.examples) == 23 and not set(material.examples) & set(material.asked)
+    again = dataclasses.replace(material, examples=(dataclasses.replace(material.examples[0], solution="#### 18,000"),))
+    first = dataclasses.replace(material, examples=material.examples[:1])
+    assert inputs.conditions(on_dev, Check(), again, None) != inputs.conditions(on_dev, Check(), first, None)
+
+
 def test_gsm8ks_own_solutions_are_right_under_both_filters(gsm8k_folder):
     run = rundir.open_run("quickstart", [f"data.path={gsm8k_folder}"], Path("nowhere"), create=False)
     data = gsm8k.load(run.config.data)
@@ -202,6 +226,10 @@ def test_rates_differences_and_reasons(run):
     text = (place / "crosscheck.md").read_text()
     assert "5 worked examples, no system text, 256 new tokens, not 72" in text
     assert "the run's own number on the first 4 of its 48 questions" in text
+    narrow = Console(width=80, soft_wrap=True, file=io.StringIO())
+    narrow.print(Markdown(text))
+    assert "…" not in narrow.file.getvalue().replace("Question: …", "")  # in 80 columns no word of the table is cut
+    assert "our system" in " ".join(narrow.file.getvalue().lower().split())  # nor the notes below it
     assert "(plain text, no chat template, no system text)" in text
     assert "No prompt was cut: the longest of theirs has 700 tokens, 768 fit." in text
     assert "agree on all 16 completions above" in text
@@ -283,7 +311,7 @@ def test_cut_prompts_and_sampling_are_among_the_reasons(run):
     lines = list(crosscheck_table._differs(RunDir(run.path, config), material, {None: facts}))
     assert lines[0].startswith("CUT PROMPTS: lm-eval cut the beginning off 20 of base's 20 prompts")
     assert "up to 2,095 tokens and 768 fit" in lines[0]
-    assert not any(line.startswith("Length") for line in lines)
+    assert any("ours ends after 256, and an answer that is cut is wrong, but not to" in line for line in lines)
     assert any("ours draws 4 completions a question at temperature 0.7" in line for line in lines)
 
 
