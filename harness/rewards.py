@@ -24,13 +24,14 @@ example and says what it is called with. The run pins the content of its file.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib.util
 import inspect
 import itertools
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -272,12 +273,14 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
 
     def reward(*, completions: Sequence[Any], **columns: Any) -> list[float | None]:
         try:
-            returned = function(completions=completions, **columns)
+            # A copy: what it changes in the texts must not reach the other rewards and the record.
+            returned = function(completions=copy.deepcopy(completions), **columns)
             rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
         except (Exception, SystemExit) as error:
             raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}") from error
-        if not isinstance(rewards, list) or len(rewards) != len(completions):
-            count = len(rewards) if isinstance(rewards, list) else "no list of"
+        is_list = isinstance(rewards, list) and not isinstance(returned, (Mapping, str))
+        if not is_list or len(rewards) != len(completions):
+            count = len(rewards) if is_list else "no list of"
             raise RewardError(f"reward {name!r} returned {count} rewards for {len(completions)} completions")
         return [None if value is None else _finite(name, value) for value in rewards]
 
@@ -285,7 +288,10 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
 
 
 def _finite(name: str, value: Any) -> float:
-    number = value.item() if hasattr(value, "item") else value
+    try:
+        number = value.item() if hasattr(value, "item") else value
+    except (ValueError, RuntimeError):  # NumPy's and torch's, of an array or a tensor of several
+        number = None
     if not isinstance(number, Real) or not abs(number) <= LARGEST:
         raise RewardError(f"reward {name!r} returned {str(value)[:60]!r}, no number that float32 holds")
     return float(number)

@@ -283,6 +283,17 @@ def too_few(completions, **kwargs):
 def nothing(completions, **kwargs):
     pass
 
+def vectors(completions, **kwargs):
+    import numpy
+    return [numpy.ones(2) for _ in completions]
+
+def tensors(completions, **kwargs):
+    import torch
+    return [torch.ones(2) for _ in completions]
+
+def by_text(completions, **kwargs):
+    return {0: 1.0, 1: 2.0}
+
 def words(completions, **kwargs):
     return ["good"] * len(completions)
 
@@ -334,9 +345,12 @@ def test_a_function_of_the_users_own(own):
     [
         ("too_few", "'mine/own.py:too_few' returned 1 rewards for 2 completions"),
         ("nothing", "'mine/own.py:nothing' failed: TypeError: 'NoneType' object is not iterable"),
+        ("vectors", "'mine/own.py:vectors' returned '[1. 1.]', no number that float32 holds"),
+        ("tensors", "'mine/own.py:tensors' returned 'tensor([1., 1.])', no number that float32 holds"),
+        ("by_text", "'mine/own.py:by_text' returned no list of rewards for 2 completions"),
         ("words", "'mine/own.py:words' returned 'good', no number that float32 holds"),
         ("not_finite", "'mine/own.py:not_finite' returned 'nan', no number that float32 holds"),
-        ("broken", "'mine/own.py:broken' failed: KeyError: 'no such\\nkey' (line 35)"),
+        ("broken", "'mine/own.py:broken' failed: KeyError: 'no such\\nkey' (line 46)"),
     ],
 )
 def test_a_function_that_breaks_its_contract(own, function, message):
@@ -344,6 +358,20 @@ def test_a_function_that_breaks_its_contract(own, function, message):
     with pytest.raises(RewardError) as error:
         reward(completions=["a", "b"], answer=["1", "2"])
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_function_that_changes_the_texts_changes_them_for_itself(tmp_path):
+    """TRL hands the same lists to every reward, and the run's record."""
+    (tmp_path / "own.py").write_text(
+        "def tidy(completions, **columns):\n"
+        "    for completion in completions:\n"
+        "        completion[0]['content'] = ''\n"
+        "    return [float(not completions.pop()[0]['content']) for _ in list(completions)]\n"
+    )
+    tidy, exact = built("tutorial", ["own.py:tidy", "format_exact"], tmp_path)
+    completions = [[{"role": "assistant", "content": f"{HEAD}16{SE}"}] for _ in range(2)]
+    assert tidy(completions=completions, answer=["16"] * 2) == [1.0, 1.0]
+    assert exact(completions=completions, answer=["16"] * 2) == [3.0, 3.0]
 
 
 @pytest.mark.parametrize(
