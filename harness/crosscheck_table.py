@@ -191,14 +191,16 @@ def _shots(facts: dict[str, Any]) -> str:
 def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
     """How the prompts of the two differ, or, where they are to be the same, whether they are."""
     if check.our_prompt:
+        greedy = not run.config.eval.temperature and run.config.eval.samples == 1  # else ours are drawn by chance
         ours = {(seed, each.id): each.text for seed, side in answers.ours.items() for each in side}
         asked = {score["id"]: score["prompt"] for score in rundir.read_json(run.base / "result.json")["scores"]}
         rows = [(seed, row) for seed, side in answers.theirs.items() for row in side]
         same = sum(row["prompt_hash"] == asked[row["id"]] for _, row in rows)
         alike = sum(row["completion"] == ours[seed, row["id"]] for seed, row in rows)
         return (
-            f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token, and of its "
-            f"completions {alike:,} are ours to the character."
+            f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token"
+            + f", and of its completions {alike:,} are ours to the character" * greedy
+            + "."
         )
     form = f"through the chat template{', each example as a turn' * (check.shots > 0)}"
     return (
@@ -260,7 +262,7 @@ def _lines(numbers: dict[str, Any]) -> Iterator[str]:
         yield "|" + "---|" * len(head)
         for row in table["rows"]:
             yield "| " + " | ".join(map(cell, _cells(row))) + " |"
-        yield "\n" + "\\\n".join(f"{row['completions']}, {_rule(row)}: {row['why']}" for row in table["rows"])
+        yield "\n" + "  \n".join(f"{row['completions']}, {_rule(row)}: {row['why']}" for row in table["rows"])
         yield from _apart(table["rows"])
         yield from _silent(table["rows"])
     methods = sorted({row["base"]["method"] for table in numbers["tables"] for row in table["rows"]})

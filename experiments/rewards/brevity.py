@@ -34,7 +34,7 @@ def brevity(completions: list[list[dict[str, str]]], answer: list[str], **column
     you need and leave the rest to **columns: there may be more with another TRL.
 
     Returns one number a completion, or None where the reward does not apply: here, where there is no working at all.
-    None is left out of the means in metrics.jsonl, but beside other rewards it counts as 0.0 does in a completion's sum.
+    None is left out of the means in metrics.jsonl; in a completion's sum with other rewards it counts as 0.0 does.
     Several completions of one prompt are compared with each other, so only differences between them teach anything.
     """
     return [_one(completion[0]["content"]) for completion in completions]
