@@ -21,7 +21,7 @@ from harness import gsm8k, lm_eval_task, rundir
 from harness.checkpoint import Checkpoint
 from harness.console import hushed, say
 from harness.crosscheck_inputs import Check, Material
-from harness.errors import HarnessError, Parser, exit_code
+from harness.errors import HarnessError, Parser, exit_code, interruption
 from harness.lm_eval_task import FILTERS, TASK
 from harness.rundir import RunDir
 
@@ -173,7 +173,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     run = rundir.existing(args.run)
     with rundir.lock(run.path):
-        score(run, inputs.check_of(args), args.seed)
+        try:
+            score(run, inputs.check_of(args), args.seed)
+        except BaseException:
+            if stopped := interruption():
+                stopped.where = (
+                    f"crosscheck ({inputs.side(args.seed)}), which begins anew"  # lm-eval keeps no part of it
+                )
+            raise
     return 0
 
 

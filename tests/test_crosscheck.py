@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import io
+import os
 import shutil
+import signal
+import subprocess
 import sys
 from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError
@@ -13,6 +16,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 from rich.console import Console
 from rich.markdown import Markdown
@@ -31,7 +35,8 @@ from harness.rundir import RunDir
 from harness.schema import Problem, Tags
 from harness.tiny import CHECKPOINT
 from tests import fake_vllm
-from tests.conftest import harness, refused, without_gpu
+from tests.conftest import ROOT, harness, refused, without_gpu
+from tests.test_stopping import nothing_is_left, wait_until
 
 SEED = 3407
 TAGS = Tags()
@@ -313,6 +318,30 @@ def test_cut_prompts_and_sampling_are_among_the_reasons(run):
     assert "up to 2,095 tokens and 768 fit" in lines[0]
     assert any("ours ends after 256, and an answer that is cut is wrong, but not to" in line for line in lines)
     assert any("ours draws 4 completions a question at temperature 0.7" in line for line in lines)
+
+
+def test_ctrl_c_names_the_model_that_begins_anew(run):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.crosscheck", str(run.path)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout.readline().startswith("crosscheck (base): lm-eval")
+    wait_until(lambda: "torch" in _mapped(process.pid), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.count("\n") == 1
+    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command goes on: ")
+    assert nothing_is_left(process.pid)
+
+
+def _mapped(pid: int) -> str:
+    """The libraries that the first child of a process has loaded."""
+    children = psutil.Process(pid).children()
+    return " ".join(each.path for each in children[0].memory_maps()) if children else ""
 
 
 # --- what is refused
