@@ -271,12 +271,16 @@ def _as_lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read an append-only log; a last line that a kill tore is passed over, any other broken line is an error."""
+def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
+    """Read an append-only log after its first so many lines.
+
+    A last line that a kill tore is passed over, any other broken line is an error.
+    """
     if not path.exists():
         return []
     rows = []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):  # past the last newline all is torn
+    lines = path.read_bytes().split(b"\n")[:-1]  # past the last newline all is torn
+    for number, line in enumerate(lines[after:], after + 1):
         try:
             rows.append(json.loads(line))
         except ValueError:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import results, rundir, summary
+from harness.errors import HarnessError
 from harness.rundir import RunDir
 
 COMPLETIONS = 8  # a step, of those shown
@@ -39,6 +40,7 @@ class Reader:
         self._shown: set[str] = set()
         self._last: dict[Path, int] = {}  # step shown, by file
         self._read: dict[Path, tuple[int, ...]] = {}  # state when it was read
+        self._lines: dict[tuple[Path, int], int] = {}  # read of a log, by file and inode
         # A training that goes on forgets the steps past its resume point, and takes them again: until it has
         # written these files itself they are not shown.
         unfinished = [seed for seed in run.config.train.seeds if following and not run.adapter(seed).exists()]
@@ -51,7 +53,7 @@ class Reader:
         for seed in run.config.train.seeds:
             metrics, completions = self._logs(seed)
             place = self._place("train", seed)
-            for row in self._rows(metrics, rundir.read_lines):
+            for row in self._rows(metrics, self._added):
                 numbers = {f"{place}/{key}": value for key, value in row.items() if key != "step" and value is not None}
                 yield Shown(row["step"], numbers)
             yield from self._rollouts(f"{place}/completions", self._rows(completions, _parquet))
@@ -94,13 +96,15 @@ class Reader:
         for quantity, values in columns.items():
             numbers |= _with_interval(f"{name}/{quantity}", summary.rate(values, count))
         said, questions = results.texts(folder / "samples.jsonl"), result.get("questions", {})
-        texts = [
-            (
-                _dialogue(questions.get(score["id"]), said[score["id"], score["sample"]]),
-                f"problem {score['id']}, gold {score['gold']}, answer {score['answer']}, {score['why']}",
-            )
-            for score in result["scores"][:COMPLETIONS]
-        ]
+        texts = []
+        for score in result["scores"][:COMPLETIONS]:
+            if (text := said.get((score["id"], score["sample"]))) is None:
+                raise HarnessError(
+                    f"{folder / 'samples.jsonl'}: the completion of problem {score['id']} is missing; "
+                    f"delete {folder} and run again"
+                )
+            caption = f"problem {score['id']}, gold {score['gold']}, answer {score['answer']}, {score['why']}"
+            texts.append((_dialogue(questions.get(score["id"]), text), caption))
         yield Shown(step, numbers, {f"{name}/completions": texts})
 
     def _curve(self, seed: int) -> Iterator[Shown]:
@@ -117,11 +121,15 @@ class Reader:
         return rundir.read_json(file)["chosen"] if file.exists() else None
 
     def _rollouts(self, key: str, rows: list[dict[str, Any]]) -> Iterator[Shown]:
-        """The group that was kept of the first step, the last, and each at which training can be resumed."""
+        """The group that was kept of the first rollout, the last, and those on which every resume_every steps end.
+
+        Several steps learn from one rollout where num_iterations says so; it is shown at the first of them.
+        """
         t = self.run.config.train
         groups: dict[int, list[dict[str, Any]]] = {}
         for row in rows:
-            if row["step"] in (1, t.steps) or row["step"] % t.resume_every == 0:
+            before, after = row["step"] - 1, row["step"] - 1 + t.num_iterations
+            if before == 0 or after >= t.steps or before // t.resume_every < after // t.resume_every:
                 groups.setdefault(row["step"], []).append(row)
         for step, group in groups.items():
             texts = [
@@ -133,14 +141,21 @@ class Reader:
             ]
             yield Shown(step, texts={key: texts})
 
-    def _rows(self, file: Path, read: Callable[[Path], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    def _rows(self, file: Path, read: Callable[[Path, int], list[dict[str, Any]]]) -> list[dict[str, Any]]:
         """The rows of a training's log that come after the last step shown."""
         now = _state(file)
         if now is None or now in (self._read.get(file), self._stale.get(file)):
             return []
         self._read[file], last = now, self._last.get(file, 0)
-        rows = [row for row in read(file) if row["step"] > last]
+        rows = [row for row in read(file, last) if row["step"] > last]
         self._last[file] = max((row["step"] for row in rows), default=last)
+        return rows
+
+    def _added(self, log: Path, last: int) -> list[dict[str, Any]]:
+        """The rows that were appended since the last look: in a training of many steps each is parsed once."""
+        key = log, log.stat().st_ino  # another one where the log was written anew
+        rows = rundir.read_lines(log, after=self._lines.get(key, 0))
+        self._lines[key] = self._lines.get(key, 0) + len(rows)
         return rows
 
 
@@ -152,10 +167,10 @@ def _state(file: Path) -> tuple[int, ...] | None:
     return None
 
 
-def _parquet(file: Path) -> list[dict[str, Any]]:
+def _parquet(file: Path, last: int) -> list[dict[str, Any]]:
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(file).to_pylist()
+    return pyarrow.parquet.read_table(file, filters=[("step", ">", last)]).to_pylist()
 
 
 def _with_interval(name: str, found: dict[str, Any]) -> dict[str, float]:
