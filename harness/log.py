@@ -7,6 +7,8 @@ for a person to read; no number depends on it.
 from __future__ import annotations
 
 import logging
+import os
+import re
 import time
 import warnings
 from pathlib import Path
@@ -14,13 +16,25 @@ from pathlib import Path
 from harness.errors import LOG, spelled_out
 
 FILE = "log.txt"
+_NAMED_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
+_IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")  # user:password
+SHORTEST = 8  # characters of a secret; hiding less would hide words
 
 
 class _Lines(logging.Formatter):
     converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        return "\n".join(spelled_out(line) for line in super().format(record).splitlines() if line.strip())
+        text = _without_secrets(super().format(record))
+        return "\n".join(spelled_out(line) for line in text.splitlines() if line.strip())
+
+
+def _without_secrets(text: str) -> str:
+    """What libraries warn of and fail with may quote an address or a header: without keys and passwords."""
+    for name, value in os.environ.items():
+        if _NAMED_SECRET.search(name) and len(value) >= SHORTEST:
+            text = text.replace(value, "***")
+    return _IN_URL.sub("***", text)
 
 
 class _File(logging.FileHandler):

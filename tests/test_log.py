@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -56,6 +57,47 @@ def test_the_stages_lines_do_not_mix_and_what_ended_one_is_there(tmp_path):
     (warned,) = [message for _, level, message in entries if level == "WARNING"]
     assert warned.startswith("UserWarning: old (")
     assert "\nTraceback (most recent call last):\n" in text and "\nKeyError: 'key'\n" in text
+
+
+WHISPERS = """
+import sys, warnings
+from pathlib import Path
+from harness import log
+from harness.errors import exit_code
+
+def main():
+    log.keep(Path(sys.argv[1]), "train")
+    warnings.warn("no https://me:hunter2@proxy.example:80/x with Bearer hf_AbCdEfGh; mail a@b; KEY=on")
+    raise ValueError("hf_AbCdEfGh refused")
+
+sys.exit(exit_code(main))
+"""
+
+
+def test_no_secret_gets_into_it(tmp_path):
+    """What a library says of the network may quote a proxy's password, or a token of the environment."""
+    environment = os.environ | {"HF_TOKEN": "hf_AbCdEfGh", "SOME_KEY": "on"}
+    command = [sys.executable, "-c", WHISPERS, tmp_path]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+    text = (tmp_path / log.FILE).read_text(encoding="utf-8")
+    assert done.returncode == 1 and "hunter2" not in text and "hf_AbCdEfGh" not in text
+    assert "no https://***@proxy.example:80/x with Bearer ***; mail a@b; KEY=on (" in text
+    assert "\nValueError: *** refused\n" in text
+
+
+@pytest.mark.parametrize(("gone", "said"), [(True, "nobody reads the output"), (False, "BrokenPipeError")])
+def test_the_log_says_that_nobody_read_the_output(tmp_path, gone, said):
+    """As `| head -1` ends it. A pipe of another process that breaks is no such thing, and not passed over."""
+    stage = STAGE if gone else STAGE.replace('say(f"', 'raise BrokenPipeError(f"')
+    ours, theirs = os.pipe()
+    if gone:
+        os.close(ours)
+    command = [sys.executable, "-c", stage, tmp_path, "first"]
+    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=30)
+    os.close(theirs)
+    entries = [LINE.fullmatch(line) for line in (tmp_path / log.FILE).read_text(encoding="utf-8").splitlines()]
+    ((_, _, error),) = [found.groups() for found in entries if found and found[2] == "ERROR"]
+    assert done.returncode == 1 and said in error and (done.stderr == "") == gone
 
 
 def test_the_last_error_of_one_attempt(tmp_path):
