@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.util
 import secrets
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +29,8 @@ from harness.track_reader import Reader
 
 POLL_SECONDS = 1.0  # between two looks at the files
 START_SECONDS = 20  # that SwanLab's server may take to answer
-FINISH_SECONDS = 60  # that SwanLab may take for the rest, once the report is there
+FINISH_SECONDS = 60  # that SwanLab may take for the rest, once the stages have ended
+PATIENCE_SECONDS = 3  # of them that pass before the person who waits is told why
 MODES = ("offline", "online", "local")
 EXTRA = 'pip install -e ".[track]"'
 # The dashboard pins a rich that is older than ours, and works with ours.
@@ -108,18 +110,32 @@ class Tracker:
         return self._said.strip().removeprefix("error: ")
 
     def finish(self, state: str) -> None:
+        """Tell it how the run ended, and wait until SwanLab has the rest or is given up; Ctrl-C gives it up at once."""
         try:
-            self._said += self._process.communicate(state + "\n", timeout=FINISH_SECONDS)[0]
+            self._said += self._rest(state)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-            self._said = f"not done after {FINISH_SECONDS} s"
+            self._give_up(f"not done after {FINISH_SECONDS} s")
+        except KeyboardInterrupt:
+            self._give_up("stopped")
         if self._process.returncode:
             why = one_line((self._said.strip() or "it was killed").splitlines()[-1]).removeprefix("error: ")
             say(
                 f"SwanLab has not got all of this run ({why}); the experiment has lost nothing. "
-                f"python -m harness.track {one_line(str(self.run.path))} tracks it again."
+                f"python -m harness.track {_quoted(self.run.path)} tracks it again."
             )
+
+    def _rest(self, state: str) -> str:
+        """What it says until it has ended. Raises TimeoutExpired where that takes too long."""
+        try:
+            return self._process.communicate(state + "\n", timeout=PATIENCE_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            say(f"SwanLab gets the rest; that may take {FINISH_SECONDS} s, and Ctrl-C does without.")
+            return self._process.communicate(timeout=FINISH_SECONDS - PATIENCE_SECONDS)[0]
+
+    def _give_up(self, why: str) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._said = why
 
 
 def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
@@ -147,10 +163,14 @@ def _identity(run: RunDir) -> str:
 
 
 def _where(run: RunDir, mode: str, identity: str) -> str:
-    folder = one_line(str(run.tracked))
     if mode == "local":
-        return f"SwanLab: swanlab watch {folder}"
-    return f"SwanLab: offline; swanlab sync {folder}/run-{identity} puts it online."
+        return f"SwanLab: swanlab watch {_quoted(run.tracked)}"
+    return f"SwanLab: offline; swanlab sync {_quoted(run.tracked / f'run-{identity}')} puts it online."
+
+
+def _quoted(path: Path) -> str:
+    """A path as a shell takes it, on one line."""
+    return one_line(shlex.quote(str(path)))
 
 
 # --- the process that follows -------------------------------------------------------------------------------

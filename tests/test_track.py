@@ -14,6 +14,8 @@ from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 import yaml
 
@@ -303,6 +305,37 @@ def test_what_a_training_will_take_again_is_not_shown(tmp_path):
     assert list(reader.new()) == []
 
 
+def test_a_long_log_is_parsed_once_and_anew_where_it_was_written_anew(tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL], tmp_path)
+    log = run.train(3407) / "metrics.jsonl"
+    rundir.write_lines(log, [{"step": 1}, {"step": 2}])
+    reader = Reader(run, following=False)
+    assert [shown.step for shown in reader.new()] == [1, 2]
+    with log.open("r+b") as stream:
+        stream.write(b"no JSON")  # over the first row, in place: who reads it again fails
+    rundir.append_lines(log, [{"step": 3}])
+    assert [shown.step for shown in reader.new()] == [3]
+    rundir.write_lines(log, [{"step": step} for step in (1, 2, 3, 4)])
+    assert [shown.step for shown in reader.new()] == [4]
+
+
+@pytest.mark.parametrize(
+    ("iterations", "made", "shown"),
+    [(1, range(1, 13), [1, 5, 10, 12]), (2, range(1, 13, 2), [1, 5, 9, 11]), (3, (1, 4, 7, 10), [1, 4, 10])],
+)
+def test_completions_are_shown_before_every_resume_point_also_where_several_steps_learn_from_them(
+    tmp_path, iterations, made, shown
+):
+    """Of 12 steps with a resume point every 5; a rollout serves its own step and the iterations - 1 that follow."""
+    settings = ("train.steps=12", "train.resume_every=5", "train.save_steps=12", f"train.num_iterations={iterations}")
+    run = rundir.open_run("quickstart", list(settings), tmp_path)
+    row = {"question": "?", "completion": "!", "problem_id": "p", "gold": "1", "reward": 0.0}
+    run.train(3407).mkdir(parents=True)
+    table = pyarrow.Table.from_pylist([{"step": step} | row for step in made])
+    pyarrow.parquet.write_table(table, run.train(3407) / "completions.parquet")
+    assert [each.step for each in Reader(run, following=False).new()] == shown
+
+
 def test_a_tracker_that_fails_is_a_line_and_the_experiment_goes_on(finished, tmp_path, capsys):
     copy = copied(finished, tmp_path)
     shutil.rmtree(copy / "swanlab")
@@ -316,11 +349,48 @@ def test_a_tracker_that_fails_is_a_line_and_the_experiment_goes_on(finished, tmp
 def test_a_tracker_that_hangs_or_is_killed_is_a_line_too(finished, tmp_path, capsys, monkeypatch):
     run = rundir.existing(copied(finished, tmp_path))
     monkeypatch.setattr(track, "FINISH_SECONDS", 0.5)
+    monkeypatch.setattr(track, "PATIENCE_SECONDS", 0.25)
     for number, why in ((signal.SIGSTOP, "not done after 0.5 s"), (signal.SIGKILL, "it was killed")):
         tracker = track.Tracker(run, None)
         os.kill(tracker._process.pid, number)
         tracker.finish("success")
         assert why in capsys.readouterr().out
+
+
+IMPATIENT = """
+import os, signal, sys, threading
+from pathlib import Path
+from harness import rundir, track
+from harness.errors import exit_code
+track.PATIENCE_SECONDS = 0.1
+
+def work():
+    (tracker,) = psutil.Process().children()
+    tracker.suspend()
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    return 0
+
+import psutil
+run = rundir.existing(Path(sys.argv[1]))
+sys.exit(exit_code(lambda: track.following(run, None, work)))
+"""
+
+
+def test_ctrl_c_ends_the_wait_for_a_tracker_and_not_the_experiment(finished, tmp_path):
+    copy = copied(finished, tmp_path / "a b")
+    command = [sys.executable, "-c", IMPATIENT, copy]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (0, "")
+    offline, waits, given_up = done.stdout.splitlines()
+    assert offline.startswith(f"SwanLab: offline; swanlab sync '{copy}/swanlab/run-")
+    assert waits == "SwanLab gets the rest; that may take 60 s, and Ctrl-C does without."
+    assert "(stopped)" in given_up and f"python -m harness.track '{copy}' tracks it again" in given_up
+
+
+def test_a_run_that_lost_its_completions_is_refused_in_a_line(finished, tmp_path):
+    copy = copied(finished, tmp_path)
+    (copy / "base/samples.jsonl").unlink()
+    refused(harness("track", copy), "base/samples.jsonl: the completion of problem", "run again")
 
 
 @pytest.mark.parametrize(("raised", "state"), [(HarnessError("ended by SIGKILL"), 2), (KeyboardInterrupt(), 3)])
