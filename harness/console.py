@@ -29,7 +29,14 @@ from harness.errors import LOG, interruption
 
 WIDE = 240  # characters a line where no terminal limits it
 EVERY = 30.0  # seconds between two lines about work that goes on, where no bar shows it, and in the log
-_console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # rich would end the process without a word; errors.exit_code has one for the log
+
+
+_console = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 
 
 def say(message: str) -> None:

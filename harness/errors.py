@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import logging
 import os
+import select
 import shlex
 import signal
+import stat
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -34,7 +37,7 @@ class HarnessError(Exception):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM, which asks for the same."""
+    """Ctrl-C, or SIGTERM and the closing of the terminal, which ask for the same."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -44,12 +47,12 @@ class Stopped(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """130 for Ctrl-C, 143 for SIGTERM, as a shell has it."""
+        """130 for Ctrl-C, 143 for SIGTERM, 129 for a closed terminal, as a shell has it."""
         return 128 + self.number
 
 
 _asked: list[Stopped] = []  # since the command began
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a process that has told where it stopped
 
 
@@ -71,8 +74,9 @@ def command() -> str:
 def exit_code(main: Callable[[], int | None]) -> int:
     """Run a command's main function and turn what it raises into the exit code that the shell sees.
 
-    0 on success, 2 with one line on stderr for a HarnessError or a full or closed disk, 130 for Ctrl-C and 143 for
-    SIGTERM with a line that says how to go on. Anything else is a bug of ours and keeps its traceback.
+    0 on success, 2 with one line on stderr for a HarnessError or a full or closed disk, 130 for Ctrl-C, 143 for
+    SIGTERM and 129 for a closed terminal with a line that says how to go on. Anything else is a bug of ours and keeps
+    its traceback.
     """
     _asked.clear()
     _answer_with(_stop)
@@ -100,7 +104,7 @@ def _told(stopped: Stopped) -> int:
         where = f" in the {stopped.where}" if stopped.where else ""
         line = _line(f"Stopped{where}. The same command goes on: {command()}")
         LOG.info(line)
-        print(line, file=sys.stderr)
+        _tell(line)
     return stopped.exit_code
 
 
@@ -108,15 +112,35 @@ def _answered(error: Exception) -> int | None:
     """The exit code for an error that is no bug of ours, once it has been told; None for any other."""
     if isinstance(error, HarnessError):
         return _refused(str(error))
-    if isinstance(error, BrokenPipeError):  # the reader (head, less) has gone: nothing to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError) and _nobody_reads():  # head and less end before us: told to the log alone
+        LOG.error(_line(f"Stopped: nobody reads the output any more. The same command goes on: {command()}"))
+        _silence(1)
         return 1
     if isinstance(error, OSError) and error.errno in _REFUSED:
         return _refused(f"{error.filename or 'a file'}: {error.strerror}; make room or choose another place")
     return None
 
 
+def _nobody_reads() -> bool:
+    """Whether standard output is the pipe that broke; another one may have, of an engine's own processes."""
+    output = select.poll()
+    output.register(1, 0)
+    return any(found & select.POLLERR for _, found in output.poll(0))
+
+
+def _silence(descriptor: int) -> None:
+    """Drop what is still written to a descriptor that takes no more."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
 def _stop(number: int, frame: object) -> None:
+    if number == signal.SIGHUP:
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):  # it may have been closed from the start
+                if stat.S_ISCHR(os.fstat(descriptor).st_mode):  # the terminal: writing to it is an error from now on
+                    _silence(descriptor)
     if COMMAND in os.environ:
         # A terminal's Ctrl-C comes to every process, and from the one that started this one once more.
         _answer_with(signal.SIG_IGN)
@@ -126,14 +150,20 @@ def _stop(number: int, frame: object) -> None:
 
 def _answer_with(handler: signal.Handlers | Callable[[int, object], None]) -> None:
     for number in SIGNALS:
-        signal.signal(number, handler)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup: the terminal may close
+            signal.signal(number, handler)
 
 
 def _refused(message: str) -> int:
     line = _line(message)
     LOG.error(line)
-    print(f"error: {line}", file=sys.stderr)
+    _tell(f"error: {line}")
     return 2
+
+
+def _tell(line: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(line, file=sys.stderr, flush=True)
 
 
 def _line(text: str) -> str:

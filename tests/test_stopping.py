@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import shlex
 import signal
@@ -87,6 +88,51 @@ def test_a_stage_alone_is_stopped_likewise(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert "of 1200 completions. The same command goes on: " in errors and "harness.evaluate quickstart" in errors
+
+
+# A run and its stage that keep a log, in a terminal.
+WATCHED = """
+import os, sys, time
+from pathlib import Path
+from harness import console, log, processes
+from harness.errors import exit_code
+
+def stage():
+    log.keep(Path(sys.argv[1]), "train")
+    with console.progress("training", 9, unit="steps") as update:
+        update(4)
+        (Path(sys.argv[1]) / "on").touch()
+        time.sleep(600)
+
+def run():
+    log.keep(Path(sys.argv[1]), "run")
+    return processes.run(["-c", sys.orig_argv[2], sys.argv[1], "stage"], os.environ)
+
+sys.exit(exit_code(stage if sys.argv[2:] else run))
+"""
+
+
+@pytest.mark.parametrize("immune", [False, True])
+def test_closing_the_terminal_stops_a_run_in_order_unless_it_is_under_nohup(tmp_path, immune):
+    ours, theirs = pty.openpty()
+    command = ["nohup"] * immune + [sys.executable, "-c", WATCHED, tmp_path]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    os.close(theirs)
+    log = tmp_path / "log.txt"
+    wait_until((tmp_path / "on").exists, process)
+    os.close(ours)
+    os.killpg(process.pid, signal.SIGHUP)
+    if immune:
+        time.sleep(0.5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == (143 if immune else 129)
+    (line,) = [line for line in log.read_text().splitlines() if " run INFO Stopped" in line or "train INFO S" in line]
+    assert " train INFO Stopped in the training, at 4 of 9 steps. The same command goes on: " in line
+    assert "Traceback" not in log.read_text() and nothing_is_left(process.pid)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the processes of a session")
