@@ -16,6 +16,15 @@ if _visible is None:
 else:
     os.environ["CUDA_VISIBLE_DEVICES"] = _visible.partition(",")[0]
 
+# A descriptor that was closed (`>&-`) is the next opened file's: what is printed would then go into that.
+for _number in (0, 1, 2):
+    try:
+        os.fstat(_number)
+    except OSError:
+        os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
 # While `python -m harness.<command>` is still importing (seconds, for torch), Ctrl-C just ends it; once the command
 # runs, errors.exit_code answers with a line.
 if sys.argv[:1] == ["-m"]:

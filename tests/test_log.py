@@ -119,6 +119,15 @@ def test_a_full_disk_is_not_the_logs_to_tell(tmp_path):
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\n") == 200
 
 
+def test_what_is_said_goes_into_no_other_file_where_standard_output_is_closed(tmp_path):
+    """`>&-`: the log must not be given descriptor 1, which a library's C code prints to."""
+    stage = "import os\n" + STAGE.replace("    for number", "    os.write(1, b'from C')\n    for number")
+    command = ["sh", "-c", 'exec "$0" "$@" >&- 2>&-', sys.executable, "-c", stage, tmp_path, "first"]
+    assert subprocess.run(command, cwd=ROOT, timeout=30).returncode == 0
+    lines = (tmp_path / log.FILE).read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 200 and all(map(LINE.fullmatch, lines))
+
+
 def test_a_run_has_one(finished):
     text = (finished / log.FILE).read_text(encoding="utf-8")
     stages = re.findall(r"Z (run|train|evaluate base|evaluate tuned) INFO ", text)
