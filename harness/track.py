@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness import processes, rundir
 from harness.config import Config
-from harness.console import hushed, say
+from harness.console import hushed, say, working
 from harness.document import one_line
 from harness.errors import HarnessError, Parser, exit_code
 from harness.rundir import RunDir
@@ -151,7 +151,12 @@ def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
     except (OSError, subprocess.SubprocessError) as error:
         say(f"SwanLab cannot be started, the run is not tracked: {error}.")
         return Untracked()
-    say((tracker.first_line() or "SwanLab: no answer yet.") if mode == "online" else _where(run, mode, identity))
+    if mode != "online":
+        say(_where(run, mode, identity))
+        return tracker
+    with working("start of SwanLab"):
+        answer = tracker.first_line()
+    say(answer or "SwanLab: no answer yet.")
     return tracker
 
 
