@@ -17,15 +17,16 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from harness.errors import LOG, interruption
+from harness.errors import LOG, heed_interruption, interruption
 
 WIDE = 240  # characters a line where no terminal limits it
 EVERY = 30.0  # seconds between two lines about work that goes on, where no bar shows it, and in the log
@@ -169,6 +170,7 @@ def progress(
         def update(completed: int, note: str = "") -> None:
             nonlocal told, at
             at = completed
+            heed_interruption()
             draw(completed, note)
             now = time.monotonic()
             if now - told >= EVERY and done < completed < total:
@@ -185,6 +187,15 @@ def progress(
             raise
 
 
+class _Note(TextColumn):
+    """What is cut first, with the bar, where a terminal is narrow: counts and times stay whole."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
 @contextmanager
 def _bar(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None]]:
     if not _console.is_terminal:
@@ -198,7 +209,7 @@ def _bar(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+        _Note("{task.fields[note]}", markup=False, table_column=Column()),
     ]
     with Progress(*columns, console=_console) as bar:
         task = bar.add_task(escape(what), total=total, completed=done, note="")
@@ -213,6 +224,7 @@ def working(what: str) -> Iterator[None]:
     """
     began = time.monotonic()
     try:
+        heed_interruption()
         if _console.is_terminal:
             columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
             # Unredirected, or what a library prints in `hushed` would find its way around.

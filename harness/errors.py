@@ -98,6 +98,12 @@ def interruption() -> Stopped | None:
     return _asked[0] if _asked else None
 
 
+def heed_interruption() -> None:
+    """Raise again what asked this command to stop, for where a library passed over the exception and went on."""
+    if stopped := interruption():
+        raise stopped
+
+
 def _told(stopped: Stopped) -> int:
     _answer_with(signal.SIG_IGN if COMMAND in os.environ else signal.SIG_DFL)
     if not stopped.said:

@@ -110,6 +110,60 @@ def test_who_stops_long_work_is_told_how_far_it_was():
     assert second.startswith("Stopped in the start of the engine. The same") and second.endswith("'a b'")
 
 
+PASSED_OVER = """
+import os, signal, sys
+from harness import console
+from harness.errors import exit_code
+
+def ask():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        pass  # as C code does that calls back into Python
+
+def counting():
+    with console.progress("base", 9, unit="steps") as update:
+        update(1)
+        ask()
+        for step in range(2, 10):
+            update(step)
+    print("not reached")
+
+def loading():
+    ask()
+    with console.working("start of the engine"):
+        print("not reached")
+
+print(exit_code(counting), exit_code(loading))
+"""
+
+
+def test_a_stop_that_a_library_passes_over_is_heeded_at_the_next_step():
+    done = subprocess.run([sys.executable, "-c", PASSED_OVER], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["base: 9", "143 143"], done.stderr
+    first, second = done.stderr.splitlines()
+    assert first.startswith("Stopped in the base, at 2 of 9 steps. ")
+    assert second.startswith("Stopped in the start of the engine. ")
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_a_bar_keeps_its_counts_and_times_in_a_narrow_terminal(width):
+    """With the training's note, the longest."""
+    note = "reward 7.86, 29 tokens a completion (mean of the last 10)"
+    code = f"from harness import console\nwith console.progress('training (seed 3407)', 60) as bar: bar(33, {note!r})"
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": str(width)}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    while chunk := _read(ours):
+        shown += chunk
+    assert process.wait(timeout=30) == 0
+    last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).splitlines()[-1].rpartition("\r")[2]
+    assert "training (seed 3407)" in last and re.search(r" 55% 33/60 0:00:0\d left [-\d:]+ reward", last), last
+    assert (note in last) == (width == 200)
+
+
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (59.6, "0:01:00"), (7384, "2:03:04")])
 def test_a_time_left_is_hours_minutes_seconds(seconds, shown):
     assert console._duration(seconds) == shown
