@@ -16,6 +16,7 @@ from pathlib import Path
 from harness.errors import LOG, spelled_out
 
 FILE = "log.txt"
+_ERROR = re.compile(r"\S+ [a-z ]+ ERROR (.*)")  # what was said may hold the word too
 _NAMED_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
 _IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")  # user:password
 SHORTEST = 8  # characters of a secret; hiding less would hide words
@@ -78,5 +79,5 @@ def last_error(folder: Path, since: int) -> str | None:
     with (folder / FILE).open("rb") as stream:
         stream.seek(since)
         lines = stream.read().decode("utf-8", "replace").splitlines()
-    errors = [line.partition(" ERROR ")[2] for line in lines if " ERROR " in line]
+    errors = [found[1] for line in lines if (found := _ERROR.match(line))]
     return errors[-1] if errors else None

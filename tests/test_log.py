@@ -106,8 +106,8 @@ def test_the_last_error_of_one_attempt(tmp_path):
     since = log.size(tmp_path)
     assert log.last_error(tmp_path, 0) == "then" and log.last_error(tmp_path, since) is None
     with (tmp_path / log.FILE).open("a") as stream:
-        stream.write("T train ERROR a\nT run ERROR b\n")
-    assert log.last_error(tmp_path, since) == "b"
+        stream.write("T train ERROR a\nT evaluate base ERROR b ERROR c\nT run INFO no ERROR here\n")
+    assert log.last_error(tmp_path, since) == "b ERROR c"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
