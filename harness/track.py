@@ -14,6 +14,7 @@ import importlib.util
 import secrets
 import select
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -111,14 +112,19 @@ class Tracker:
 
     def finish(self, state: str) -> None:
         """Tell it how the run ended, and wait until SwanLab has the rest or is given up; Ctrl-C gives it up at once."""
+        given_up = ""
         try:
             self._said += self._rest(state)
         except subprocess.TimeoutExpired:
-            self._give_up(f"not done after {FINISH_SECONDS} s")
+            given_up = f"not done after {FINISH_SECONDS} s"
         except KeyboardInterrupt:
-            self._give_up("stopped")
-        if self._process.returncode:
-            why = one_line((self._said.strip() or "it was killed").splitlines()[-1]).removeprefix("error: ")
+            given_up = "stopped"
+        if given_up:
+            self._process.kill()
+            self._process.communicate()
+        if code := self._process.returncode:
+            last = one_line((self._said.strip() or "it has not said why").splitlines()[-1]).removeprefix("error: ")
+            why = given_up or (f"ended by {signal.Signals(-code).name}" if code < 0 else last)
             say(
                 f"SwanLab has not got all of this run ({why}); the experiment has lost nothing. "
                 f"python -m harness.track {_quoted(self.run.path)} tracks it again."
@@ -131,11 +137,6 @@ class Tracker:
         except subprocess.TimeoutExpired:
             say(f"SwanLab gets the rest; that may take {FINISH_SECONDS} s, and Ctrl-C does without.")
             return self._process.communicate(timeout=FINISH_SECONDS - PATIENCE_SECONDS)[0]
-
-    def _give_up(self, why: str) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._said = why
 
 
 def _start(run: RunDir, held: int | None) -> Tracker | Untracked:

@@ -350,8 +350,9 @@ def test_a_tracker_that_hangs_or_is_killed_is_a_line_too(finished, tmp_path, cap
     run = rundir.existing(copied(finished, tmp_path))
     monkeypatch.setattr(track, "FINISH_SECONDS", 0.5)
     monkeypatch.setattr(track, "PATIENCE_SECONDS", 0.25)
-    for number, why in ((signal.SIGSTOP, "not done after 0.5 s"), (signal.SIGKILL, "it was killed")):
+    for number, why in ((signal.SIGSTOP, "not done after 0.5 s"), (signal.SIGKILL, "(ended by SIGKILL)")):
         tracker = track.Tracker(run, None)
+        assert tracker.first_line().startswith("SwanLab: offline")  # which is no reason
         os.kill(tracker._process.pid, number)
         tracker.finish("success")
         assert why in capsys.readouterr().out
