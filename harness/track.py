@@ -189,20 +189,21 @@ def _follow(run: RunDir, mode: str, state: Callable[[], str | None], reader: Rea
         from harness import swanlab_run
 
         tracked = swanlab_run.SwanLabRun(run, mode, identity)
-    say(f"SwanLab: {tracked.url}" if tracked.url else _where(run, mode, identity))
     ended = None
-    with hushed():
-        try:
+    try:
+        say(f"SwanLab: {tracked.url}" if tracked.url else _where(run, mode, identity))
+        with hushed():
             while ended is None:
                 ended = state()  # asked for first, so that nothing written before the end is missed
                 for shown in reader.new():
                     tracked.show(shown)
             for shown in reader.closing() if ended == "success" else ():
                 tracked.show(shown)
-        except BaseException:
-            ended = "crashed"
-            raise
-        finally:
+    except BaseException:
+        ended = "crashed"
+        raise
+    finally:
+        with hushed():
             tracked.finish(ended)
 
 

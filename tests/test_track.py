@@ -388,6 +388,16 @@ def test_ctrl_c_ends_the_wait_for_a_tracker_and_not_the_experiment(finished, tmp
     assert "(stopped)" in given_up and f"python -m harness.track '{copy}' tracks it again" in given_up
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+def test_a_tracker_that_cannot_speak_is_refused_in_a_line_and_ends_its_run(finished, tmp_path):
+    copy = copied(finished, tmp_path)
+    command = [sys.executable, "-m", "harness.track", copy]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
+    refused(done, "No space left")
+    assert read(copy).ends == [2]  # RUN_STATE_CRASHED
+
+
 def test_a_run_that_lost_its_completions_is_refused_in_a_line(finished, tmp_path):
     copy = copied(finished, tmp_path)
     (copy / "base/samples.jsonl").unlink()
