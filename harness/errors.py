@@ -12,6 +12,7 @@ import shlex
 import signal
 import stat
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -42,6 +43,7 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
+        self.since = time.monotonic()
         self.where = ""  # what it interrupted and how far that was
         self.said = False  # a stage has told the person already
 
@@ -52,6 +54,7 @@ class Stopped(KeyboardInterrupt):
 
 
 _asked: list[Stopped] = []  # since the command began
+ONCE = 0.5  # seconds in which several signals ask for one stop: a terminal that closes sends its own, `timeout` two
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a process that has told where it stopped
 
@@ -142,6 +145,8 @@ def _silence(descriptor: int) -> None:
 
 
 def _stop(number: int, frame: object) -> None:
+    if _asked and time.monotonic() - _asked[0].since < ONCE:
+        return
     if number == signal.SIGHUP:
         for descriptor in (1, 2):
             with contextlib.suppress(OSError):  # it may have been closed from the start

@@ -67,17 +67,17 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
         assert part in done.stderr
 
 
-# Tests of what people do with a finished run: together as long as all others that share one.
-AROUND = ("test_ask", "test_crosscheck", "test_export", "test_sweep", "test_track")
+# Modules whose tests share a run among themselves: as long together as all others that share one.
+APART = ({"test_ask", "test_crosscheck", "test_export"}, {"test_stopping", "test_sweep", "test_track"})
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a run go to one worker, or two, so that it is made once or twice."""
+    """Tests that share a run go to few workers, so that it is made few times."""
     for item in items:
         for shared in {"finished", "staged"} & set(getattr(item, "fixturenames", ())):
-            group = f"{shared}, around it" if item.path.stem in AROUND else shared
-            item.add_marker(pytest.mark.xdist_group(group))
+            places = [number for number, modules in enumerate(APART, 2) if item.path.stem in modules]
+            item.add_marker(pytest.mark.xdist_group(f"{shared} {places[0]}" if places else shared))
 
 
 @pytest.fixture(scope="session")

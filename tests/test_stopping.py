@@ -15,8 +15,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.conftest import ROOT, SMALL
-from tests.test_run import lines, start
+from tests.conftest import ROOT
+from tests.test_run import UNTRACKED, lines, start
 
 # A process that does not end when it is asked to, started as a stage is.
 STUBBORN = """
@@ -49,7 +49,9 @@ def nothing_is_left(group: int) -> bool:
 def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path):
     """Ctrl-C in the base evaluation, to both processes as a terminal sends it; SIGTERM in the training, to the run."""
     results = tmp_path / "re sults"
-    typed = shlex.join([sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *SMALL, "--results", str(results)])
+    typed = shlex.join(
+        [sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *UNTRACKED, "--results", str(results)]
+    )
     process = start(results)
     wait_until(lambda: any(0 < lines(f) < 48 for f in results.glob(".base/*/samples.jsonl")), process)
     os.killpg(process.pid, signal.SIGINT)
@@ -143,6 +145,8 @@ def test_a_second_ctrl_c_ends_a_stage_that_does_not_end():
     )  # fmt: skip
     assert process.stdout.readline() == "on\n"
     os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)  # as good as at once: not a second wish
     time.sleep(1)
     assert process.poll() is None and not nothing_is_left(process.pid)  # it is given time
     os.killpg(process.pid, signal.SIGINT)

@@ -147,17 +147,8 @@ def test_nothing_of_the_machine_is_kept(finished):
     assert not (ROOT / "swanlog").exists()
 
 
-def test_tracking_changes_no_number_and_disabled_leaves_no_trace(finished, tmp_path):
-    """Trained, evaluated and reported once more from the same base answers, without SwanLab."""
-    copy = copied(finished, tmp_path)
-    for name in ("train", "tuned", "plots", "swanlab"):
-        shutil.rmtree(copy / name)
-    for name in ("summary.json", "report.md", "report.html"):
-        (copy / name).unlink()
-    done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=disabled", "--results", copy.parent)
-    assert done.returncode == 0, done.stderr
-    assert (copy / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
-    assert not (copy / "swanlab").exists() and "SwanLab" not in done.stdout
+def test_a_run_that_wants_no_tracking_gets_none(finished, tmp_path):
+    copy = copied(finished, tmp_path, "track: {mode: disabled}\n")
     refused(harness("track", copy), "track.mode is disabled")
 
 
