@@ -117,9 +117,7 @@ def _number(kind: type, allowed: str, possible: Callable[[float], bool]) -> Call
 
 
 def _arguments() -> Parser:
-    parser = Parser(
-        prog="python -m harness.ask", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("ask", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("questions", nargs="*", metavar="question")
     heat = parser.add_mutually_exclusive_group()

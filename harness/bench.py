@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def _milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
 
 def bench_scoring(argv: list[str]) -> None:
     """Score, the panel and the tutorial's rewards on hostile texts, and the first two on ordinary ones."""
-    Parser(prog="python -m harness.bench scoring", description=bench_scoring.__doc__).parse(argv)
+    Parser("bench scoring", bench_scoring.__doc__).parse(argv)
     functions = {
         "score": lambda text: scoring.score(text, "18"),
         "panel": lambda text: [scorer.rule(text, "18", Tags()) for scorer in panel.SCORERS],
@@ -78,7 +77,7 @@ def bench_scoring(argv: list[str]) -> None:
 
 def bench_report(argv: list[str]) -> None:
     """Draw each run's report anew, summary and page included, and the comparison of all as a page."""
-    parser = Parser(prog="python -m harness.bench report", description=bench_report.__doc__)
+    parser = Parser("bench report", bench_report.__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="directories of finished runs")
     paths = [path for path in parser.parse(argv).runs if (path / "summary.json").exists()]
     total = 0.0
@@ -104,7 +103,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
-    parser = Parser(prog="python -m harness.bench", description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parser = Parser("bench", __doc__)
     parser.add_argument("benchmark", choices=list(COMMANDS), help="each has a --help of its own")
     COMMANDS[parser.parse(arguments[:1]).benchmark](arguments[1:])
     return 0

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import time
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -194,9 +193,7 @@ def speed() -> list[tuple[str, float]]:
 
 def main(argv: list[str]) -> None:
     """Print the table, the exceptions, and what an interval costs."""
-    parser = Parser(
-        prog="python -m harness.bench coverage", description=__doc__, formatter_class=RawDescriptionHelpFormatter
-    )
+    parser = Parser("bench coverage", __doc__)
     parser.add_argument("--replications", type=int, default=REPLICATIONS, metavar="N", help=f"default {REPLICATIONS:,}")
     parser.add_argument("--quick", action="store_true", help=f"at most {QUICK} replications and {QUICK} questions")
     args = parser.parse(argv)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
 from harness import machine, provenance
 from harness.errors import HarnessError, Parser
 
 
-def parser(name: str, description: str, paths: Sequence[str], measured: str) -> Parser:
+def parser(name: str, doc: str, paths: Sequence[str], measured: str) -> Parser:
     """A parser for `python -m harness.bench NAME EXPERIMENT [key.path=value ...] [--paths A,B]`."""
-    made = Parser(
-        prog=f"python -m harness.bench {name}", description=description, formatter_class=RawDescriptionHelpFormatter
-    )
+    made = Parser(f"bench {name}", doc)
     made.add_argument("experiment", help=f"exp/NAME.yaml: {measured}")
     made.add_argument("overrides", nargs="*", metavar="key.path=value")
     made.add_argument("--paths", default=",".join(paths), metavar="A,B", help=f"default: {','.join(paths)}")

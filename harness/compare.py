@@ -1,6 +1,8 @@
 """One accuracy table for many runs, and never one for runs that cannot be compared.
 
-    python -m harness.compare results/* [--format table|md|csv|json|html] [--out FILE] [--strict]
+    python -m harness.compare results/*
+    python -m harness.compare results/* --out compare.html
+    python -m harness.compare results/* --format csv --intervals bootstrap
 
 Runs share a table when their base, data, prompts, scorer, sampling, token limit and engine are the same; otherwise
 each comparable group has its own, and the fields that part the groups are named. The HTML page also has every
@@ -234,7 +236,7 @@ def _markdown(caption: str, rows: list[dict[str, str]], settings: list[str]) -> 
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.compare", description=__doc__.split("\n\n")[0])
+    parser = Parser("compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
     parser.add_argument("--format", choices=FORMATS, help="default: table, or what the ending of --out says")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")

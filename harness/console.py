@@ -92,7 +92,7 @@ def markdown(text: str) -> None:
     if _console.is_terminal:
         from rich.markdown import Markdown
 
-        _console.print(Markdown(text))
+        _console.print(Markdown(text), soft_wrap=False)  # which crops what rich has not wrapped itself
     else:
         sys.stdout.write(text + "\n")
 

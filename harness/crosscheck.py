@@ -75,11 +75,7 @@ def _answered(run: RunDir, check: Check, seed: int | None, wanted: dict[str, Any
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(
-        prog="python -m harness.crosscheck",
-        description=__doc__.split("\n\n")[0],
-        epilog="example: python -m harness.crosscheck results/quickstart-1a2b3c4d --limit 200",
-    )
+    parser = Parser("crosscheck", __doc__)
     inputs.add_options(parser)
     parser.add_argument("--seed", type=int, metavar="S", help="only what this training seed made; default: every seed")
     args = parser.parse(argv)

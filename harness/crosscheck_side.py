@@ -165,7 +165,7 @@ def _facts(found: dict[str, Any], task: Any, lm: Any, rows: Sequence[dict[str, A
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.crosscheck_side", description=__doc__.split("\n\n")[0])
+    parser = Parser("crosscheck_side", __doc__)
     inputs.add_options(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--base", action="store_true", help="the base checkpoint")

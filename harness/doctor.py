@@ -32,7 +32,7 @@ CUDA = (13, 0)  # that the gpu extra's torch is built for
 
 
 def main(argv: list[str] | None = None) -> int:
-    Parser(prog="python -m harness.doctor", description=__doc__.split("\n\n")[0]).parse(argv)
+    Parser("doctor", __doc__).parse(argv)
     found = machine.gpus()
     for line in [*_machine(found), "", *_packages(bool(found)), "", *_experiments(found)]:
         say(line)

@@ -60,7 +60,19 @@ STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a proce
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose refusals are HarnessErrors, and to which options and settings come in any order."""
+    """The arguments of `python -m harness.NAME`: refusals are HarnessErrors, options and settings come in any order.
+
+    Its help is the module's docstring, whose examples teach the command.
+    """
+
+    def __init__(self, name: str, doc: str) -> None:
+        first, _, rest = doc.partition("\n\n")
+        super().__init__(
+            prog=f"python -m harness.{name}",
+            description=first,
+            epilog=f"examples:\n{rest}" if rest.startswith("    ") else rest,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
 
     def error(self, message: str) -> NoReturn:
         raise HarnessError(f"{message}; see {self.prog} --help")

@@ -362,7 +362,7 @@ class LazyEngine:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.evaluate", description=__doc__.split("\n\n")[0])
+    parser = Parser("evaluate", __doc__)
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument("--side", choices=SIDES, required=True)

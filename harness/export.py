@@ -213,11 +213,7 @@ def _judge(record: dict[str, Any], enough: float, size: tuple[float, float]) -> 
 
 
 def _arguments() -> Parser:
-    parser = Parser(
-        prog="python -m harness.export",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("export", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--to", choices=("merged", "gguf"), required=True)
     parser.add_argument("--dtype", choices=DTYPES, help="of --to merged; default: that of the base checkpoint")

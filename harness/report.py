@@ -116,7 +116,7 @@ def fenced(text: str) -> Iterator[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.report", description=__doc__.split("\n\n")[0])
+    parser = Parser("report", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     args = parser.parse(argv)
     run = rundir.existing(args.run)

@@ -116,7 +116,7 @@ def _scored(run: RunDir, folder: Path, stored: dict[str, Any]) -> dict[str, Any]
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.rescore", description=__doc__.split("\n\n")[0])
+    parser = Parser("rescore", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     args = parser.parse(argv)
     run = rundir.existing(args.run)

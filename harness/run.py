@@ -1,9 +1,13 @@
 """One command for one experiment: base evaluation → GRPO → tuned evaluation → report.
 
-    python -m harness.run exp/quickstart.yaml [key.path=value ...] [--dry-run] [--results DIR]
+    python -m harness.run exp/quickstart.yaml
+    python -m harness.run exp/quickstart.yaml train.seeds=[1,2,3] eval.noise_floor=true
+    python -m harness.run exp/grpo_r8.yaml --dry-run
+    python -m harness.run results/quickstart-27b891f3
 
-Each stage is a process of its own, so that its memory is really free before the next. The same command goes on
-where an earlier one was stopped or killed, and does nothing when the run is complete.
+exp/NAME.yaml, or NAME alone, means experiments/NAME.yaml; any of its settings may follow as key.path=value. Each stage
+is a process of its own, so that its memory is really free before the next. The same command goes on where an earlier
+one was stopped or killed, and does nothing when the run is complete.
 """
 
 from __future__ import annotations
@@ -211,7 +215,7 @@ def _plan_prompts(config: Config, data: gsm8k.Data) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.run", description=__doc__.split("\n\n")[0])
+    parser = Parser("run", __doc__)
     parser.add_argument("experiment", help="exp/NAME.yaml (means experiments/NAME.yaml), a file, or a run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="settings changed for this run")
     parser.add_argument("--dry-run", action="store_true", help="print the plan; load no weights, write nothing")

@@ -8,6 +8,7 @@
       curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
+      export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
       swanlab/         the run as SwanLab keeps it (track.mode), made anew from the files above at every start
     results/.base/<key>/   base evaluations, shared by content

@@ -375,7 +375,7 @@ def selftest(golds: Iterable[str], tags: Tags = DEFAULT_TAGS) -> SelfTest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.scoring", description="Prove the scorer against gold answers.")
+    parser = Parser("scoring", "Prove the scorer against gold answers in many spellings.")
     parser.add_argument("--selftest", action="store_true", required=True, help="run the self-test")
     parser.add_argument("--golds", type=Path, metavar="FILE.jsonl", help="default: a built-in list")
     args = parser.parse(argv)

@@ -10,7 +10,6 @@ evaluations are shared, a run that fails does not stop the others, and the same 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import itertools
 import json
@@ -216,12 +215,7 @@ def finish(planned: Sequence[Planned], out: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(
-        prog="python -m harness.sweep",
-        description=__doc__.partition("\n\n")[0],
-        epilog=__doc__.partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = Parser("sweep", __doc__)
     parser.add_argument("experiment", help="exp/NAME.yaml (means experiments/NAME.yaml), or a file")
     parser.add_argument("overrides", nargs="+", metavar="key.path=value,value", help="settings and their values")
     parser.add_argument("--dry-run", action="store_true", help="check every combination, list the runs, start none")

@@ -214,11 +214,7 @@ def _told() -> str | None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(
-        prog="python -m harness.track",
-        description=__doc__.split("\n\n")[0],
-        epilog="Example: python -m harness.track results/quickstart-27b891f3 --mode online",
-    )
+    parser = Parser("track", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--mode", choices=MODES, help="default: the run's own track.mode")
     parser.add_argument("--follow", action="store_true", help="until told on standard input how the run ended")

@@ -39,7 +39,7 @@ def _backend(run: RunDir) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="python -m harness.train", description=__doc__.split("\n\n")[0])
+    parser = Parser("train", __doc__)
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     parser.add_argument("--seed", type=int, help="one of train.seeds; without it all of them, one after the other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 
 from harness import console
 from tests.conftest import ROOT
@@ -167,3 +169,13 @@ def test_a_bar_keeps_its_counts_and_times_in_a_narrow_terminal(width):
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (59.6, "0:01:00"), (7384, "2:03:04")])
 def test_a_time_left_is_hours_minutes_seconds(seconds, shown):
     assert console._duration(seconds) == shown
+
+
+def test_markdown_in_a_narrow_terminal_loses_no_word(monkeypatch):
+    screen = io.StringIO()
+    narrow = Console(file=screen, force_terminal=True, width=40, soft_wrap=True, highlight=False)
+    monkeypatch.setattr(console, "_console", narrow)
+    console.markdown(
+        "- a list item that is longer than forty characters and ends so\n\nAnd a paragraph that does that too"
+    )
+    assert "ends so" in screen.getvalue() and "too" in screen.getvalue()

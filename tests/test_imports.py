@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -25,3 +26,14 @@ def test_light_modules_stay_light(module):
     code = f"import sys, harness.{module}; print([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+COMMANDS = "run sweep compare ask export crosscheck track evaluate train report rescore doctor"
+
+
+@pytest.mark.parametrize("command", COMMANDS.split())
+def test_the_help_of_a_command_shows_how_it_is_used(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"harness.{command}").main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and f"examples:\n    python -m harness.{command}" in said
