@@ -61,7 +61,7 @@ def _load(path: Path) -> dict[str, Any]:
     summary = rundir.read_json(path / "summary.json")
     if not isinstance(summary, dict) or not summary.keys() >= NEEDED or not isinstance(summary["conditions"], dict):
         raise HarnessError(f"{path}: its summary.json is not one of a run")
-    settings = _flat(rundir.existing(path).config.model_dump())
+    settings = _flat(rundir.existing(path).config.deciding())
     # What another base gained is no answer to what these settings gain: its runs have a table of their own.
     conditions = summary["conditions"] | {BASE: summary.get("base_weights")}
     ours = {"run": one_line(path.resolve().name), "path": path, "settings": settings}
@@ -159,7 +159,7 @@ def page(parted: list[list[dict[str, Any]]], intervals: str, folder: Path) -> st
             rows=[row(summary, intervals) for summary in group],
             parted_by=_parted_by(group, fields),
             conditions={name: _shown(value) for name, value in group[0]["conditions"].items()},
-            settings={key: [str(run["settings"][key]) for run in group] for key in _differing(group)},
+            settings={key: [str(run["settings"].get(key, "")) for run in group] for key in _differing(group)},
         )
         for group in parted
     ]
@@ -176,23 +176,26 @@ def _parted_by(group: list[dict[str, Any]], fields: list[str]) -> dict[str, str]
 
 def _differing(group: list[dict[str, Any]]) -> list[str]:
     """The settings in which the runs of a group differ."""
-    return [key for key in group[0]["settings"] if len({str(run["settings"][key]) for run in group}) > 1]
+    known = dict.fromkeys(key for run in group for key in run["settings"])  # in their order
+    return [key for key in known if len({str(run["settings"].get(key)) for run in group}) > 1]
 
 
 def _settings(group: list[dict[str, Any]]) -> list[str]:
     """A line a run with the settings in which the runs of a group differ."""
-    keys = _differing(group)
-    listed = (f"{run['run']}: " + ", ".join(f"{key}={run['settings'][key]}" for key in keys) for run in group if keys)
+    keys, listed = _differing(group), []
+    for run in group if keys else []:
+        values = (f"{key}={run['settings'][key]}" for key in keys if key in run["settings"])
+        listed.append(f"{run['run']}: " + ", ".join(values))
     return [one_line(line) for line in listed]
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by key path; sections are opened, the run's name is left out."""
+    """Settings by key path; sections are opened."""
     found = {}
     for key, value in settings.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
-        elif prefix + key != "name":
+        else:
             found[prefix + key] = value
     return found
 

@@ -221,6 +221,10 @@ class Config(Section):
 
     def digest(self) -> str:
         """SHA-256, in hex, over every setting that changes a number."""
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that change a number, by section."""
         kept = self.model_dump()
         for path in (*OUTSIDE_DIGEST, *self._idle()):
             *parents, leaf = path.split(".")
@@ -228,7 +232,7 @@ class Config(Section):
             for parent in parents:
                 section = section[parent]
             del section[leaf]
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return kept
 
     def run_name(self) -> str:
         return f"{self.name}-{self.digest()[:8]}"

@@ -19,10 +19,10 @@ from harness import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A run of the real command that takes seconds: a few steps, a few questions, several batches.
+# A run of the real command that takes seconds: a few steps, a few questions, several batches, nobody following it.
 SMALL = (
     "eval.limit=48", "eval.batch_size=8", "train.steps=6", "train.prompts_per_step=2", "train.generations=4",
-    "train.resume_every=2", "train.save_steps=6",
+    "train.resume_every=2", "train.save_steps=6", "track.mode=disabled",
 )  # fmt: skip
 
 
@@ -91,9 +91,9 @@ def gsm8k_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of one small, complete run of the quickstart experiment."""
+    """The run directory of one small, complete run of the quickstart experiment, tracked as runs are by default."""
     results = tmp_path_factory.mktemp("finished") / "results"
-    done = harness("run", "exp/quickstart.yaml", *SMALL, "--results", results)
+    done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results)
     assert done.returncode == 0, done.stderr
     (run,) = results.glob("quickstart-*")
     return run

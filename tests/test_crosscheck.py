@@ -444,7 +444,7 @@ def test_a_model_whose_weights_were_all_trained_is_loaded_itself(tmp_path):
 )
 def test_settings_name_their_folder_and_reach_the_stage(check, name):
     assert check.name == name
-    parser = Parser()
+    parser = Parser("crosscheck", "")
     inputs.add_options(parser)
     assert inputs.check_of(parser.parse(["RUN", *check.options()])) == check
 

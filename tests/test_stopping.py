@@ -15,8 +15,8 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from tests.conftest import ROOT
-from tests.test_run import UNTRACKED, lines, start
+from tests.conftest import ROOT, SMALL
+from tests.test_run import lines, start
 
 # A process that does not end when it is asked to, started as a stage is.
 STUBBORN = """
@@ -49,9 +49,7 @@ def nothing_is_left(group: int) -> bool:
 def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path):
     """Ctrl-C in the base evaluation, to both processes as a terminal sends it; SIGTERM in the training, to the run."""
     results = tmp_path / "re sults"
-    typed = shlex.join(
-        [sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *UNTRACKED, "--results", str(results)]
-    )
+    typed = shlex.join([sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *SMALL, "--results", str(results)])
     process = start(results)
     wait_until(lambda: any(0 < lines(f) < 48 for f in results.glob(".base/*/samples.jsonl")), process)
     os.killpg(process.pid, signal.SIGINT)
