@@ -27,7 +27,7 @@ from trl import GRPOConfig, GRPOTrainer
 from harness import checkpoint as checkpoint_module
 from harness import full, gsm8k, prompts, provenance, rewards, rundir, unsloth_backend
 from harness.adapter import lora_config
-from harness.checkpoint import Checkpoint, file_hash
+from harness.checkpoint import Checkpoint
 from harness.config import Config
 from harness.console import progress, say, working
 from harness.engine import DTYPES, load_base
@@ -58,7 +58,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
             f"model.max_seq_length: {config.model.max_seq_length} is more than {checkpoint.id}'s context of "
             f"{checkpoint.context} tokens"
         )
-    run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | _reward_files(config))
+    run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | rewards.inputs(config))
     tokenizer, end = training_tokenizer(checkpoint)
     problems, asked = _fitting(config, data.train, tokenizer, folder)
     resume = _resume_point(folder / "checkpoints")
@@ -97,11 +97,6 @@ def train(run: RunDir, seed: int, backend: str) -> None:
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
     run.note("stages", {f"training (seed {seed})": cost})
     say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
-
-
-def _reward_files(config: Config) -> dict[str, str]:
-    """Content hashes of the user's own reward files: the experiment file only names them."""
-    return {f"reward file {file}": file_hash(path) for file, path in rewards.files(config).items()}
 
 
 def training_tokenizer(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerBase, str]:

@@ -38,6 +38,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from harness import gsm8k, scoring
+from harness.checkpoint import file_hash
 from harness.config import Config
 from harness.errors import HarnessError
 from harness.schema import Problem, Tags
@@ -152,10 +153,11 @@ def of(config: Config) -> list[RewardFunction]:
     return build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
 
 
-def files(config: Config) -> dict[str, Path]:
-    """The user's own reward files by the path that the experiment names."""
+def inputs(config: Config) -> dict[str, str]:
+    """Content hashes of the user's own reward files, those that are there: the experiment file only names them."""
     named = {f.name.rpartition(":")[0] for f in config.rewards.functions if ":" in f.name}
-    return {file: _locate(file, Path.cwd()) for file in sorted(named)}
+    places = {file: _locate(file, Path.cwd()) for file in sorted(named)}
+    return {f"reward file {file}": file_hash(place) for file, place in places.items() if place.is_file()}
 
 
 def try_out(config: Config, problem: Problem) -> None:

@@ -227,6 +227,7 @@ def main(argv: list[str] | None = None) -> int:
         plan(run)
         return 0
     if complete(run):
+        run.pin(rewards.inputs(run.config))  # its numbers are those of the rewards as they were
         report.show(run)
         return 0
     if new := not run.settings.exists():

@@ -103,7 +103,7 @@ class RunDir:
             if pinned.get(name, value) != value:
                 raise HarnessError(
                     f"{self.path}: the {name} changed since this run began ({pinned[name][:12]} then, {value[:12]} "
-                    f"now); put it back, or start afresh: move the directory away, or change the name"
+                    f"now); put it back, or start afresh: move the directory away, or give it another (name=...)"
                 )
         if not inputs.items() <= pinned.items():
             self.note("inputs", inputs)

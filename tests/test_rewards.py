@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import bench, config, rewards
+from harness.checkpoint import file_hash
 from harness.rewards import PROFILES, RewardError, RewardFunction, build, disagreement
 from harness.schema import Tags
 from tests.conftest import ROOT, refused
@@ -456,7 +457,8 @@ def test_the_example_pays_for_short_working(tmp_path, monkeypatch):
     texts = [f"{WS}{'x' * n}\n{WE}{SS}1{SE}" for n in (0, 50, 200, 1000)] + [f"{SS}1{SE}", f"{WS}no end"]
     completions = [[{"role": "assistant", "content": text}] for text in texts]
     assert brevity(completions=completions, answer=["1"] * 6) == [1.0, 0.75, 0.0, 0.0, None, None]
-    assert rewards.files(example) == {"experiments/rewards/brevity.py": ROOT / "experiments/rewards/brevity.py"}
+    file = ROOT / "experiments/rewards/brevity.py"
+    assert rewards.inputs(example) == {"reward file experiments/rewards/brevity.py": file_hash(file)}
     monkeypatch.chdir(ROOT)
     quick = config.load(config.find_experiment("quickstart"))
     alike = quick.model_copy(update={"rewards": example.rewards, "name": example.name})

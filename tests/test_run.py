@@ -17,10 +17,11 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
-from harness import checkpoint, rundir
+from harness import checkpoint, rewards, rundir
 from harness import run as run_module
 from harness.config import ModelSection
 from tests.conftest import ROOT, SMALL, harness, refused, without_gpu
+from tests.constructed import reported
 
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
@@ -125,6 +126,17 @@ def test_a_complete_run_does_nothing_and_shows_its_verdict(finished):
     assert done.returncode == 0, done.stderr
     assert "points" in done.stdout and "report.md" in done.stdout and "completions" not in done.stderr
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"} == before
+
+
+def test_a_reward_that_was_edited_shows_no_numbers_of_the_old_one(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("def f(completions, **columns):\n    return [0.0] * len(completions)\n")
+    run = reported(tmp_path / "results", ["wrong"], ["right"], f"rewards.functions=[{{name: {file}:f}}]")
+    run.adapter(3407).mkdir(parents=True)
+    run.pin(rewards.inputs(run.config))  # as the training does
+    assert "Report: " in harness("run", run.path).stdout
+    file.write_text("def f(completions, **columns):\n    return [1.0] * len(completions)\n")
+    refused(harness("run", run.path), f"the reward file {file} changed since this run began", "name=...")
 
 
 def start(results: Path, *overrides: str) -> subprocess.Popen:
