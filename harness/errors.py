@@ -157,13 +157,13 @@ def _silence(descriptor: int) -> None:
 
 
 def _stop(number: int, frame: object) -> None:
-    if _asked and time.monotonic() - _asked[0].since < ONCE:
-        return
     if number == signal.SIGHUP:
         for descriptor in (1, 2):
             with contextlib.suppress(OSError):  # it may have been closed from the start
                 if stat.S_ISCHR(os.fstat(descriptor).st_mode):  # the terminal: writing to it is an error from now on
                     _silence(descriptor)
+    if _asked and time.monotonic() - _asked[0].since < ONCE:
+        return
     if COMMAND in os.environ:
         # A terminal's Ctrl-C comes to every process, and from the one that started this one once more.
         _answer_with(signal.SIG_IGN)

@@ -73,9 +73,12 @@ class RunDir:
 
         Raises HarnessError where there is no learning curve yet.
         """
-        if self.config.train.checkpoint == "last":
-            return self.adapter(seed)
-        return self.adapter_after(seed, read_json(self.curve(seed) / "curve.json")["chosen"])
+        return self.adapter_after(seed, self.evaluated_step(seed))
+
+    def evaluated_step(self, seed: int) -> int:
+        """The step after which that adapter was what it is. Raises as evaluated()."""
+        train = self.config.train
+        return train.steps if train.checkpoint == "last" else read_json(self.curve(seed) / "curve.json")["chosen"]
 
     def curve(self, seed: int) -> Path:
         return self.path / "curve" / f"seed-{seed}"

@@ -9,7 +9,7 @@ from harness import checkpoint as checkpoint_module
 from harness.checkpoint import Checkpoint, file_hash
 from harness.errors import HarnessError
 from harness.run import stages
-from harness.rundir import RunDir, read_json
+from harness.rundir import RunDir
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,7 @@ class Trained:
     @property
     def step(self) -> int:
         """The step of the training after which it was what it is."""
-        train = self.run.config.train
-        return (
-            train.steps if train.checkpoint == "last" else read_json(self.run.curve(self.seed) / "curve.json")["chosen"]
-        )
+        return self.run.evaluated_step(self.seed)
 
     @property
     def hash(self) -> str:
