@@ -242,10 +242,6 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: st
         logging_steps=t.logging_steps,
         save_strategy="no",  # _ResumePoints decides
         report_to="none",
-        # Of the reference that the KL term needs where there is no adapter to turn off; fp32 by default.
-        model_init_kwargs={"dtype": DTYPES[config.model.precision]}
-        if config.model.full_finetuning and t.beta
-        else None,
         disable_tqdm=True,
         dataloader_pin_memory=cuda,
         **PINNED,

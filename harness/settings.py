@@ -30,6 +30,7 @@ PINNED = {
     "vllm_importance_sampling_correction": False,  # of rollouts by vllm: the tutorial has no such weight
 }
 LORA = ("r", "alpha", "dropout", "bias")
+QUANTIZED = {"Params4bit": "4bit", "Int8Params": "8bit"}  # the classes that bitsandbytes gives a model's parameters
 
 
 def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) -> dict[str, dict[str, Any]]:
@@ -82,11 +83,18 @@ def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
             "reward_weights": [f.weight for f in config.rewards.functions],
             "adapters": [] if config.model.full_finetuning else ["default"],
             "bf16": config.model.precision == "bf16",
+            "quantized": _asked_bits(config),
             "stop_token": end,
             "use_vllm": t.rollouts == "vllm",
         }
         | ({} if config.model.full_finetuning else {f"lora_{name}": getattr(lora, name) for name in LORA})
     )
+
+
+def _asked_bits(config: Config) -> str | None:
+    if config.model.load_in_4bit:
+        return "4bit"
+    return "8bit" if config.model.load_in_8bit else None
 
 
 def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
@@ -143,6 +151,7 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
             "logging_steps": args.logging_steps,
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "weights": str(base.dtype).removeprefix("torch."),
+            "quantized": next((QUANTIZED[name] for p in parameters if (name := type(p).__name__) in QUANTIZED), None),
         }
     )
 

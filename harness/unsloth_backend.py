@@ -102,6 +102,7 @@ def load(config: Config, path: Path) -> Any:
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # which vLLM has pointed into its own cache
     if not _loud():
         logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a line a layer and pass about 8-bit's casts
     return trained
 
 

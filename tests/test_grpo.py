@@ -88,6 +88,14 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
         settings.check_settings(trainer, CONFIG, 3407, built.end)
 
 
+@pytest.mark.parametrize(("key", "bits"), [("load_in_4bit", "4bit"), ("load_in_8bit", "8bit")])
+def test_weights_that_a_library_left_unquantized_stop_the_run(built, key, bits):
+    """Unsloth loads 16-bit weights, and prints a line, where bitsandbytes cannot run."""
+    asked = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={key: True})})
+    with pytest.raises(HarnessError, match=rf"take over what was asked: quantized \(asked '{bits}', got None\)"):
+        settings.check_settings(built.trainer, asked, 3407, built.end)
+
+
 def test_the_trainers_prompts_are_the_evaluations(built):
     grpo._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
     other = CONFIG.model_copy(update={"prompt": CONFIG.prompt.model_copy(update={"system": "Answer."})})
