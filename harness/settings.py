@@ -7,12 +7,14 @@ is read back from the built trainer, and all pairs are kept in effective_setting
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import torch
 from trl import GRPOTrainer
 
+from harness.adapter import lora_config
 from harness.config import Config
 from harness.errors import HarnessError
 
@@ -38,8 +40,10 @@ def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) ->
 
     Returns {setting: {"asked": …, "effective": …}}; raises HarnessError naming the settings that differ.
     """
-    effective = _effective(trainer)
+    effective = _effective(trainer, config)
     asked = _asked(config, seed, end)
+    if not config.model.full_finetuning:
+        asked |= _asked_adapter(trainer, config)
     settings = {
         name: {"asked": asked.get(name, effective[name]), "effective": effective[name]} for name in sorted(effective)
     }
@@ -54,7 +58,7 @@ def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) ->
 
 
 def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
-    t, lora = config.train, config.lora
+    t = config.train
     same = (
         "learning_rate", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "loss_type",
         "beta", "scale_rewards", "epsilon", "num_iterations", "mask_truncated_completions", "temperature", "top_p",
@@ -87,8 +91,16 @@ def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
             "stop_token": end,
             "use_vllm": t.rollouts == "vllm",
         }
-        | ({} if config.model.full_finetuning else {f"lora_{name}": getattr(lora, name) for name in LORA})
     )
+
+
+def _asked_adapter(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
+    """The adapter's settings, the modules that its pattern names, and that nothing else is trained."""
+    pattern = lora_config(config).target_modules
+    named = sum(bool(re.fullmatch(pattern, name)) for name, _ in trainer.model.named_modules())
+    asked = {f"lora_{name}": getattr(config.lora, name) for name in LORA}
+    asked |= {"lora_rslora": False, "lora_dora": False, "lora_modules": named, "lora_modules_unasked": []}
+    return asked | {"trained_beside_lora": []}
 
 
 def _asked_bits(config: Config) -> str | None:
@@ -97,7 +109,7 @@ def _asked_bits(config: Config) -> str | None:
     return "8bit" if config.model.load_in_8bit else None
 
 
-def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
+def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     """What the trainer will do, read from where it will read it: its own attributes before its arguments."""
     args = trainer.args
     rollout = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
@@ -108,7 +120,7 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
     pinned = {name: getattr(trainer, name, getattr(args, name)) for name in PINNED if name != "sync_ref_model"}
     return (
         pinned
-        | _adapters(trainer)
+        | _adapters(trainer, config)
         | {
             "sync_ref_model": args.sync_ref_model,
             "seed": args.seed,
@@ -156,11 +168,20 @@ def _effective(trainer: GRPOTrainer) -> dict[str, Any]:
     )
 
 
-def _adapters(trainer: GRPOTrainer) -> dict[str, Any]:
+def _adapters(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     """The adapters on the model: one, or none where all weights are trained."""
     found = getattr(trainer.model, "peft_config", {})
-    effective = {"adapters": sorted(found)}
+    effective: dict[str, Any] = {"adapters": sorted(found)}
     for adapter in found.values():
         effective |= {"lora_r": adapter.r, "lora_alpha": adapter.lora_alpha}
         effective |= {"lora_dropout": adapter.lora_dropout, "lora_bias": adapter.bias}
+        effective |= {"lora_rslora": adapter.use_rslora, "lora_dora": adapter.use_dora}
+    if found:
+        carrying = [name for name, module in trainer.model.named_modules() if getattr(module, "lora_A", None)]
+        pattern = lora_config(config).target_modules
+        effective["lora_modules"] = len(carrying)
+        effective["lora_modules_unasked"] = [name for name in carrying if not re.fullmatch(pattern, name)]
+        effective["trained_beside_lora"] = [
+            name for name, p in trainer.model.named_parameters() if p.requires_grad and ".lora_" not in name
+        ]
     return effective

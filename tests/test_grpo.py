@@ -96,6 +96,19 @@ def test_weights_that_a_library_left_unquantized_stop_the_run(built, key, bits):
         settings.check_settings(built.trainer, asked, 3407, built.end)
 
 
+def test_other_modules_than_those_asked_for_stop_the_run(built):
+    without = CONFIG.model_copy(update={"lora": CONFIG.lora.model_copy(update={"finetune_mlp_modules": False})})
+    with pytest.raises(HarnessError, match=r"lora_modules \(asked 8, got 14\), lora_modules_unasked .*up_proj"):
+        settings.check_settings(built.trainer, without, 3407, built.end)
+
+
+def test_a_weight_trained_beside_the_adapter_stops_the_run(built, monkeypatch):
+    embedding = built.trainer.model.get_input_embeddings().weight
+    monkeypatch.setattr(embedding, "requires_grad", True)
+    with pytest.raises(HarnessError, match=r"trained_beside_lora .*embed_tokens"):
+        settings.check_settings(built.trainer, CONFIG, 3407, built.end)
+
+
 def test_the_trainers_prompts_are_the_evaluations(built):
     grpo._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
     other = CONFIG.model_copy(update={"prompt": CONFIG.prompt.model_copy(update={"system": "Answer."})})
