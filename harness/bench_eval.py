@@ -49,18 +49,21 @@ def main(argv: list[str]) -> None:
     if args.repeats < 1:
         raise HarnessError(f"--repeats: {args.repeats}: at least one round is needed")
     rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory(prefix="bench-eval-") as folder:
-        for path in paths:
-            out = Path(folder) / f"{path}.json"
-            command = [sys.executable, "-m", "harness.bench", "eval", *argv, "--only", path]
-            if path == "transformers":
-                command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
-            else:
-                command += ["eval.engine=vllm"]
-            if subprocess.run(command, env=os.environ | {OUT: str(out)}).returncode:
-                raise HarnessError(f"bench eval: the {path} path failed (its message is above)")
-            rows += json.loads(out.read_text(encoding="utf-8"))
-    _print(rows)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-eval-") as folder:
+            for path in paths:
+                out = Path(folder) / f"{path}.json"
+                command = [sys.executable, "-m", "harness.bench", "eval", *argv, "--only", path]
+                if path == "transformers":
+                    command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
+                else:
+                    command += ["eval.engine=vllm"]
+                if subprocess.run(command, env=os.environ | {OUT: str(out)}).returncode:
+                    raise HarnessError(f"bench eval: the {path} path failed (its message is above)")
+                rows += json.loads(out.read_text(encoding="utf-8"))
+    finally:  # a path that fails does not cost the rows of those before it
+        if rows:
+            _print(rows)
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -1,7 +1,7 @@
 """`python -m harness.bench train`: seconds a GRPO step and peak memory, by backend and by what makes the rollouts.
 
 Each path is the ordinary training stage in a process of its own, on the same prompts with the same settings. The
-first steps, in which libraries compile, are shown apart; a path finds what the paths before it have compiled.
+first steps, in which libraries compile, are the warm-up and shown apart; a path finds what those before it compiled.
 """
 
 from __future__ import annotations
@@ -30,9 +30,14 @@ def main(argv: list[str]) -> None:
     paths = bench_paths.chosen(args.paths, PATHS)
     if args.steps <= args.warm_up:
         raise HarnessError(f"--steps: {args.steps} leave nothing after {args.warm_up} steps of warm-up")
-    with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:  # one for all: the paths share what is compiled
-        rows = [_measure(path, args, Path(folder)) for path in paths]
-    _print(rows)
+    rows: list[dict[str, Any]] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:  # one: the paths share what is compiled
+            for path in paths:
+                rows.append(_measure(path, args, Path(folder)))
+    finally:  # a path that fails, or Ctrl-C, does not cost the minutes of those before it
+        if rows:
+            _print(rows)
 
 
 def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, Any]:
@@ -58,7 +63,7 @@ def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, An
     return {
         "path": path,
         "start": cost["start_seconds"],
-        "first": seconds[0],
+        "warm_up": seconds[:warm_up],
         "step": statistics.median(seconds[warm_up:]),
         "tokens": sum(tokens[warm_up:]) / sum(seconds[warm_up:]),
         "length": statistics.mean(tokens[warm_up:]) / config.completions_per_step,
@@ -70,11 +75,12 @@ def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, An
 
 def _print(rows: list[dict[str, Any]]) -> None:
     bench_paths.print_machine("python", "torch", "trl", "unsloth", "vllm", "transformers", "peft")
-    print("| path | start, s | first step, s | step (median), s | completions x mean tokens | tokens/s | peak, GiB |")
+    print("| path | start, s | warm-up, s | step (median), s | completions x mean tokens | tokens/s | peak, GiB |")
     print("|---|---|---|---|---|---|---|")
     for r in rows:
         peak = f"{r['gpu_mib'] / 1024:.1f} (GPU)" if r["gpu_mib"] else f"{r['memory_mib'] / 1024:.1f}"
+        warm_up = " + ".join(f"{seconds:.1f}" for seconds in r["warm_up"]) or "-"
         print(
-            f"| {r['path']} | {r['start']:.1f} | {r['first']:.2f} | {r['step']:.2f} "
+            f"| {r['path']} | {r['start']:.1f} | {warm_up} | {r['step']:.2f} "
             f"| {r['completions']} x {r['length']:.0f} | {r['tokens']:,.0f} | {peak} |"
         )

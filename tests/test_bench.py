@@ -37,13 +37,17 @@ def test_a_training_step_is_measured_by_the_ordinary_stage():
 
 @without_gpu
 def test_a_step_by_another_backend_than_the_path_names_is_no_row():
-    """The training stage goes on with TRL where Unsloth cannot run; a benchmark must not call that Unsloth."""
+    """The training stage goes on with TRL where Unsloth cannot run; a benchmark must not call that Unsloth.
+
+    What was measured before it is printed all the same.
+    """
     done = harness(
         "bench", "train", "exp/quickstart.yaml", "model.precision=bf16", "train.prompts_per_step=2",
-        "train.generations=2", "--paths", "unsloth-hf", "--steps", "2", "--warm-up", "1",
+        "train.generations=2", "--paths", "trl-hf,unsloth-hf", "--steps", "2", "--warm-up", "1",
     )  # fmt: skip
     refused(done, "bench train: unsloth could not run")
     assert "| unsloth-hf |" not in done.stdout
+    assert "| trl-hf |" in done.stdout
 
 
 def test_reports_and_their_comparison_are_measured(tmp_path):
