@@ -9,13 +9,14 @@ python -m harness.bench coverage --quick               how often our intervals c
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from harness import bench_coverage, bench_eval, bench_train, compare, panel, report, rewards, rundir, scoring
-from harness.errors import Parser, exit_code
+from harness.errors import ANEW, Parser, exit_code
 from harness.schema import Tags
 
 SIZE = 100_000  # characters in a hostile text
@@ -105,6 +106,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     parser = Parser("bench", __doc__)
     parser.add_argument("benchmark", choices=list(COMMANDS), help="each has a --help of its own")
+    os.environ[ANEW] = "1"
     COMMANDS[parser.parse(arguments[:1]).benchmark](arguments[1:])
     return 0
 

@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -53,13 +51,12 @@ def main(argv: list[str]) -> None:
         with tempfile.TemporaryDirectory(prefix="bench-eval-") as folder:
             for path in paths:
                 out = Path(folder) / f"{path}.json"
-                command = [sys.executable, "-m", "harness.bench", "eval", *argv, "--only", path]
+                command = ["harness.bench", "eval", *argv, "--only", path]
                 if path == "transformers":
                     command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
                 else:
                     command += ["eval.engine=vllm"]
-                if subprocess.run(command, env=os.environ | {OUT: str(out)}).returncode:
-                    raise HarnessError(f"bench eval: the {path} path failed (its message is above)")
+                bench_paths.run("eval", path, command, os.environ | {OUT: str(out)})
                 rows += json.loads(out.read_text(encoding="utf-8"))
     finally:  # a path that fails does not cost the rows of those before it
         if rows:

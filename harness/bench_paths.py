@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from harness import machine, provenance
+from harness import machine, processes, provenance
 from harness.errors import HarnessError, Parser
 
 
@@ -23,6 +23,17 @@ def chosen(given: str, paths: Sequence[str]) -> list[str]:
     if unknown := set(wanted) - set(paths):
         raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(paths)}")
     return wanted
+
+
+def run(name: str, path: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Run one path, `python -m COMMAND`, as a process that leaves none behind. Raises HarnessError where it fails."""
+    processes.adopt_orphans()
+    try:
+        code = processes.run(["-m", *command], environment)
+    finally:
+        processes.end_descendants()
+    if code:
+        raise HarnessError(f"bench {name}: the {path} path failed (its message is above)")
 
 
 def print_machine(*packages: str) -> None:

@@ -7,9 +7,8 @@ first steps, in which libraries compile, are the warm-up and shown apart; a path
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,9 +47,8 @@ def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, An
         f"train.resume_every={steps}", f"train.save_steps={steps}",
     ]  # fmt: skip
     config = config_module.load(config_module.find_experiment(args.experiment), chosen)
-    command = [sys.executable, "-m", "harness.train", args.experiment, *chosen, "--results", str(results)]
-    if subprocess.run(command).returncode:
-        raise HarnessError(f"bench train: the {path} path failed (its message is above)")
+    command = ["harness.train", args.experiment, *chosen, "--results", str(results)]
+    bench_paths.run("train", path, command, os.environ)
     run = rundir.existing(results / config.run_name())
     (metrics,) = run.path.glob("train/*/metrics.jsonl")
     logged = rundir.read_lines(metrics)

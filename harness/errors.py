@@ -20,6 +20,8 @@ from typing import NoReturn
 LOCK_HELD = "HARNESS_LOCK_HELD"
 # What a person typed, for the processes that it starts: they name it when they are stopped.
 COMMAND = "HARNESS_COMMAND"
+# Set by a command that keeps nothing of what it was stopped in: it and what it starts promise no going on.
+ANEW = "HARNESS_ANEW"
 
 # Everything that is said to a person goes through here too; harness.log keeps it in a file of the run.
 LOG = logging.getLogger("harness")
@@ -123,10 +125,14 @@ def _told(stopped: Stopped) -> int:
     _answer_with(signal.SIG_IGN if COMMAND in os.environ else signal.SIG_DFL)
     if not stopped.said:
         where = f" in the {stopped.where}" if stopped.where else ""
-        line = _line(f"Stopped{where}. The same command goes on: {command()}")
+        line = _line(f"Stopped{where}. {_again()}")
         LOG.info(line)
         _tell(line)
     return stopped.exit_code
+
+
+def _again() -> str:
+    return f"The same command {'begins anew' if ANEW in os.environ else 'goes on'}: {command()}"
 
 
 def _answered(error: Exception) -> int | None:
@@ -134,7 +140,7 @@ def _answered(error: Exception) -> int | None:
     if isinstance(error, HarnessError):
         return _refused(str(error))
     if isinstance(error, BrokenPipeError) and _nobody_reads():  # head and less end before us: told to the log alone
-        LOG.error(_line(f"Stopped: nobody reads the output any more. The same command goes on: {command()}"))
+        LOG.error(_line(f"Stopped: nobody reads the output any more. {_again()}"))
         _silence(1)
         return 1
     if isinstance(error, OSError) and error.errno in _REFUSED:

@@ -90,6 +90,23 @@ def test_a_stage_alone_is_stopped_likewise(tmp_path):
     assert "of 1200 completions. The same command goes on: " in errors and "harness.evaluate quickstart" in errors
 
 
+def test_a_stopped_benchmark_says_that_it_begins_anew_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "harness.bench", "train", "exp/quickstart.yaml", "--paths", "trl-hf"]
+    process = subprocess.Popen(
+        [*command, "--steps", "500"], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    wait_until(lambda: any(lines(f) >= 2 for f in tmp_path.glob("bench-train-*/*/train/*/metrics.jsonl")), process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143 and errors.count("\n") == 1
+    typed = shlex.join([*command, "--steps", "500"])
+    assert re.fullmatch(
+        rf"Stopped in the training .* steps\. The same command begins anew: {re.escape(typed)}\n", errors
+    )
+    assert nothing_is_left(process.pid) and not list(tmp_path.glob("bench-train-*"))
+
+
 # A run and its stage that keep a log, in a terminal.
 WATCHED = """
 import os, sys, time
