@@ -69,6 +69,8 @@ def impossible(config: Config) -> Iterator[str]:
     low, high = VLLM_TEMPERATURES
     if evaluation.engine == "vllm" and evaluation.temperature and not low <= evaluation.temperature <= high:
         yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
+    if train.rollouts == "vllm" and not low <= train.temperature <= high:
+        yield f"train.temperature: vllm samples rollouts at {low:g} to {high:g}; change it or set train.rollouts to hf"
     if evaluation.engine == "vllm" and lora.r > VLLM_RANKS[-1]:
         yield f"lora.r: vllm takes adapters up to rank {VLLM_RANKS[-1]}; lower it, or set eval.engine to transformers"
     if evaluation.engine == "vllm" and lora.finetune_vision_layers:

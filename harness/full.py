@@ -22,7 +22,12 @@ VISION = ("vision_tower", "multi_modal_projector")
 
 def freeze_vision(model: torch.nn.Module) -> None:
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(part in name.split(".") for part in VISION))
+        parameter.requires_grad_(not is_vision(name))
+
+
+def is_vision(name: str) -> bool:
+    """Whether a parameter belongs to the vision tower or to what leads from it into the language model."""
+    return any(part in name.split(".") for part in VISION)
 
 
 def save(model: Any, checkpoint: Checkpoint, folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from harness import full
 from harness.adapter import lora_config
 from harness.config import Config
 from harness.errors import HarnessError
@@ -90,6 +91,11 @@ def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
             "quantized": _asked_bits(config),
             "stop_token": end,
             "use_vllm": t.rollouts == "vllm",
+            "vllm_sampling_params": None,
+            "vllm_shares_weights": True,
+            "vllm_takes_adapter": True,
+            "vllm_tokens": config.model.max_seq_length,
+            "vision_trained": [],
         }
     )
 
@@ -100,7 +106,8 @@ def _asked_adapter(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     named = sum(bool(re.fullmatch(pattern, name)) for name, _ in trainer.model.named_modules())
     asked = {f"lora_{name}": getattr(config.lora, name) for name in LORA}
     asked |= {"lora_rslora": False, "lora_dora": False, "lora_modules": named, "lora_modules_unasked": []}
-    return asked | {"trained_beside_lora": []}
+    # In bf16 an update of this size is rounded away, and vLLM, which scales B in place, would scale the training's.
+    return asked | {"lora_dtype": ["float32"], "trained_beside_lora": []}
 
 
 def _asked_bits(config: Config) -> str | None:
@@ -112,15 +119,14 @@ def _asked_bits(config: Config) -> str | None:
 def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     """What the trainer will do, read from where it will read it: its own attributes before its arguments."""
     args = trainer.args
-    rollout = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
-    eos = trainer.processing_class.eos_token_id if trainer.use_vllm else rollout.eos_token_id
-    stop = trainer.processing_class.convert_ids_to_tokens(eos)
     parameters = list(trainer.model.parameters())
-    base = next((p for p in parameters if not p.requires_grad), parameters[0])
+    whole = config.model.full_finetuning
+    base = next(p for p in parameters if p.dim() > 1 and p.requires_grad == whole)
     pinned = {name: getattr(trainer, name, getattr(args, name)) for name in PINNED if name != "sync_ref_model"}
     return (
         pinned
-        | _adapters(trainer, config)
+        | (_vllm(trainer, config) if trainer.use_vllm else _generate(trainer))
+        | (_whole(trainer) if whole else _adapters(trainer, config))
         | {
             "sync_ref_model": args.sync_ref_model,
             "seed": args.seed,
@@ -137,7 +143,6 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
             "completions_per_step": args.train_batch_size * args.gradient_accumulation_steps,
             "completions_per_rollout": args.generation_batch_size,
             "generations": trainer.num_generations,
-            "max_completion_tokens": rollout.max_completion_length if trainer.use_vllm else rollout.max_new_tokens,
             "loss_type": trainer.loss_type,
             "beta": trainer.beta,
             "scale_rewards": trainer.scale_rewards,
@@ -149,15 +154,10 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
             "off_policy_mask_threshold": trainer.off_policy_mask_threshold,
             "num_iterations": trainer.num_iterations,
             "mask_truncated_completions": trainer.mask_truncated_completions,
-            "temperature": rollout.temperature,
-            "top_p": rollout.top_p,
-            "top_k": max(rollout.top_k, 0),  # vLLM's "off" is -1
-            "min_p": rollout.min_p,
             "rewards": list(trainer.reward_func_names),
             "reward_weights": trainer.reward_weights.tolist(),
             # By autocast, or by weights that are bf16 themselves where all of them are trained.
             "bf16": args.bf16 or (base.requires_grad and base.dtype == torch.bfloat16),
-            "stop_token": stop,
             "use_vllm": trainer.use_vllm,
             "gradient_checkpointing": args.gradient_checkpointing,
             "logging_steps": args.logging_steps,
@@ -168,8 +168,56 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     )
 
 
+def _generate(trainer: GRPOTrainer) -> dict[str, Any]:
+    """How transformers samples the rollouts."""
+    rollout = trainer.generation_config
+    return {
+        "temperature": rollout.temperature,
+        "top_p": rollout.top_p,
+        "top_k": rollout.top_k,
+        "min_p": rollout.min_p,
+        "repetition_penalty": rollout.repetition_penalty,
+        "max_completion_tokens": rollout.max_new_tokens,
+        "stop_token": trainer.processing_class.convert_ids_to_tokens(rollout.eos_token_id),
+    }
+
+
+def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
+    """How vLLM samples the rollouts, and that it is the engine inside the training, with the training's adapter.
+
+    Unsloth leaves its engine out where it thinks vLLM cannot run, and TRL then starts one of its own, which cannot
+    follow Gemma 3's weights. It also shortens what the engine takes to what it believes the memory to hold.
+    """
+    rollout = trainer.vllm_generation
+    ours = getattr(trainer.model, "vllm_engine", None)
+    stops = rollout.generation_kwargs
+    ids = stops.get("stop_token_ids") if stops.get("ignore_eos") else None  # otherwise the model's own stop it too
+    return {
+        "temperature": rollout.temperature,
+        "top_p": rollout.top_p,
+        "top_k": max(rollout.top_k, 0),  # its "off" is -1
+        "min_p": rollout.min_p,
+        "repetition_penalty": rollout.repetition_penalty,
+        "max_completion_tokens": rollout.max_completion_length,
+        "stop_token": ", ".join(trainer.processing_class.convert_ids_to_tokens(ids)) if ids else None,
+        "vllm_sampling_params": getattr(trainer.args, "vllm_sampling_params", None),
+        "vllm_shares_weights": rollout.llm is ours and getattr(ours, "shared_weights", False),
+        "vllm_takes_adapter": getattr(rollout, "_unsloth_load_lora", None) is not None,
+        "vllm_tokens": min(rollout.llm.llm_engine.model_config.max_model_len, config.model.max_seq_length),
+    }
+
+
+def _whole(trainer: GRPOTrainer) -> dict[str, Any]:
+    """What is trained where all weights are: no adapter, and nothing of the vision tower."""
+    trained = [name for name, p in trainer.model.named_parameters() if p.requires_grad]
+    return {
+        "adapters": sorted(getattr(trainer.model, "peft_config", {})),
+        "vision_trained": [name for name in trained if full.is_vision(name)],
+    }
+
+
 def _adapters(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
-    """The adapters on the model: one, or none where all weights are trained."""
+    """The adapter: its settings, the modules that carry it, and what else is trained."""
     found = getattr(trainer.model, "peft_config", {})
     effective: dict[str, Any] = {"adapters": sorted(found)}
     for adapter in found.values():
@@ -181,7 +229,8 @@ def _adapters(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
         pattern = lora_config(config).target_modules
         effective["lora_modules"] = len(carrying)
         effective["lora_modules_unasked"] = [name for name in carrying if not re.fullmatch(pattern, name)]
-        effective["trained_beside_lora"] = [
-            name for name, p in trainer.model.named_parameters() if p.requires_grad and ".lora_" not in name
-        ]
+        trained = {name: p for name, p in trainer.model.named_parameters() if p.requires_grad}
+        effective["trained_beside_lora"] = [name for name in trained if ".lora_" not in name]
+        dtypes = {str(p.dtype).removeprefix("torch.") for name, p in trained.items() if ".lora_" in name}
+        effective["lora_dtype"] = sorted(dtypes)
     return effective

@@ -1,5 +1,6 @@
 """Unsloth in the place of transformers and PEFT: its kernels for the model, its trainer under TRL's names.
 
+Its loss is TRL's, but for the KL term: it clamps a token's log ratio to ±20 and the term to 10.
 Importing unsloth patches trl, transformers and peft, and only what is imported after it: harness.train calls patch()
 before it imports harness.grpo.
 """
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Config
-from harness.console import hushed
+from harness.console import hushed, say
 from harness.errors import HarnessError
 
 LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
+# Its variables that a person may set: how it compiles. Others change the loss, or how rollouts are sampled.
+KEPT = {LOGGING, "UNSLOTH_COMPILE_DISABLE", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_FORCE_SINGLE_COMPILE_WORKER"}
 # Completions a forward pass; the loss still averages over the whole step. Left alone, Unsloth takes as many as the
 # free memory holds, so that the same training adds up in another order on another card, and compiles one graph that
 # repeats itself four times a completion: for 64 of them that takes minutes.
@@ -33,10 +36,24 @@ def patch(caches: Path) -> None:
     """
     if early := [name for name in ("trl", "peft", "transformers") if name in sys.modules]:
         raise RuntimeError(f"{', '.join(early)} imported before unsloth, which would leave them unpatched")
-    caches = caches.resolve()
+    set_environment(caches.resolve())
+    # nvcc would compile FlashInfer at the first rollout, for minutes. Unsloth's own switch against it also pins vLLM to
+    # FlashAttention, which refuses Gemma 3's images; hidden like this, vLLM chooses among the rest.
+    sys.modules.setdefault("flashinfer", None)
+    try:
+        with hushed(not _loud()):
+            import unsloth  # noqa: F401
+    except (ImportError, NotImplementedError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise HarnessError(f"train.backend: unsloth cannot run here ({reason})") from None
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches.resolve() / "inductor")  # unsloth's import removes it
+
+
+def set_environment(caches: Path) -> None:
+    """Decide every variable that Unsloth reads; what a person set beside KEPT and these is dropped, with a line."""
     for name in ("sources", "mega", "inductor"):
         (caches / name).mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.environ |= {
+    ours = {
         "UNSLOTH_COMPILE_LOCATION": str(caches / "sources"),
         "UNSLOTH_MEGA_CACHE_DIR": str(caches / "mega"),
         "UNSLOTH_DISABLE_STATISTICS": "1",
@@ -52,16 +69,12 @@ def patch(caches: Path) -> None:
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
         "VLLM_NO_USAGE_STATS": "1",
     }
-    # nvcc would compile FlashInfer at the first rollout, for minutes. Unsloth's own switch against it also pins vLLM to
-    # FlashAttention, which refuses Gemma 3's images; hidden like this, vLLM chooses among the rest.
-    sys.modules.setdefault("flashinfer", None)
-    try:
-        with hushed(not _loud()):
-            import unsloth  # noqa: F401
-    except (ImportError, NotImplementedError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise HarnessError(f"train.backend: unsloth cannot run here ({reason})") from None
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches / "inductor")  # unsloth's import removes it
+    theirs = {name for name in os.environ if name.startswith("UNSLOTH_")} - KEPT
+    if dropped := sorted(theirs - set(ours)):
+        say(f"Not used, as the experiment file alone says what is trained: {', '.join(dropped)}.")
+    for name in theirs:
+        del os.environ[name]
+    os.environ |= ours
 
 
 def load(config: Config, path: Path) -> Any:
@@ -98,6 +111,8 @@ def load(config: Config, path: Path) -> Any:
             use_gradient_checkpointing=train.gradient_checkpointing,
             **engine,
         )
+        if engine and not hasattr(loaded, "vllm_engine"):  # it prints why, and goes on without
+            raise HarnessError("train.rollouts: Unsloth does not run vLLM on this machine; set train.rollouts to hf")
         trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # which vLLM has pointed into its own cache
     if not _loud():

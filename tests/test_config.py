@@ -109,6 +109,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("name: " + "x" * 300, (), ("name", "at most 80 characters")),
         ("train: {backend: trl}\nmodel: {load_in_4bit: true}", (), ("train.backend",)),
         ("train: {backend: trl, rollouts: vllm}", (), ("train.rollouts",)),
+        ("train: {rollouts: vllm, temperature: 0.005}", (), ("train.temperature", "0.01 to 2")),
         ("eval: {precision: fp32}", (), ("eval.precision", "vllm scores in bf16")),
         ("eval: {temperature: 0.001}", (), ("eval.temperature", "0.01 to 2")),
         ("eval: {temperature: 2.5}", (), ("eval.temperature", "0.01 to 2")),

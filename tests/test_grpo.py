@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
+import torch
 
-from harness import checkpoint, config, grpo, gsm8k, prompts, rundir, settings
+from harness import checkpoint, config, full, grpo, gsm8k, prompts, rundir, settings, unsloth_backend
 from harness.adapter import lora_config
 from harness.errors import HarnessError
 from harness.recorder import PATIENCE, Recorder, _note
@@ -107,6 +109,83 @@ def test_a_weight_trained_beside_the_adapter_stops_the_run(built, monkeypatch):
     monkeypatch.setattr(embedding, "requires_grad", True)
     with pytest.raises(HarnessError, match=r"trained_beside_lora .*embed_tokens"):
         settings.check_settings(built.trainer, CONFIG, 3407, built.end)
+
+
+VLLM = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"rollouts": "vllm"})})
+
+
+@pytest.fixture
+def sampled_by_vllm(built, monkeypatch):
+    """The real trainer with the attributes of one whose rollouts come from Unsloth's vLLM, which needs a GPU."""
+    engine = SimpleNamespace(shared_weights=True)
+    engine.llm_engine = SimpleNamespace(model_config=SimpleNamespace(max_model_len=CONFIG.model.max_seq_length))
+    t = CONFIG.train
+    rollout = SimpleNamespace(
+        llm=engine, _unsloth_load_lora=print, temperature=t.temperature, top_p=t.top_p, top_k=-1, min_p=None,
+        repetition_penalty=1.0, max_completion_length=t.max_completion_tokens,
+        generation_kwargs={"ignore_eos": True, "stop_token_ids": [built.trainer.processing_class.eos_token_id]},
+    )  # fmt: skip
+    monkeypatch.setattr(built.trainer, "use_vllm", True)
+    monkeypatch.setattr(built.trainer, "vllm_generation", rollout, raising=False)
+    monkeypatch.setattr(built.trainer.model, "vllm_engine", engine, raising=False)
+    found = settings.check_settings(built.trainer, VLLM, 3407, built.end)
+    assert all(pair["asked"] == pair["effective"] for pair in found.values())
+    assert found["vllm_tokens"]["effective"] == 1024
+    return rollout
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        (
+            "llm",
+            SimpleNamespace(llm_engine=SimpleNamespace(model_config=SimpleNamespace(max_model_len=1024))),
+            "weights",
+        ),
+        ("_unsloth_load_lora", None, "adapter"),
+        ("generation_kwargs", {}, "stop_token"),
+        ("generation_kwargs", {"stop_token_ids": [106]}, "stop_token"),
+        ("repetition_penalty", 1.1, "repetition_penalty"),
+        ("top_k", 64, "top_k"),
+    ],
+)
+def test_rollouts_by_another_vllm_or_in_another_way_stop_the_run(built, sampled_by_vllm, name, value, named):
+    setattr(sampled_by_vllm, name, value)
+    with pytest.raises(HarnessError, match=f"did not take over what was asked: .*{named}"):
+        settings.check_settings(built.trainer, VLLM, 3407, built.end)
+
+
+def test_an_engine_that_takes_fewer_tokens_than_asked_stops_the_run(built, sampled_by_vllm):
+    sampled_by_vllm.llm.llm_engine.model_config.max_model_len = 256
+    with pytest.raises(HarnessError, match=r"vllm_tokens \(asked 1024, got 256\)"):
+        settings.check_settings(built.trainer, VLLM, 3407, built.end)
+
+
+def test_an_adapter_in_bf16_stops_the_run(built, monkeypatch):
+    weight = next(p for name, p in built.trainer.model.named_parameters() if ".lora_B." in name)
+    monkeypatch.setattr(weight, "data", weight.data.to(torch.bfloat16))
+    with pytest.raises(HarnessError, match=r"lora_dtype \(asked \['float32'\], got \['bfloat16', 'float32'\]\)"):
+        settings.check_settings(built.trainer, CONFIG, 3407, built.end)
+
+
+def test_a_vision_tower_that_full_finetuning_trains_is_seen():
+    model = torch.nn.ModuleDict({"vision_tower": torch.nn.Linear(2, 2, bias=False), "language": torch.nn.Linear(2, 2)})
+    found = settings._whole(SimpleNamespace(model=model))
+    assert found == {"adapters": [], "vision_trained": ["vision_tower.weight"]}
+    full.freeze_vision(model)
+    assert settings._whole(SimpleNamespace(model=model))["vision_trained"] == []
+    assert model["language"].weight.requires_grad
+
+
+def test_of_unsloths_variables_only_those_that_change_no_number_are_a_persons(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    os.environ |= {"UNSLOTH_GRPO_LOSS_AGGREGATION": "prompt", "UNSLOTH_GRPO_SEQ_PACKING": "1"}
+    os.environ |= {"UNSLOTH_COMPILE_DISABLE": "partial"}
+    unsloth_backend.set_environment(tmp_path)
+    assert "UNSLOTH_GRPO_LOSS_AGGREGATION" not in os.environ
+    assert os.environ["UNSLOTH_GRPO_SEQ_PACKING"] == "0" and os.environ["UNSLOTH_COMPILE_DISABLE"] == "partial"
+    said = capsys.readouterr()
+    assert (said.out + said.err).strip().endswith("alone says what is trained: UNSLOTH_GRPO_LOSS_AGGREGATION.")
 
 
 def test_the_trainers_prompts_are_the_evaluations(built):
