@@ -1,4 +1,4 @@
-"""What a training leaves to read: metrics.jsonl, sampled completions, and the alarm for rollouts that never stop."""
+"""What a training leaves to read: metrics.jsonl, sampled completions; and what stops one that is lost."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow
 import pyarrow.parquet
+import torch
+from torch.nn.utils import get_total_norm
 from transformers import TrainerCallback
 
 from harness import rewards, rundir
@@ -117,8 +119,14 @@ class Recorder(TrainerCallback):
     def on_step_begin(self, args, state, control, **kwargs):
         self._step_began = time.perf_counter()
 
-    def on_step_end(self, args, state, control, **kwargs):
+    def on_step_end(self, args, state, control, model, **kwargs):
         self.step = state.global_step
+        norm = get_total_norm([p for p in model.parameters() if p.requires_grad])
+        if not torch.isfinite(norm):
+            raise HarnessError(
+                f"train: after step {self.step} the norm of the weights is {norm:g}: the training diverged; run again "
+                f"with a lower train.learning_rate, and without model.load_in_8bit if that is on"
+            )
         if self.first_step_compiles and self.step == self.resumed_at + 1:
             say(f"The first step took {time.perf_counter() - self._step_began:.0f} s, compiling included.")
         self.update(self.step, _note(state.log_history))

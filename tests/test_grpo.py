@@ -319,6 +319,12 @@ def test_a_context_too_small_for_the_sequences_is_refused(tmp_path):
     refused(harness("train", run.path), "model.max_seq_length: 4096", "1024 tokens")
 
 
+def test_a_training_that_diverges_ends_in_one_line_and_saves_nothing_of_it(tmp_path):
+    run = rundir.open_run("quickstart", [*SMALL, "train.learning_rate=1e30", "train.resume_every=1"], tmp_path)
+    refused(harness("train", run.path), "after step 2 the norm of the weights is inf", "lower train.learning_rate")
+    assert [point.name for point in run.path.glob("train/*/checkpoints/checkpoint-*")] == ["checkpoint-1"]
+
+
 def test_a_failing_reward_of_ones_own_ends_the_training_in_one_line(tmp_path):
     (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    raise SystemExit(0)\n")
     reward = f"rewards.functions=[{{name: {tmp_path}/mine.py:f}}]"
