@@ -163,6 +163,7 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
             "logging_steps": args.logging_steps,
             "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             "weights": str(base.dtype).removeprefix("torch."),
+            "attention": trainer.model.config._attn_implementation,
             "quantized": next((QUANTIZED[name] for p in parameters if (name := type(p).__name__) in QUANTIZED), None),
         }
     )
