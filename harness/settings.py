@@ -125,7 +125,7 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     pinned = {name: getattr(trainer, name, getattr(args, name)) for name in PINNED if name != "sync_ref_model"}
     return (
         pinned
-        | (_vllm(trainer, config) if trainer.use_vllm else _generate(trainer))
+        | _rollouts(trainer, config)
         | (_whole(trainer) if whole else _adapters(trainer, config))
         | {
             "sync_ref_model": args.sync_ref_model,
@@ -169,22 +169,19 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     )
 
 
-def _generate(trainer: GRPOTrainer) -> dict[str, Any]:
-    """How transformers samples the rollouts."""
-    rollout = trainer.generation_config
-    return {
-        "temperature": rollout.temperature,
-        "top_p": rollout.top_p,
-        "top_k": rollout.top_k,
-        "min_p": rollout.min_p,
-        "repetition_penalty": rollout.repetition_penalty,
-        "max_completion_tokens": rollout.max_new_tokens,
-        "stop_token": trainer.processing_class.convert_ids_to_tokens(rollout.eos_token_id),
-    }
+def _rollouts(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
+    """How the rollouts are sampled, and by what."""
+    rollout = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
+    sampling = {name: getattr(rollout, name) for name in ("temperature", "top_p", "min_p", "repetition_penalty")}
+    sampling["top_k"] = max(rollout.top_k, 0)  # vLLM's "off" is -1
+    if trainer.use_vllm:
+        return sampling | _vllm(trainer, config)
+    stop = trainer.processing_class.convert_ids_to_tokens(rollout.eos_token_id)
+    return sampling | {"max_completion_tokens": rollout.max_new_tokens, "stop_token": stop}
 
 
 def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
-    """How vLLM samples the rollouts, and that it is the engine inside the training, with the training's adapter.
+    """Where vLLM ends a completion, and that it is the engine inside the training, with the training's adapter.
 
     Unsloth leaves its engine out where it thinks vLLM cannot run, and TRL then starts one of its own, which cannot
     follow Gemma 3's weights. It also shortens what the engine takes to what it believes the memory to hold.
@@ -194,11 +191,6 @@ def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     stops = rollout.generation_kwargs
     ids = stops.get("stop_token_ids") if stops.get("ignore_eos") else None  # otherwise the model's own stop it too
     return {
-        "temperature": rollout.temperature,
-        "top_p": rollout.top_p,
-        "top_k": max(rollout.top_k, 0),  # its "off" is -1
-        "min_p": rollout.min_p,
-        "repetition_penalty": rollout.repetition_penalty,
         "max_completion_tokens": rollout.max_completion_length,
         "stop_token": ", ".join(trainer.processing_class.convert_ids_to_tokens(ids)) if ids else None,
         "vllm_sampling_params": getattr(trainer.args, "vllm_sampling_params", None),

@@ -36,7 +36,8 @@ def patch(caches: Path) -> None:
     """
     if early := [name for name in ("trl", "peft", "transformers") if name in sys.modules]:
         raise RuntimeError(f"{', '.join(early)} imported before unsloth, which would leave them unpatched")
-    set_environment(caches.resolve())
+    caches = caches.resolve()
+    set_environment(caches)
     # nvcc would compile FlashInfer at the first rollout, for minutes. Unsloth's own switch against it also pins vLLM to
     # FlashAttention, which refuses Gemma 3's images; hidden like this, vLLM chooses among the rest.
     sys.modules.setdefault("flashinfer", None)
@@ -46,7 +47,7 @@ def patch(caches: Path) -> None:
     except (ImportError, NotImplementedError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise HarnessError(f"train.backend: unsloth cannot run here ({reason})") from None
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches.resolve() / "inductor")  # unsloth's import removes it
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches / "inductor")  # unsloth's import removes it
 
 
 def set_environment(caches: Path) -> None:
