@@ -46,21 +46,18 @@ def main(argv: list[str]) -> None:
     paths = bench_paths.chosen(args.paths, PATHS)
     if args.repeats < 1:
         raise HarnessError(f"--repeats: {args.repeats}: at least one round is needed")
-    rows: list[dict[str, Any]] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-eval-") as folder:
-            for path in paths:
-                out = Path(folder) / f"{path}.json"
-                command = ["harness.bench", "eval", *argv, "--only", path]
-                if path == "transformers":
-                    command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
-                else:
-                    command += ["eval.engine=vllm"]
-                bench_paths.run("eval", path, command, os.environ | {OUT: str(out)})
-                rows += json.loads(out.read_text(encoding="utf-8"))
-    finally:  # a path that fails does not cost the rows of those before it
-        if rows:
-            _print(rows)
+
+    def measure(path: str, folder: Path) -> list[dict[str, Any]]:
+        out = folder / f"{path}.json"
+        command = ["harness.bench", "eval", *argv, "--only", path]
+        if path == "transformers":
+            command += ["eval.engine=transformers", f"eval.limit={args.slow_questions}"]
+        else:
+            command += ["eval.engine=vllm"]
+        bench_paths.run("eval", path, command, os.environ | {OUT: str(out)})
+        return json.loads(out.read_text(encoding="utf-8"))
+
+    bench_paths.measured("eval", paths, measure, _print)
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

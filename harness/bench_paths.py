@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from harness import machine, processes, provenance
 from harness.errors import HarnessError, Parser
@@ -25,14 +28,29 @@ def chosen(given: str, paths: Sequence[str]) -> list[str]:
     return wanted
 
 
+def measured(
+    name: str,
+    paths: Sequence[str],
+    measure: Callable[[str, Path], list[dict[str, Any]]],
+    draw: Callable[[list[dict[str, Any]]], None],
+) -> None:
+    """Measure the paths one after the other, in a temporary folder that they share, and draw the rows of all.
+
+    A path that fails, or Ctrl-C, does not cost the rows of those before it.
+    """
+    rows: list[dict[str, Any]] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+            for path in paths:
+                rows += measure(path, Path(folder))
+    finally:
+        if rows:
+            draw(rows)
+
+
 def run(name: str, path: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run one path, `python -m COMMAND`, as a process that leaves none behind. Raises HarnessError where it fails."""
-    processes.adopt_orphans()
-    try:
-        code = processes.run(["-m", *command], environment)
-    finally:
-        processes.end_descendants()
-    if code:
+    if processes.run_whole(["-m", *command], environment):
         raise HarnessError(f"bench {name}: the {path} path failed (its message is above)")
 
 

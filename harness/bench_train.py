@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,11 @@ def main(argv: list[str]) -> None:
     paths = bench_paths.chosen(args.paths, PATHS)
     if args.steps <= args.warm_up:
         raise HarnessError(f"--steps: {args.steps} leave nothing after {args.warm_up} steps of warm-up")
-    rows: list[dict[str, Any]] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:  # one: the paths share what is compiled
-            for path in paths:
-                rows.append(_measure(path, args, Path(folder)))
-    finally:  # a path that fails, or Ctrl-C, does not cost the minutes of those before it
-        if rows:
-            _print(rows)
+    bench_paths.measured("train", paths, lambda path, folder: [_measure(path, args, folder)], _print)
 
 
 def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, Any]:
+    """One path's row. Results that all paths share let one find what another has compiled."""
     backend, rollouts = path.split("-")
     steps, warm_up = args.steps, args.warm_up
     chosen = [

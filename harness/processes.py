@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import psutil
 
+from harness.console import show_cursor
 from harness.errors import COMMAND, STOPPED, Stopped, command
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
@@ -49,6 +50,16 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequ
         _end(process, stopped.number)
         stopped.said = process.returncode in STOPPED
         raise
+
+
+def run_whole(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """As run, for a command that has processes of its own: whatever it leaves behind is ended, and the cursor shown."""
+    adopt_orphans()
+    try:
+        return run(arguments, environment)
+    finally:
+        show_cursor()
+        end_descendants()
 
 
 def _end(process: subprocess.Popen, number: int) -> None:

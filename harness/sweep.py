@@ -23,7 +23,7 @@ from typing import Any, get_origin
 
 from harness import compare, log, processes, rundir
 from harness.config import Config
-from harness.console import say, show_cursor
+from harness.console import say
 from harness.document import one_line
 from harness.errors import STOPPED, HarnessError, Parser, Stopped, exit_code
 from harness.phrases import plural
@@ -163,7 +163,6 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[
 
     One that another command has completed meanwhile did not fail.
     """
-    processes.adopt_orphans()
     failed = {}
     for number, each in enumerate(planned):
         place = f"Run {number + 1} of {len(planned)}: {each.label or each.run.path.name}"
@@ -175,13 +174,10 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[
         since = log.size(path)
         arguments = ["-m", "harness.run", experiment, *each.overrides, "--results", str(results)]
         try:
-            code = processes.run(arguments, os.environ)
+            code = processes.run_whole(arguments, os.environ)
         except Stopped as stopped:
             stopped.where = f"sweep, run {number + 1} of {len(planned)}"
             raise
-        finally:
-            show_cursor()
-            processes.end_descendants()
         if code in STOPPED:  # alone, by someone else; it has said so
             stopped = Stopped(code - 128)
             stopped.said = True
