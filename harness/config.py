@@ -145,7 +145,7 @@ class TrainSection(Section):
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
     gradient_checkpointing: bool = True  # less memory, more time
-    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # rollouts by vllm: its share of the GPU, weights included
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # rollouts by vllm: its share of the GPU's free memory
 
     save_steps: Positive = 50  # adapters kept for good
     checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
@@ -168,7 +168,7 @@ class EvalSection(Section):
     batch_size: Positive = 64  # prompts a batch, transformers engine
     batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch
     enforce_eager: bool | None = None  # vllm: no compiling, no CUDA graphs; null: decided by the tokens asked for
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's memory it may take
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's free memory it may take
     noise_floor: bool = False  # evaluate the base twice: what changes though nothing was trained
     curve: bool = False  # score the adapters kept along the training on all dev problems
 

@@ -48,7 +48,6 @@ HARMLESS = {  # variables that change no completion, or are the evaluation secti
 # Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
 COMPILE_FROM = 200_000  # tokens asked for
 LENGTH_STEP = 512  # tokens: lengths are rounded up to it, so that like experiments share a compile cache
-CONTEXT_GIB = 0.3  # that CUDA takes between our look at the free memory and vLLM's
 WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, beside the weights
 
 
@@ -274,7 +273,7 @@ def _leave() -> None:
 
 
 def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
-    """The share of the GPU's memory that vLLM may take: what the section allows, less where others hold some.
+    """The share of the GPU's memory that vLLM may take: what the section allows of the memory that is free.
 
     Raises HarnessError where that cannot hold the weights and a KV cache.
     """
@@ -283,12 +282,14 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
     gc.collect()
     torch.cuda.empty_cache()  # what an earlier part of this process held
     free, total = (number / 2**30 for number in torch.cuda.mem_get_info())
-    share = math.floor(100 * min(section.gpu_memory_utilization, (free - CONTEXT_GIB) / total)) / 100
+    # Of what is free, not of the whole: vLLM keeps to its share but for CUDA's context and work areas, and with 24 GiB
+    # free and all but one of them for vLLM a 4 B model's start ran out of memory.
+    share = math.floor(100 * section.gpu_memory_utilization * free / total) / 100
     needed = 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
     if share * total < needed:
         raise HarnessError(
             f"eval.gpu_memory_utilization: {checkpoint.id} needs about {needed:.1f} GiB and vLLM may take "
-            f"{max(share, 0) * total:.1f} (of {total:.1f} GiB {free:.1f} are free, {section.gpu_memory_utilization:g} "
+            f"{share * total:.1f} (of {total:.1f} GiB {free:.1f} are free, {section.gpu_memory_utilization:g} of which "
             f"may be used); end other programs on the GPU, raise the setting, or take a smaller model"
         )
     return share
@@ -296,12 +297,13 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
 
 def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:
     """The one line for vLLM's ways of saying that memory does not suffice; None for any other error."""
+    reason = str(error).strip().partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
         return HarnessError(
-            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM "
-            f"keeps for itself ({section.gpu_memory_utilization:g}); lower the setting or end other programs on the GPU"
+            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM keeps for itself "
+            f"({section.gpu_memory_utilization:g} of what was free; {'. '.join(reason.split('. ')[:2])}); lower the "
+            f"setting or end other programs on the GPU"
         )
-    reason = str(error).strip().partition("\n")[0]
     if "Free memory on device" in reason or "memory profiling" in reason:
         return HarnessError(
             f"eval.gpu_memory_utilization: another program takes or frees GPU memory while vLLM starts ({reason}); run "

@@ -216,17 +216,21 @@ def test_a_tuned_evaluation_that_was_begun_with_another_engine_does_not_go_on(ll
 
 def test_too_little_memory_is_one_line_that_names_the_setting(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (3 * 2**30, 24 * 2**30))
-    assert vllm_engine.memory_share(CONFIG.eval, CHECKPOINT) == 0.11
+    for free, total, share in ((3, 24, 0.11), (24, 80, 0.27), (80, 80, 0.9)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda numbers=(free * 2**30, total * 2**30): numbers)
+        assert vllm_engine.memory_share(CONFIG.eval, CHECKPOINT) == share
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1 * 2**30, 24 * 2**30))
-    with pytest.raises(HarnessError, match=r"gpu_memory_utilization: tiny needs about 2\.0 GiB and vLLM may take 0\.5"):
+    with pytest.raises(HarnessError, match=r"gpu_memory_utilization: tiny needs about 2\.0 GiB and vLLM may take 0\.7"):
         vllm_engine.memory_share(CONFIG.eval, CHECKPOINT)
 
 
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "lower the setting"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 80"),
+            "0.9 of what was free; CUDA out of memory. Tried to allocate 2.00 GiB); lower the setting",
+        ),
         (
             ValueError("Free memory on device cuda:0 (9.1/79.2 GiB) on startup is less than desired"),
             "lower the setting",
