@@ -22,6 +22,7 @@ from harness.console import say, side_by_side
 from harness.document import one_line, visible
 from harness.errors import HarnessError, Parser, exit_code
 from harness.gsm8k import problem_id
+from harness.machine import within_memory
 from harness.schema import Completion, Tags
 
 if TYPE_CHECKING:
@@ -139,6 +140,7 @@ def _arguments() -> Parser:
     return parser
 
 
+@within_memory("end other programs on the GPU")
 def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse(argv)
     run = rundir.existing(args.run)

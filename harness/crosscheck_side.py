@@ -23,6 +23,7 @@ from harness.console import hushed, say
 from harness.crosscheck_inputs import Check, Material
 from harness.errors import HarnessError, Parser, exit_code, interruption
 from harness.lm_eval_task import FILTERS, TASK
+from harness.machine import within_memory
 from harness.rundir import RunDir
 
 AROUND = 32  # tokens: more than a prompt has around a question and its solution, marks of two turns included
@@ -30,7 +31,6 @@ AROUND = 32  # tokens: more than a prompt has around a question and its solution
 
 def score(run: RunDir, check: Check, seed: int | None) -> None:
     """Have lm-eval ask one model all questions, and write what came of it. The caller holds the run's lock."""
-    import torch
     from lm_eval.evaluator import evaluate
 
     material = inputs.prepare(run, check)
@@ -44,18 +44,16 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
             f"{lm.max_length}: it cannot be asked"
         )
     began = time.perf_counter()
-    try:
-        with hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
-            found = evaluate(
-                lm,
-                {"tasks": {TASK: task}},
-                bootstrap_iters=0,  # its standard error is of one model alone; ours are paired
-                system_instruction=run.config.prompt.system if check.our_prompt else None,
-                apply_chat_template=check.chat,
-                fewshot_as_multiturn=check.chat,
-            )
-    except torch.OutOfMemoryError:
-        raise HarnessError("--batch-size: the GPU ran out of memory; give a smaller one, or free it") from None
+    memory = within_memory("give a smaller --batch-size, or end other programs on the GPU")
+    with memory, hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
+        found = evaluate(
+            lm,
+            {"tasks": {TASK: task}},
+            bootstrap_iters=0,  # its standard error is of one model alone; ours are paired
+            system_instruction=run.config.prompt.system if check.our_prompt else None,
+            apply_chat_template=check.chat,
+            fewshot_as_multiturn=check.chat,
+        )
     rows = _rows(found["samples"][TASK], lm)
     place = inputs.folder(run, check)
     name = inputs.side(seed)

@@ -31,6 +31,7 @@ from harness.config import Config
 from harness.console import progress, say, working
 from harness.engine import Engine, Request, Sampling, Work
 from harness.errors import HarnessError, Parser, exit_code
+from harness.machine import within_memory
 from harness.prompts import Questions
 from harness.proof import Reference
 from harness.results import Asked
@@ -371,7 +372,11 @@ def main(argv: list[str] | None = None) -> int:
     run = rundir.open_run(args.run, args.overrides, args.results)
     with rundir.lock(run.path):
         log.keep(run.path, f"evaluate {args.side}")
-        evaluate(run, args.side)
+        section, remedy = run.config.eval, "end other programs on the GPU"
+        if section.engine == "transformers":
+            remedy += f", or lower eval.batch_size (now {section.batch_size})"
+        with within_memory(remedy):
+            evaluate(run, args.side)
     return 0
 
 

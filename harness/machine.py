@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
 from harness.config import Config
+from harness.errors import HarnessError
 
 GIB = 2**30
 BF16 = (8, 0)  # compute capability from which a GPU has bf16
+# How torch, its CPU allocator, cuBLAS and vLLM say that memory does not suffice: their error classes are too many.
+OUT_OF_MEMORY = (
+    "out of memory", "can't allocate memory", "ALLOC_FAILED", "Free memory on device", "No available memory",
+    "KV cache is needed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +120,31 @@ def needs_unsloth(config: Config) -> str | None:
     if config.model.load_in_4bit or config.model.load_in_8bit:
         return "training on quantized weights"
     return "rollouts by vllm" if config.train.rollouts == "vllm" else None
+
+
+@contextmanager
+def within_memory(remedy: str) -> Iterator[None]:
+    """Raise a HarnessError that names this remedy where memory, of a GPU or a CPU, does not suffice."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, ValueError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
+            raise
+        said = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise HarnessError(f"memory does not suffice ({'. '.join(said.split('. ')[:2])[:200]}); {remedy}") from error
+
+
+def less_to_train(config: Config) -> str:
+    """What a person can do where memory does not suffice for the training."""
+    train, model = config.train, config.model
+    ways = ["end other programs on the GPU"]
+    if train.rollouts == "vllm":
+        ways.append(f"lower train.gpu_memory_utilization (now {train.gpu_memory_utilization:g})")
+    if train.backend == "trl" and (together := train.micro_batch or config.completions_per_step) > 1:
+        ways.append(f"set train.micro_batch below {together}")
+    if not train.gradient_checkpointing:
+        ways.append("set train.gradient_checkpointing to true")
+    if train.backend == "unsloth" and not (model.load_in_4bit or model.load_in_8bit or model.full_finetuning):
+        ways.append("set model.load_in_4bit to true")
+    ways.append("take fewer train.prompts_per_step or train.max_completion_tokens")
+    return ", ".join(ways[:-1]) + f", or {ways[-1]}"

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import log, rundir
 from harness.console import say
 from harness.errors import HarnessError, Parser, exit_code
-from harness.machine import cannot_train, needs_unsloth
+from harness.machine import cannot_train, less_to_train, needs_unsloth, within_memory
 from harness.rundir import RunDir
 
 
@@ -54,8 +54,9 @@ def main(argv: list[str] | None = None) -> int:
             backend = _backend(run)
             from harness import grpo
 
-            for seed in wanted:
-                grpo.train(run, seed, backend)
+            with within_memory(less_to_train(run.config)):
+                for seed in wanted:
+                    grpo.train(run, seed, backend)
     return 0
 
 

@@ -49,6 +49,16 @@ def main():
 sys.exit(exit_code(main))
 """
 
+# A card with room for the weights of the embedded model and hardly more.
+SMALL_CARD = """
+import sys
+import torch
+from harness import train
+from harness.errors import exit_code
+torch.cuda.set_per_process_memory_fraction(48 * 2**20 / torch.cuda.mem_get_info()[1])
+sys.exit(exit_code(train.main))
+"""
+
 
 @pytest.mark.parametrize("rollouts", ["vllm", "hf"])
 def test_a_killed_training_goes_on_from_its_last_resume_point(tmp_path, rollouts):
@@ -88,3 +98,11 @@ def test_a_setting_that_the_library_changes_stops_the_run(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2, done.stderr
     assert "weight_decay (asked 0.1, got 0.5)" in done.stderr.splitlines()[-1]
+
+
+def test_a_gpu_too_small_for_the_training_is_one_line(tmp_path):
+    command = [sys.executable, "-c", SMALL_CARD, "exp/quickstart.yaml", *SMALL, "train.backend=trl"]
+    done = subprocess.run([*command, "--results", tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2, done.stderr
+    assert "error: memory does not suffice (CUDA out of memory. Tried to allocate" in done.stderr.splitlines()[-1]
+    assert "set train.micro_batch below 64" in done.stderr.splitlines()[-1]

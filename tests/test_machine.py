@@ -8,8 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from harness import config, doctor, machine
+from harness.errors import HarnessError
 from harness.machine import GIB, Gpu
 
 BIG = Gpu("NVIDIA H100", total=79.2, free=78.7, capability=(9, 0), driver="580.1", cuda=(13, 0))
@@ -128,3 +130,45 @@ def test_a_gpu_without_vllm_is_told_how_to_install_it(monkeypatch):
         config.load(config.find_experiment("quickstart"), ["eval.engine=vllm", "eval.precision=bf16"])
     )
     assert "vllm is not installed" in refusal and 'pip install -e ".[gpu]"' in refusal
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 80"),
+            r"^memory does not suffice \(CUDA out of memory\. Tried to allocate 2\.00 GiB\); buy less$",
+        ),
+        (MemoryError(), r"^memory does not suffice \(MemoryError\); buy less$"),
+        (
+            RuntimeError("No available memory for the cache blocks. Try increasing\n it"),
+            r"\(No available memory for the cache blocks\. Try increasing\); buy less$",
+        ),
+    ],
+)
+def test_too_little_memory_is_one_line_with_a_remedy(error, says):
+    with pytest.raises(HarnessError, match=says), machine.within_memory("buy less"):
+        raise error
+
+
+def test_the_cpus_memory_counts_too_and_another_error_stays_what_it_is():
+    says = "can't allocate memory: you tried to allocate 1152921504606846976 bytes"
+    with pytest.raises(HarnessError, match=says), machine.within_memory("buy less"):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="shape"), machine.within_memory("buy less"):
+        torch.zeros(2) @ torch.zeros(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ways"),
+    [
+        (["train.backend=trl"], ["train.micro_batch below 4"]),
+        (["train.rollouts=vllm"], ["train.gpu_memory_utilization (now 0.5)", "model.load_in_4bit"]),
+        (["model.load_in_4bit=true", "train.gradient_checkpointing=false"], ["train.gradient_checkpointing to true"]),
+    ],
+)
+def test_what_to_do_about_a_trainings_memory_is_what_would_work(overrides, ways):
+    said = machine.less_to_train(config.load(config.find_experiment("grpo_r8"), overrides))
+    named = [key for key in ("micro_batch", "utilization", "checkpointing", "4bit") if key in said]
+    assert all(way in said for way in ways), said
+    assert len(named) == len(ways), said

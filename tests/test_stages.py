@@ -7,9 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
-from harness import bounds, curve, evaluate, gsm8k, rundir, train
+from harness import bounds, curve, evaluate, grpo, gsm8k, rundir, train
 from harness import run as run_module
 from harness.errors import HarnessError
 from harness.rundir import RunDir
@@ -245,6 +246,20 @@ def test_an_adapter_that_the_engine_does_not_take_has_no_point(staged, tmp_path)
     shutil.rmtree(run.curve(3407) / "step-2")
     with pytest.raises(HarnessError, match=r"checkpoint-2: the engine left out \d+ of its \d+ modules"):
         evaluate.evaluate(run, "curve")
+
+
+def test_too_little_memory_ends_a_stage_in_one_line_that_says_what_to_do(tmp_path, monkeypatch):
+    run = rundir.open_run("quickstart", SMALL, tmp_path)
+
+    def lacking(*arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity")
+
+    monkeypatch.setattr(grpo, "train", lacking)
+    monkeypatch.setattr(evaluate.engine_module, "load", lacking)
+    with pytest.raises(HarnessError, match=r"Tried to allocate 2\.00 GiB\); .*set train\.micro_batch below 8"):
+        train.main([str(run.path)])
+    with pytest.raises(HarnessError, match=r"Tried to allocate 2\.00 GiB\); .*lower eval\.batch_size \(now 8\)"):
+        evaluate.main([str(run.path), "--side", "base"])
 
 
 def test_a_dev_question_that_does_not_fit_is_found_before_the_training(tmp_path):
