@@ -106,6 +106,7 @@ def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
     how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
     say(f"Starting vLLM ({how}).")
     began = time.perf_counter()
+    atexit.register(_leave)
     try:
         with hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET):
             yield
@@ -113,7 +114,6 @@ def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
         raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
     except (ValueError, RuntimeError, AssertionError) as error:
         raise _out_of_memory(error, section) or _refusal(error) from error
-    atexit.register(_leave)
     say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
 
 
