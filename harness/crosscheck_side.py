@@ -29,6 +29,7 @@ from harness.rundir import RunDir
 AROUND = 32  # tokens: more than a prompt has around a question and its solution, marks of two turns included
 
 
+@within_memory("give a smaller --batch-size, or end other programs on the GPU")
 def score(run: RunDir, check: Check, seed: int | None) -> None:
     """Have lm-eval ask one model all questions, and write what came of it. The caller holds the run's lock."""
     from lm_eval.evaluator import evaluate
@@ -44,8 +45,7 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
             f"{lm.max_length}: it cannot be asked"
         )
     began = time.perf_counter()
-    memory = within_memory("give a smaller --batch-size, or end other programs on the GPU")
-    with memory, hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
+    with hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
         found = evaluate(
             lm,
             {"tasks": {TASK: task}},

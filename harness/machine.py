@@ -130,8 +130,13 @@ def within_memory(remedy: str) -> Iterator[None]:
     except (MemoryError, RuntimeError, ValueError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise HarnessError(f"memory does not suffice ({'. '.join(said.split('. ')[:2])[:200]}); {remedy}") from error
+        raise HarnessError(f"memory does not suffice ({in_short(error)}); {remedy}") from error
+
+
+def in_short(error: Exception) -> str:
+    """The first two sentences of an error's first line, 200 characters at most; its class where it says nothing."""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    return ". ".join(said.split(". ")[:2])[:200]
 
 
 def less_to_train(config: Config) -> str:

@@ -27,6 +27,7 @@ from harness.config import EvalSection
 from harness.console import hushed, say
 from harness.engine import DTYPES, Request, Sampling, Work
 from harness.errors import HarnessError
+from harness.machine import in_short
 from harness.prompts import quiet
 from harness.schema import Completion
 
@@ -297,13 +298,13 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
 
 def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:
     """The one line for vLLM's ways of saying that memory does not suffice; None for any other error."""
-    reason = str(error).strip().partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
         return HarnessError(
             f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM keeps for itself "
-            f"({section.gpu_memory_utilization:g} of what was free; {'. '.join(reason.split('. ')[:2])}); lower the "
-            f"setting or end other programs on the GPU"
+            f"({section.gpu_memory_utilization:g} of what was free; {in_short(error)}); lower the setting or end other "
+            f"programs on the GPU"
         )
+    reason = str(error).strip().partition("\n")[0]
     if "Free memory on device" in reason or "memory profiling" in reason:
         return HarnessError(
             f"eval.gpu_memory_utilization: another program takes or frees GPU memory while vLLM starts ({reason}); run "
