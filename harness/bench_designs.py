@@ -42,7 +42,6 @@ def simulated() -> Iterator[Simulated]:
     """Designs with too many outcomes to enumerate."""
     yield from _question_means()
     yield from _several_runs()
-    yield from _ratios()
     yield from _pass_at_k()
     yield from _near_one()
 
@@ -141,45 +140,6 @@ def _several_runs() -> Iterator[Simulated]:
     for share in (0.003, 0.02):
         design = Design(f"3 seeds, better, {share:.1%} open", N, 0.3 * share, False)
         yield design, 1, trained(N, 3, 0.022, share, gain=0.3)
-
-
-def _ratios() -> Iterator[Simulated]:
-    """Accuracy given compliant."""
-
-    def one_sample(n: int, p: float) -> OneDraw:
-        def one(rng: np.random.Generator) -> Draw:
-            comply = rng.random(n) < 0.6
-            found = resampling.ratio(comply & (rng.random(n) < p), comply)
-            return Draw(found.used * (1 - p), {"Wilson": (found.low, found.high)})
-
-        return one
-
-    for n, p in ((N, 0.75), (200, 0.97)):
-        yield Design(f"ratio {p:g} of 60%, K 1", n, p, False), 1, one_sample(n, p)
-
-    def difference(n: int, known: float) -> OneDraw:
-        def one(rng: np.random.Generator) -> Draw:
-            p = np.where(rng.random(n) < known, 0.98, 0.12)
-            sides = []
-            for compliance in (0.6, 0.95):
-                comply = rng.random(n) < compliance
-                sides.append((comply & (rng.random(n) < p), comply))
-            found = resampling.ratio_difference(*sides)
-            changed = np.any(np.array(sides[0]) != np.array(sides[1]), axis=0)
-            return Draw(float(changed.sum()), {"bootstrap of questions": (found.low, found.high)})
-
-        return one
-
-    for n, known in ((N, 0.75), (200, 1.0)):
-        yield Design(f"ratio, difference, {known:.0%} known", n, 0.0, True), 1 / SLOW, difference(n, known)
-
-    def eight_samples(rng: np.random.Generator) -> Draw:
-        p = rng.beta(2, 1, 200)
-        comply = rng.binomial(8, 0.3 + 0.6 * p)  # the better a question is known, the more often: E[cp]/E[c] = 5/7
-        found = resampling.ratio(rng.binomial(comply, p) / 8, comply / 8)
-        return Draw(found.used, {"bootstrap of questions": (found.low, found.high)})
-
-    yield Design("ratio, clustered, K 8", 200, 5 / 7, False), 1 / SLOW, eight_samples
 
 
 def _pass_at_k() -> Iterator[Simulated]:

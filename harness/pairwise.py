@@ -3,7 +3,7 @@
 Runs that share a base also share its answers, which cancel in tuned2 - tuned1: the difference of two runs is an
 ordinary paired difference. Comparing the overlap of their own intervals, or adding their standard errors, is not.
 
-Sources: Holm 1979, Benjamini and Hochberg 1995.
+Source: Holm 1979.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from harness import seeds
 from harness.seeds import SeedsDifference
@@ -50,26 +50,10 @@ def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values corrected so that one false finding among them all has at most the level's chance, any dependence."""
-    p, order = _ordered(p_values)
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    return _restored(steps, order)
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for the expected share of false findings among the findings (independent tests)."""
-    p, order = _ordered(p_values)
-    steps = np.minimum.accumulate((p[order] * len(p) / np.arange(1, len(p) + 1))[::-1])[::-1]
-    return _restored(steps, order)
-
-
-def _ordered(p_values: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):
         raise ValueError("p-values must lie in [0, 1]")
-    return p, np.argsort(p, kind="stable")
-
-
-def _restored(steps: NDArray[np.float64], order: NDArray[np.intp]) -> list[float]:
-    corrected = np.empty_like(steps)
-    corrected[order] = np.minimum(steps, 1.0)
+    order = np.argsort(p, kind="stable")
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
     return [float(value) for value in corrected]

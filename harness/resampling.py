@@ -1,4 +1,4 @@
-"""What needs more than `stats`: means of scores, scores on no small lattice, their parts, and ratios of two sums.
+"""What needs more than `stats`: means of scores, scores on no small lattice, and the parts of a difference.
 
 Bootstraps here resample questions as multinomial counts of the distinct rows, seeded, and say so in their method;
 where the scores lie on a lattice of m/K the exact bootstrap of `stats` is used instead. Quantiles are inverse-CDF
@@ -28,8 +28,6 @@ SEEDED_PAIRED = f"paired bootstrap ({RESAMPLES:,} resamples, seed {SEED})"
 SEEDED_WITH_TWO_MORE = (
     f"paired bootstrap with one question gained and one lost added ({RESAMPLES:,} resamples, seed {SEED})"
 )
-WILSON_RATIO = "Wilson (questions with a denominator)"
-SEEDED_RATIO = f"bootstrap of questions ({RESAMPLES:,} resamples, seed {SEED})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,36 +40,6 @@ class Mean:
     method: str  # WILSON, EXACT_MEAN, SEEDED_MEAN, either OF_MORE, or RULE_OF_THREE
     n: int
     se: float | None  # of the question means, n - 1 in the variance; None for n = 1; 0 is no certainty
-
-
-@dataclass(frozen=True, slots=True)
-class Ratio:
-    """A sum over questions divided by another, with its 95% interval, as proportions."""
-
-    value: float
-    low: float
-    high: float
-    method: str  # WILSON_RATIO, SEEDED_RATIO or RULE_OF_THREE
-    numerator: float  # the two sums, such as right answers among, and all, that comply with the format
-    denominator: float
-    n: int  # questions
-    used: int  # of these, questions that add to the denominator
-    empty: int  # resamples without a denominator, which the interval leaves out
-    se: float | None  # clustered by question, times C/(C - 1) in the variance for C used; None for C = 1
-
-
-@dataclass(frozen=True, slots=True)
-class RatioDifference:
-    """Tuned ratio minus base ratio over the same questions, with its 95% interval, as proportions."""
-
-    base: float
-    tuned: float
-    estimate: float
-    low: float
-    high: float
-    method: str  # SEEDED_RATIO, RULE_OF_THREE, or that of the paired difference which it is
-    n: int
-    empty: int  # resamples in which either side has no denominator, which the interval leaves out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,59 +158,6 @@ def decompose(base: Flags, tuned: Flags) -> Decomposition:
     )
 
 
-def ratio(numerators: ArrayLike, denominators: ArrayLike) -> Ratio | None:
-    """Sum of numerators over sum of denominators, questions resampled; None where all denominators are 0.
-
-    numerators, denominators: shape (n,), one pair a question in [0, 1], numerator <= denominator: the shares of its
-    samples that are right and comply, and that comply. With one sample a question this is the rate of the compliant
-    questions and has Wilson's interval, since few wrong ones leave the bootstrap short. ValueError for other input.
-    """
-    rows = _ratio_rows("ratio", numerators, denominators)
-    above, below = map(math.fsum, rows.T)
-    if not below:
-        return None
-    value, used, empty = above / below, int((rows[:, 1] > 0).sum()), 0
-    residuals = rows[:, 0] - value * rows[:, 1]
-    se = math.sqrt(float(residuals @ residuals) * used / (used - 1)) / below if used > 1 else None
-    if np.all((rows == 0) | (rows == 1)):
-        interval, method = stats.wilson(int(above), used), WILSON_RATIO
-    elif np.abs(residuals).max() < TIE:
-        interval, method = stats.rule_of_three(value, used, floor=0.0), RULE_OF_THREE
-    else:
-        sums = _resampled_sums(rows)
-        kept = sums[sums[:, 1] > 0]
-        interval, method = _percentile(kept[:, 0] / kept[:, 1]), SEEDED_RATIO
-        empty = RESAMPLES - len(kept)
-    return Ratio(value, interval.low, interval.high, method, above, below, len(rows), used, empty, se)
-
-
-def ratio_difference(base: tuple[ArrayLike, ArrayLike], tuned: tuple[ArrayLike, ArrayLike]) -> RatioDifference | None:
-    """Tuned minus base of two ratios, the same questions resampled for both; None where either has no denominator.
-
-    base, tuned: (numerators, denominators), each as for `ratio`; the questions of the two denominators may differ,
-    so a change may come from which questions comply. With one sample a question and the same ones complying it is their
-    paired difference. ValueError as there, and for different numbers of questions.
-    """
-    sides = _ratio_rows("base", *base), _ratio_rows("tuned", *tuned)
-    if len(sides[0]) != len(sides[1]):
-        raise ValueError(f"base has {len(sides[0])} questions, tuned has {len(sides[1])}: they must be the same")
-    rows, n = np.hstack(sides), len(sides[0])
-    above0, below0, above1, below1 = map(math.fsum, rows.T)
-    if not below0 or not below1:
-        return None
-    before, after = above0 / below0, above1 / below1
-    if np.all((rows == 0) | (rows == 1)) and np.array_equal(rows[:, 1], rows[:, 3]):
-        same = stats.paired_difference(*rows[rows[:, 1] > 0][:, [0, 2]].T)
-        return RatioDifference(before, after, same.estimate, same.low, same.high, same.method, n, 0)
-    sums = _resampled_sums(rows)
-    kept = sums[(sums[:, 1] > 0) & (sums[:, 3] > 0)]
-    interval, method = _percentile(kept[:, 2] / kept[:, 3] - kept[:, 0] / kept[:, 1]), SEEDED_RATIO
-    if interval.high - interval.low < TIE:
-        used = min(int((side[:, 1] > 0).sum()) for side in sides)
-        interval, method = stats.rule_of_three(after - before, used, floor=-1.0), RULE_OF_THREE
-    return RatioDifference(before, after, after - before, interval.low, interval.high, method, n, RESAMPLES - len(kept))
-
-
 def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
     columns = [stats.column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
     if len({len(column) for column in columns}) > 1:
@@ -251,15 +166,6 @@ def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
     if np.any(strict > np.minimum(correct, exact_format) + TIE):
         raise ValueError(f"{name}: strict counts an answer that is not correct or not in the exact format")
     return columns
-
-
-def _ratio_rows(name: str, numerators: ArrayLike, denominators: ArrayLike) -> NDArray[np.float64]:
-    above, below = stats.column(f"{name} numerators", numerators), stats.column(f"{name} denominators", denominators)
-    if len(above) != len(below):
-        raise ValueError(f"{name}: numerators and denominators differ in length")
-    if above.min() < 0 or np.any(above > below + TIE):
-        raise ValueError(f"{name}: need 0 <= numerator <= denominator for every question")
-    return np.column_stack([above, below])
 
 
 def _resampled_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Seeded bootstraps and ratios against exact results, other libraries and their own promises."""
+"""Seeded bootstraps against exact results, other libraries and their own promises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness import flips, resampling, stats
-from harness.resampling import Flags, decompose, mean, paired, ratio, ratio_difference
+from harness.resampling import Flags, decompose, mean, paired
 from harness.samples import pass_at_k
 from harness.stats import RULE_OF_THREE, TANGO, paired_difference
 
@@ -190,121 +190,3 @@ def test_decomposition_is_additive(rows):
     assert parts.both_comply == int((format0 & format1).sum())
     if parts.where_both_comply:
         assert parts.where_both_comply.n == parts.both_comply
-
-
-# ---- ratios
-
-
-def test_clustered_reference_values():
-    """Clusters [1,1,0], [0,0,0,1], [1,1], [1,0,1,1]: right answers among the answers of each question."""
-    found = ratio(np.array([2, 1, 2, 3]) / 4, np.array([3, 4, 2, 4]) / 4)
-    assert (found.value, found.se) == (near(0.61538462), near(0.15490457))
-    assert (found.n, found.used, found.empty) == (4, 4, 0)
-    pooled = paired_difference(np.zeros(13), [1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 1, 1])
-    assert pooled.se == near(0.14044168)
-
-
-def test_ratio_agrees_with_scipy_and_with_the_clustered_error():
-    rng = np.random.default_rng(4)
-    p = rng.beta(2, 1, 400)
-    comply = rng.binomial(4, 0.2 + 0.6 * p)
-    right = rng.binomial(comply, p)
-    found = ratio(right / 4, comply / 4)
-    theirs = scipy_stats.bootstrap(
-        (right, comply),
-        lambda x, y, axis: x.sum(axis=axis) / y.sum(axis=axis),
-        paired=True, vectorized=True, method="percentile", batch=500, rng=5,
-    )  # fmt: skip
-    slack = SLACK * found.se
-    assert found.low == pytest.approx(theirs.confidence_interval.low, abs=slack)
-    assert found.high == pytest.approx(theirs.confidence_interval.high, abs=slack)
-    assert found.value == right.sum() / comply.sum()
-    # Linearised and resampled errors agree to 1/n and to 10,000 resamples' 0.7%.
-    assert found.se == pytest.approx(theirs.standard_error, rel=0.03)
-    assert found.used == (comply > 0).sum() < found.n == 400
-
-
-def test_empty_denominators_are_counted():
-    found = ratio([0.5, 0, 0, 0], [1, 0.5, 0, 0])
-    # A resample of four misses both of two questions with probability (1/2)^4.
-    assert found.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
-    assert (found.value, found.used, found.numerator, found.denominator) == (1 / 3, 2, 0.5, 1.5)
-    assert found.method == "bootstrap of questions (10,000 resamples, seed 0)"
-    both = ratio_difference(([1, 0, 0, 0], [1, 1, 0, 0]), ([1, 0, 0, 1], [1, 1, 0, 1]))
-    assert both.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
-    other = ratio_difference(([1, 0, 0, 1], [1, 1, 0, 1]), ([1, 0, 0, 0], [1, 1, 0, 0]))  # now the tuned side is rarer
-    assert other.empty == pytest.approx(10_000 / 16, abs=5 * math.sqrt(10_000 / 16))
-    assert ratio([0, 0], [0, 0]) is None
-    assert ratio_difference(([0, 0], [0, 0]), ([1, 0], [1, 1])) is None
-
-
-def test_a_ratio_of_one_sample_a_question_is_a_rate_of_the_compliant():
-    found = ratio([1, 0, 1, 1, 0, 0], [1, 1, 1, 1, 0, 0])
-    rate = stats.proportion([1, 0, 1, 1])
-    assert (found.value, found.low, found.high) == (rate.value, rate.low, rate.high)
-    assert (found.method, found.empty, found.used, found.n) == (resampling.WILSON_RATIO, 0, 4, 6)
-    # Residuals 1/4, -3/4, 1/4, 1/4 have squares that sum to 3/4; times 4/3, root, over 4.
-    assert found.se == pytest.approx(0.25)
-
-
-def test_a_perfect_ratio_is_no_certainty():
-    found = ratio([1, 1, 0.5, 0], [1, 1, 0.5, 0])
-    assert (found.value, found.high, found.method) == (1.0, 1.0, RULE_OF_THREE)
-    assert found.low == pytest.approx(0.025 ** (1 / 3), abs=1e-12)  # three questions comply
-    one = ratio([1], [1])
-    assert (one.se, one.high) == (None, 1.0)
-    assert one.low < 0.5
-    both = ratio_difference(([1, 1, 0], [1, 1, 0]), ([1, 1, 1], [1, 1, 1]))
-    assert (both.estimate, both.method) == (0.0, RULE_OF_THREE)
-    assert both.low < 0 < both.high
-
-
-def test_a_difference_of_ratios_that_are_alike_is_no_certainty():
-    """Each resample of equal sides differs by 0: an interval of zero width, were it taken for one."""
-    right, comply = np.repeat([1, 0, 0], [60, 20, 20]), np.repeat([1, 1, 0], [60, 20, 20])
-    alike = ratio_difference((right, comply), (right, comply))
-    none = stats.tango(0, 0, 80)  # of 80 that comply
-    assert (alike.estimate, alike.low, alike.high, alike.method) == (0.0, none.low, none.high, TANGO)
-    shares = (right / 2, (right + comply) / 2)
-    alike = ratio_difference(shares, shares)
-    expected = stats.rule_of_three(0.0, 80, floor=-1.0)
-    assert (alike.low, alike.high, alike.method) == (expected.low, expected.high, RULE_OF_THREE)
-    assert alike.low == -alike.high == pytest.approx(0.025 ** (1 / 80) - 1)
-
-
-def test_where_the_same_questions_comply_the_difference_of_ratios_is_that_of_their_answers():
-    comply = np.array([1] * 8 + [0] * 2)
-    before, after = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 0]), np.array([1, 1, 0, 1, 1, 1, 0, 0, 0, 0])
-    found, same = ratio_difference((before, comply), (after, comply)), paired_difference(before[:8], after[:8])
-    assert (found.base, found.tuned, found.estimate, found.empty) == (3 / 8, 5 / 8, 2 / 8, 0)
-    assert (found.low, found.high, found.method, found.n) == (same.low, same.high, same.method, 10)
-
-
-def test_the_difference_of_ratios_is_paired():
-    rng = np.random.default_rng(6)
-    knows = rng.random(500) < 0.7
-    sides = []
-    for rate in (0.6, 0.9):
-        comply = rng.random(500) < rate
-        sides.append((comply & knows, comply))
-    found = ratio_difference(*sides)
-    before, after = ratio(*sides[0]), ratio(*sides[1])
-    assert (found.base, found.tuned, found.estimate) == (before.value, after.value, after.value - before.value)
-    assert found.high - found.low < 0.8 * math.hypot(before.high - before.low, after.high - after.low)
-    swapped = ratio_difference(sides[1], sides[0])
-    slack = SLACK * (found.high - found.low) / 4
-    assert (swapped.low, swapped.high) == (pytest.approx(-found.high, abs=slack), pytest.approx(-found.low, abs=slack))
-
-
-@pytest.mark.parametrize(
-    ("numerators", "denominators", "message"),
-    [([1], [0], "numerator <= denominator"), ([-1], [1], "0 <= numerator"), ([1, 1], [1], "differ in length")],
-)
-def test_ratio_refuses_bad_input(numerators, denominators, message):
-    with pytest.raises(ValueError, match=message):
-        ratio(numerators, denominators)
-
-
-def test_ratio_difference_refuses_other_questions():
-    with pytest.raises(ValueError, match="2 questions, tuned has 1"):
-        ratio_difference(([1, 0], [1, 1]), ([1], [1]))
