@@ -30,18 +30,18 @@ ORDINARY = (
 )
 
 
-def hostile_texts() -> dict[str, str]:
-    """Texts of about `SIZE` characters on which plain patterns backtrack or big numbers are slow."""
+def hostile_texts(size: int = SIZE) -> dict[str, str]:
+    """Texts of about `size` characters on which plain patterns backtrack or big numbers are slow."""
     tags = Tags()
     head = f"{tags.working_start}w{tags.working_end}"
     block = f"{tags.solution_start}1{tags.solution_end}"
     working = f"{tags.working_start}{tags.working_end}"
-    digits = f"{head}{tags.solution_start}{'9' * SIZE}{tags.solution_end}"
+    digits = f"{head}{tags.solution_start}{'9' * size}{tags.solution_end}"
     return {
-        "solution blocks": head + block * (SIZE // len(block)) + "x",
-        "working tags": f"{working}\n" * (SIZE // (len(working) + 1)),
-        "newlines": "\n" * SIZE,
-        "100,000 digits": digits,
+        "solution blocks": head + block * (size // len(block)) + "x",
+        "working tags": f"{working}\n" * (size // (len(working) + 1)),
+        "newlines": "\n" * size,
+        "digits": digits,
     }
 
 

@@ -26,7 +26,7 @@ def dom(address: str, profile: Path, *options: str) -> str:
         "--hide-scrollbars", "--allow-file-access-from-files", f"--user-data-dir={profile / 'chromium'}",
         "--virtual-time-budget=5000", *options, "--dump-dom", address,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
 # imported, and inherited by every process that a test starts.
@@ -29,10 +31,14 @@ SMALL = (
 without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tells what happens without an NVIDIA GPU; this has one")
 
 
-def harness(module: str, *arguments: str | Path, cwd: Path = ROOT, timeout: float = 240) -> subprocess.CompletedProcess:
+# Seconds after which a process is taken to hang, on however slow and busy a machine: nothing is measured by them.
+HANG = 1200
+
+
+def harness(module: str, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess:
     """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
     return subprocess.run(
-        _command(module, arguments), cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=timeout
+        _command(module, arguments), cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=HANG
     )
 
 
@@ -50,6 +56,14 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
 
 
+def wait_until(ready: Callable[[], object], process: subprocess.Popen) -> None:
+    """Return as soon as `ready()` holds; the process must still be running then."""
+    deadline = time.monotonic() + HANG
+    while not ready():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+
+
 def memory_is_back(free: float) -> bool:
     """Whether the first GPU has, within 20 seconds, as many GiB free as it had, but for a fifth of one."""
     deadline = time.monotonic() + 20
@@ -65,6 +79,26 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
     assert done.stderr.count("\n") == 1, done.stderr
     for part in parts:
         assert part in done.stderr
+
+
+def growth(work: Callable[[Any], object], small: Any, large: Any) -> float:
+    """How many times the processor time of the small input the large one takes, each at its best of three.
+
+    Two sizes in one process: a slow or busy machine gives the same. A small input that takes less than half a
+    millisecond counts as that much, since what is shorter cannot be told from noise.
+    """
+    at_best = [min(_processor_seconds(work, given) for _ in range(3)) for given in (small, large)]
+    return at_best[1] / max(at_best[0], 5e-4)
+
+
+def _processor_seconds(work: Callable[[Any], object], given: Any) -> float:
+    began = time.process_time()
+    work(given)
+    return time.process_time() - began
+
+
+# Between what is proportional to a text (8) and what goes with its square (64), for a text 8 times as long.
+EIGHTFOLD = 24
 
 
 # Modules whose tests share a run among themselves: as long together as all others that share one.

@@ -18,7 +18,7 @@ from harness.engine import Request, Sampling, TransformersEngine
 from harness.errors import HarnessError
 from harness.schema import Completion, Tags
 from harness.sides import Sides
-from tests.conftest import ROOT, harness, refused
+from tests.conftest import HANG, ROOT, harness, refused
 from tests.test_export import full_run
 
 WORK, END, OPEN, CLOSE = "<start_working_out>", "<end_working_out>", "<SOLUTION>", "</SOLUTION>"
@@ -88,7 +88,7 @@ def test_a_person_is_asked_line_by_line_and_a_question_too_long_ends_nothing(fin
         cwd=ROOT, stdin=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     os.write(terminal, f"{'7 ' * 1500}\n{QUESTION}\n".encode() + b"\x04")
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=HANG)
     os.close(terminal)
     os.close(other)
     assert process.returncode == 0, err

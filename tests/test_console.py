@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from harness import console
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 LIBRARY = """
 import os
@@ -52,10 +52,10 @@ def test_without_a_terminal_long_work_is_a_line_now_and_then(tmp_path):
     done = subprocess.run([sys.executable, "-c", WORK, tmp_path], cwd=ROOT, capture_output=True, text=True)
     said = done.stdout.splitlines()
     assert said[:2] == ["Loading.", "base evaluation: 20 (5 done already)"] and done.stderr == ""
-    # 5 in a tenth of a second or a little more are at most 50 a second; the last of the 20 needs no line.
-    line = r"base evaluation: (\d+) of 20, ([\d.]+) completions/s, 0:00:00 left; accuracy \[so far\] 50\.0%"
+    # 5 in a tenth of a second or more are at most 50 a second; the last of the 20 needs no line.
+    line = r"base evaluation: (\d+) of 20, ([\d.]+) completions/s, \d:\d\d:\d\d left; accuracy \[so far\] 50\.0%"
     found = [re.fullmatch(line, each) for each in said[2:]]
-    assert [int(each[1]) for each in found] == [10, 15] and all(5 < float(each[2]) <= 50 for each in found)
+    assert [int(each[1]) for each in found] == [10, 15] and all(0 < float(each[2]) <= 50 for each in found)
     assert "\x1b" not in done.stdout
 
 
@@ -67,13 +67,13 @@ def test_in_a_terminal_there_is_a_bar_and_the_log_has_the_lines(tmp_path):
     shown = b""
     while chunk := _read(ours):
         shown += chunk
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=HANG) == 0
     text = shown.decode()
     assert "loading" in text and "library" not in text
     assert "20/20" in text and "accuracy [so far] 50.0%" in text and "completions/s" not in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 2  # the cursor is back after each
     logged = (tmp_path / "log.txt").read_text(encoding="utf-8")
-    assert logged.count(" completions/s, ") == 2 and " stage INFO loading: 0.3 s\n" in logged
+    assert logged.count(" completions/s, ") == 2 and re.search(r" stage INFO loading: \d+\.\d s\n", logged)
 
 
 def _read(terminal: int) -> bytes:
@@ -160,9 +160,9 @@ def test_a_bar_keeps_its_counts_and_times_in_a_narrow_terminal(width):
     shown = b""
     while chunk := _read(ours):
         shown += chunk
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=HANG) == 0
     last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).splitlines()[-1].rpartition("\r")[2]
-    assert "training (seed 3407)" in last and re.search(r" 55% 33/60 0:00:0\d left [-\d:]+ reward", last), last
+    assert "training (seed 3407)" in last and re.search(r" 55% 33/60 \d:\d\d:\d\d left [-\d:]+ reward", last), last
     assert (note in last) == (width == 200)
 
 

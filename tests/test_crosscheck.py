@@ -35,8 +35,8 @@ from harness.rundir import RunDir
 from harness.schema import Problem, Tags
 from harness.tiny import CHECKPOINT
 from tests import fake_vllm
-from tests.conftest import ROOT, harness, refused, without_gpu
-from tests.test_stopping import nothing_is_left, wait_until
+from tests.conftest import HANG, ROOT, harness, refused, wait_until, without_gpu
+from tests.test_stopping import nothing_is_left
 
 SEED = 3407
 TAGS = Tags()
@@ -332,7 +332,7 @@ def test_ctrl_c_names_the_model_that_begins_anew(run):
     assert process.stdout.readline().startswith("crosscheck (base): lm-eval")
     wait_until(lambda: "torch" in _mapped(process.pid), process)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command goes on: ")
     assert nothing_is_left(process.pid)

@@ -11,13 +11,12 @@ import time
 import pytest
 
 from harness import adapter, machine, rundir
-from tests.conftest import ROOT, harness, memory_is_back, started
+from tests.conftest import HANG, ROOT, harness, memory_is_back, started
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not machine.gpus(), reason="needs an NVIDIA GPU"),
     pytest.mark.xdist_group("gpu"),
-    pytest.mark.timeout(900),
 ]
 
 STEPS, EVERY = 12, 4
@@ -76,7 +75,7 @@ def test_a_killed_training_goes_on_from_its_last_resume_point(tmp_path, rollouts
     (folder,) = begun
     assert not (folder / "adapter").exists()
     assert memory_is_back(free)
-    again = harness(*command, timeout=600)
+    again = harness(*command)
     assert again.returncode == 0, again.stdout + again.stderr
     assert [row["step"] for row in rundir.read_lines(folder / "metrics.jsonl")] == list(range(1, STEPS + 1))
     settings = rundir.read_json(folder / "effective_settings.json")
@@ -95,14 +94,14 @@ def test_a_killed_training_goes_on_from_its_last_resume_point(tmp_path, rollouts
 def test_a_setting_that_the_library_changes_stops_the_run(tmp_path):
     overrides = [*SMALL, "train.rollouts=hf"]
     command = [sys.executable, "-c", CHANGED, str(tmp_path), *overrides]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 2, done.stderr
     assert "weight_decay (asked 0.1, got 0.5)" in done.stderr.splitlines()[-1]
 
 
 def test_a_gpu_too_small_for_the_training_is_one_line(tmp_path):
     command = [sys.executable, "-c", SMALL_CARD, "exp/quickstart.yaml", *SMALL, "train.backend=trl"]
-    done = subprocess.run([*command, "--results", tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, "--results", tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 2, done.stderr
     assert "error: memory does not suffice (CUDA out of memory. Tried to allocate" in done.stderr.splitlines()[-1]
     assert "set train.micro_batch below 64" in done.stderr.splitlines()[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 
 import pytest
 
@@ -112,10 +111,8 @@ def test_a_page_for_a_crowd_leaves_the_matrix_out(runs, monkeypatch):
 
 
 def test_out_writes_any_format_and_its_ending_names_the_format(runs, tmp_path):
-    began = time.perf_counter()
     done = harness("compare", *runs, "--out", tmp_path / "all.html")
     assert done.returncode == 0 and done.stdout == f"Written: {tmp_path / 'all.html'}\n"
-    assert time.perf_counter() - began < 5  # half a second on idle cores; the tests share theirs
     page = (tmp_path / "all.html").read_text()
     assert page.startswith("<!doctype html>")
     assert harness("compare", *runs, "--format", "html", cwd=tmp_path).stdout == page

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import log
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 STAGE = """
 import sys, warnings
@@ -43,7 +43,7 @@ def test_the_stages_lines_do_not_mix_and_what_ended_one_is_there(tmp_path):
                          stderr=subprocess.PIPE, text=True)
         for name in names
     ]  # fmt: skip
-    errors = [stage.communicate(timeout=30)[1] for stage in stages]
+    errors = [stage.communicate(timeout=HANG)[1] for stage in stages]
     assert [stage.returncode for stage in stages] == [0, 2, 1]
     assert errors[0] == "" and "UserWarning: old" in errors[1] and errors[1].endswith("error: raise it\n")
     assert errors[2].startswith("Traceback") and "KeyError: 'key'" in errors[2]
@@ -99,7 +99,7 @@ def test_no_secret_gets_into_it(tmp_path):
     """What a library says of the network may quote a proxy's password, or a token of the environment."""
     environment = os.environ | {"HF_TOKEN": "hf_AbCdEfGh", "SOME_KEY": "on"}
     command = [sys.executable, "-c", WHISPERS, tmp_path]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG)
     text = (tmp_path / log.FILE).read_text(encoding="utf-8")
     assert done.returncode == 1 and "hunter2" not in text and "hf_AbCdEfGh" not in text
     assert "no https://***@proxy.example:80/x with Bearer ***; mail a@b; KEY=on (" in text
@@ -114,7 +114,7 @@ def test_the_log_says_that_nobody_read_the_output(tmp_path, gone, said):
     if gone:
         os.close(ours)
     command = [sys.executable, "-c", stage, tmp_path, "first"]
-    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=30)
+    done = subprocess.run(command, cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=HANG)
     os.close(theirs)
     entries = [LINE.fullmatch(line) for line in (tmp_path / log.FILE).read_text(encoding="utf-8").splitlines()]
     ((_, _, error),) = [found.groups() for found in entries if found and found[2] == "ERROR"]
@@ -135,7 +135,7 @@ def test_the_last_error_of_one_attempt(tmp_path):
 def test_a_full_disk_is_not_the_logs_to_tell(tmp_path):
     (tmp_path / log.FILE).symlink_to("/dev/full")
     done = subprocess.run(
-        [sys.executable, "-c", STAGE, tmp_path, "first"], cwd=ROOT, capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", STAGE, tmp_path, "first"], cwd=ROOT, capture_output=True, text=True, timeout=HANG
     )
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.count("\n") == 200
 
@@ -144,7 +144,7 @@ def test_what_is_said_goes_into_no_other_file_where_standard_output_is_closed(tm
     """`>&-`: the log must not be given descriptor 1, which a library's C code prints to."""
     stage = "import os\n" + STAGE.replace("    for number", "    os.write(1, b'from C')\n    for number")
     command = ["sh", "-c", 'exec "$0" "$@" >&- 2>&-', sys.executable, "-c", stage, tmp_path, "first"]
-    assert subprocess.run(command, cwd=ROOT, timeout=30).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, timeout=HANG).returncode == 0
     lines = (tmp_path / log.FILE).read_text(encoding="utf-8").splitlines()
     assert len(lines) == 200 and all(map(LINE.fullmatch, lines))
 

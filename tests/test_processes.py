@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import HANG, ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone")
 
@@ -27,7 +27,7 @@ print(processes.end_descendants(), processes.end_descendants())
 
 
 def test_an_orphan_of_a_stage_is_ended():
-    done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.strip().rsplit(" ", 1)
     assert "python" in first and second == "[]"
@@ -45,7 +45,7 @@ def test_a_stage_dies_with_its_run():
     (stage,) = (int(line) for line in said if line != "on")
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + HANG
     while psutil.pid_exists(stage) and psutil.Process(stage).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -91,7 +91,7 @@ from pathlib import Path
 from harness import rundir
 with rundir.lock(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

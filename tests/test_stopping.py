@@ -10,12 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import psutil
 import pytest
 
-from tests.conftest import ROOT, SMALL
+from tests.conftest import HANG, ROOT, SMALL, wait_until
 from tests.test_run import lines, start
 
 # A process that does not end when it is asked to, started as a stage is.
@@ -34,13 +33,6 @@ sys.exit(exit_code(lambda: processes.run(["-c", {STUBBORN!r}], os.environ)))
 """
 
 
-def wait_until(ready: Callable[[], bool], process: subprocess.Popen, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def nothing_is_left(group: int) -> bool:
     with_group = (p for p in psutil.process_iter() if p.status() != psutil.STATUS_ZOMBIE)
     return not any(os.getpgid(p.pid) == group for p in with_group if psutil.pid_exists(p.pid))
@@ -53,7 +45,7 @@ def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path)
     process = start(results)
     wait_until(lambda: any(0 < lines(f) < 48 for f in results.glob(".base/*/samples.jsonl")), process)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     (log,) = results.glob(".base/*/samples.jsonl")
     assert process.returncode == 130 and 0 < lines(log) < 48
     line = re.escape(f" of 48 completions. The same command goes on: {typed}\n")
@@ -65,13 +57,13 @@ def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path)
     (run,) = results.glob("quickstart-*")
     wait_until(lambda: lines(run / "train/seed-3407/metrics.jsonl") >= 3, process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 143 and errors.count("\n") == 1
     assert "Stopped in the training (seed 3407), at " in errors and errors.endswith(f" goes on: {typed}\n")
     assert nothing_is_left(process.pid) and not (run / "train/seed-3407/adapter").exists()
 
     last = start(results)
-    _, errors = last.communicate(timeout=120)
+    _, errors = last.communicate(timeout=HANG)
     assert last.returncode == 0, errors
     assert (run / "summary.json").read_bytes() == (finished / "summary.json").read_bytes()
     assert lines(run / "base/samples.jsonl") == 48  # nothing was generated twice
@@ -85,7 +77,7 @@ def test_a_stage_alone_is_stopped_likewise(tmp_path):
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: any(lines(f) for f in tmp_path.glob(".base/*/samples.jsonl")), process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert "of 1200 completions. The same command goes on: " in errors and "harness.evaluate quickstart" in errors
 
@@ -98,7 +90,7 @@ def test_a_stopped_benchmark_says_that_it_begins_anew_and_leaves_nothing(tmp_pat
     )  # fmt: skip
     wait_until(lambda: any(lines(f) >= 2 for f in tmp_path.glob("bench-train-*/*/train/*/metrics.jsonl")), process)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 143 and errors.count("\n") == 1
     typed = shlex.join([*command, "--steps", "500"])
     assert re.fullmatch(
@@ -146,7 +138,7 @@ def test_closing_the_terminal_stops_a_run_in_order_unless_it_is_under_nohup(tmp_
         time.sleep(0.5)
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=20) == (143 if immune else 129)
+    assert process.wait(timeout=HANG) == (143 if immune else 129)
     (line,) = [line for line in log.read_text().splitlines() if " run INFO Stopped" in line or "train INFO S" in line]
     assert " train INFO Stopped in the training, at 4 of 9 steps. The same command goes on: " in line
     assert "Traceback" not in log.read_text() and nothing_is_left(process.pid)
@@ -160,11 +152,10 @@ def test_a_second_ctrl_c_ends_a_stage_that_does_not_end():
     )  # fmt: skip
     assert process.stdout.readline() == "on\n"
     os.killpg(process.pid, signal.SIGINT)
-    time.sleep(0.05)
     os.killpg(process.pid, signal.SIGTERM)  # as good as at once: not a second wish
     time.sleep(1)
     assert process.poll() is None and not nothing_is_left(process.pid)  # it is given time
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=5)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.startswith("Stopped. The same command goes on: ")
     assert nothing_is_left(process.pid)

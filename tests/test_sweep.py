@@ -15,9 +15,9 @@ import pytest
 
 from harness import rundir, sweep
 from harness.errors import LOG, HarnessError
-from tests.conftest import ROOT, SMALL, harness, refused
+from tests.conftest import HANG, ROOT, SMALL, harness, refused, wait_until
 from tests.test_run import lines
-from tests.test_stopping import nothing_is_left, wait_until
+from tests.test_stopping import nothing_is_left
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_sweep_shares_the_base_is_stopped_and_goes_on(finished, tmp_path):
     new = rundir.open_run("quickstart", [*SMALL, "lora.r=4"], results, create=False)
     wait_until(lambda: lines(new.train(3407) / "metrics.jsonl") >= 3, process)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert errors.startswith("Stopped in the training (seed 3407), at ")
     assert f"goes on: {sys.executable} -m harness.sweep exp/quickstart.yaml " in errors
