@@ -104,7 +104,7 @@ def _row(path: str, what: str, start: float, completions: int, tokens: int, seco
 
 
 def _raw(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]]:
-    from harness.models import vllm as vllm_engine
+    from harness.models import vllm_engine
 
     questions, conditions, work = _prepare(config, args)
     settings = vllm_engine.llm_settings(config.eval, questions.checkpoint, work)

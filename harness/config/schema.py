@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.config import yaml_io
+from harness.config import plugins, yaml_io
 from harness.tasks.answer_format import SYSTEM_PROMPT
 from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
@@ -23,7 +23,6 @@ from harness.tasks.records import Tags
 # The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
 OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
-VLLM_ONLY = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -151,7 +150,7 @@ class TrainSection(Section):
 class EvalSection(Section):
     split: Literal["test", "dev"] = "test"
     limit: Positive | None = None  # the first so many problems; null: all
-    engine: Literal["vllm", "transformers"] = "vllm"
+    engine: plugins.Engine = "vllm"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Positive = 768
     temperature: NotNegative = 0.0  # 0 is greedy
@@ -207,11 +206,7 @@ class Config(Section):
 
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
-        idle = () if self.eval.curve else CURVE_ONLY
-        if self.eval.engine != "vllm":
-            return idle + VLLM_ONLY
-        # How many completions share a batch follows from the memory, and matters where batches do.
-        return (*idle, "eval.gpu_memory_utilization") if self.eval.batch_invariant else idle
+        return (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 
     def digest(self) -> str:
         """SHA-256, in hex, over every setting that changes a number."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.crosscheck import lm_eval_task
+from harness.models import registry
 from harness.models.checkpoint import Checkpoint, file_hash, resolve
 from harness.runs import machine
 from harness.runs.directory import RunDir
@@ -104,11 +105,12 @@ def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint
 def conditions(run: RunDir, check: Check, material: Material, seed: int | None) -> dict[str, Any]:
     """All that one model's answers depend on; stored beside them, and compared before they are used again."""
     section = run.config.eval
+    backend = registry.kind(section).lm_eval_backend
     gpus = machine.gpus()
-    packages = ("lm_eval", "transformers", "peft", "torch", *["vllm"] * (section.engine == "vllm"))
+    packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if backend == "vllm" else []))
     return {
-        "backend": "vllm" if section.engine == "vllm" else "hf",
-        "batch size": check.batch_size or (section.batch_size if section.engine == "transformers" else "auto"),
+        "backend": backend,
+        "batch size": check.batch_size or (section.batch_size if backend == "hf" else "auto"),
         "chat template": check.chat,
         "device": gpus[0].name if gpus else "cpu",
         "examples": _hash(material.examples),

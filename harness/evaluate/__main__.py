@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from harness.models import registry
 from harness.runs import directory
 from harness.runs.machine import within_memory
 from harness.util import files, logs
@@ -30,9 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     run = directory.open_run(args.run, args.overrides, args.results)
     with files.lock(run.path):
         logs.keep(run.path, f"evaluate {args.side}")
-        section, remedy = run.config.eval, "end other programs on the GPU"
-        if section.engine == "transformers":
-            remedy += f", or lower eval.batch_size (now {section.batch_size})"
+        remedy = "end other programs on the GPU" + registry.kind(run.config.eval).less_memory(run.config.eval)
 
         from harness.evaluate.evaluation import evaluate
 

@@ -59,14 +59,14 @@ def conditions(config: Config, questions: Questions, made_for: Work) -> dict[str
 def content(config: Config, questions: Questions, conditions: dict[str, Any]) -> dict[str, Any]:
     """All that a base completion depends on; golds, scorer and tags are left out because they only judge it."""
     section = config.eval
-    batches = section.engine == "vllm" and not section.batch_invariant
     return {name: conditions[name] for name in conditions if name not in ("data", "scorer", "tags", "split")} | {
         "problems": [problem.id for problem in questions.problems],
         "weights": questions.checkpoint.weights_hash,
         "tokenizer": questions.checkpoint.tokenizer_hash,
         # What shares a batch, and how many threads add up, decides the last bits, where the engine leaves them open.
-        "batch_size": section.batch_size if section.engine == "transformers" else None,
-        "gpu_memory_utilization": section.gpu_memory_utilization if batches else None,
+        "batch_size": None,
+        "gpu_memory_utilization": None,
+        **registry.kind(section).batching(section),
         "threads": None if torch.cuda.is_available() else torch.get_num_threads(),
     }
 

@@ -18,7 +18,7 @@ import torch
 from peft import PeftModel
 
 from harness.models import prompts
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs
 from harness.models.trained import Trained
 from harness.tasks.benchmarks import gsm8k

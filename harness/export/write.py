@@ -153,7 +153,7 @@ def _merged(trained: Trained, args: argparse.Namespace, part: Path, stored: str,
 
     from harness.export import fidelity, merge
     from harness.models.checkpoint import Checkpoint
-    from harness.models.hf import load_base
+    from harness.models.hf_engine import load_base
 
     dtype = getattr(torch, stored)
     targets = _write(trained, part, dtype)

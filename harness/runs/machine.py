@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.config.plugins import ENGINES
 from harness.config.schema import Config
 from harness.util.errors import HarnessError, in_short
 
@@ -129,6 +130,11 @@ def unfit(gpu: Gpu) -> str | None:
     return None
 
 
+def installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    return find_spec(package) is not None
+
+
 def dotted(version: tuple[int, int]) -> str:
     """A version or compute capability as it is written."""
     return ".".join(map(str, version))
@@ -136,16 +142,7 @@ def dotted(version: tuple[int, int]) -> str:
 
 def cannot_run(config: Config) -> str | None:
     """What of the experiment cannot be done on this machine or by this version, and what to say instead; else None."""
-    if config.eval.engine == "vllm":
-        instead = "use eval.engine=transformers (on a CPU, with eval.precision=fp32)"
-        found = gpus()
-        if not found:
-            return f"eval.engine: vllm needs an NVIDIA GPU, and this machine shows none; {instead}"
-        if reason := unfit(found[0]):
-            return f"eval.engine: vllm cannot run here ({reason}); {instead}"
-        if not find_spec("vllm"):
-            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {instead}'
-    return cannot_train(config)
+    return ENGINES.get(config.eval.engine).unavailable(config) or cannot_train(config)
 
 
 def cannot_train(config: Config) -> str | None:
@@ -156,7 +153,7 @@ def cannot_train(config: Config) -> str | None:
             return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU; this machine shows none"
         if reason := unfit(found[0]):
             return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
-        if not find_spec("unsloth"):
+        if not installed("unsloth"):
             return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
     return None
 

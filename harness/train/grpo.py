@@ -27,7 +27,7 @@ from trl import GRPOConfig, GRPOTrainer
 from harness.config.schema import Config
 from harness.models import full_finetuning, prompts
 from harness.models.checkpoint import Checkpoint, resolve
-from harness.models.hf import DTYPES, load_base
+from harness.models.hf_engine import DTYPES, load_base
 from harness.models.lora import lora_config
 from harness.models.prompts import Prompt
 from harness.runs import provenance

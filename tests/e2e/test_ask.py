@@ -17,7 +17,7 @@ from harness import ask
 from harness.models import prompts, trained
 from harness.models.base_and_tuned import Sides
 from harness.models.engine import Request, Sampling
-from harness.models.hf import TransformersEngine
+from harness.models.hf_engine import TransformersEngine
 from harness.runs import directory
 from harness.tasks.records import Completion, Tags
 from harness.util import console, files

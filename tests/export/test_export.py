@@ -24,7 +24,7 @@ from harness.export import fidelity, merge, model_card, write
 from harness.export import gguf as gguf_export
 from harness.models import full_finetuning, lora, trained
 from harness.models.checkpoint import Checkpoint, file_hash
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.report import summary
 from harness.runs import directory
 from harness.tasks.tiny import CHECKPOINT
