@@ -40,6 +40,8 @@ class Plugin:
 ENGINES: Registry[Any] = Registry(
     {"vllm": "harness.models.vllm:ENGINE", "transformers": "harness.models.hf:ENGINE"},
 )
+# Rows of harness.track.tracker.TrackerKind.
+TRACKERS: Registry[Any] = Registry({"swanlab": "harness.track.swanlab:TRACKER"})
 
 
 def _known(registry: Registry[Any]) -> AfterValidator:
@@ -56,11 +58,12 @@ def _known(registry: Registry[Any]) -> AfterValidator:
 
 
 Engine = Annotated[str, _known(ENGINES)]
+Tracker = Annotated[str, _known(TRACKERS)]
 
 
 def chosen(config: Config) -> list[Plugin]:
     """What the experiment chose of each kind."""
-    return [ENGINES.get(config.eval.engine)]
+    return [ENGINES.get(config.eval.engine), TRACKERS.get(config.track.tracker)]
 
 
 def idle(config: Config) -> tuple[str, ...]:

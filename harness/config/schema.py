@@ -168,10 +168,11 @@ class EvalSection(Section):
 
 
 class TrackSection(Section):
-    """Where SwanLab shows the experiment; it changes no number."""
+    """Where the experiment is shown while it runs; it changes no number."""
 
+    tracker: plugins.Tracker = "swanlab"
     mode: Literal["offline", "online", "local", "disabled"] = "offline"  # offline: in the run directory, no account
-    project: str = Field("grpo-harness", pattern=r"^[0-9A-Za-z_.+-]+$", max_length=100)  # SwanLab's rule for names
+    project: str = "grpo-harness"
 
 
 class Config(Section):

@@ -30,8 +30,8 @@ class Vllm(EngineKind):
         low, high = VLLM_TEMPERATURES
         if section.temperature and not low <= section.temperature <= high:
             yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
-        if config.lora.r > VLLM_RANKS[-1]:
-            yield f"lora.r: vllm takes adapters up to rank {VLLM_RANKS[-1]}; lower it, or set eval.engine to transformers"
+        if config.lora.r > (most := VLLM_RANKS[-1]):
+            yield f"lora.r: vllm takes adapters up to rank {most}; lower it, or set eval.engine to transformers"
         if config.lora.finetune_vision_layers:
             yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
 

@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from harness.config import loading, schema
+from harness.config import loading
 from harness.report import charts
 from harness.runs import directory
 from harness.track import follow
@@ -439,15 +439,13 @@ def test_an_experiment_that_does_not_end_well_is_tracked_as_such(finished, tmp_p
     assert found.ends == [state] and "report/verdict" not in found.media
 
 
-def test_without_swanlab_offline_is_a_line(finished, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("mode", ["offline", "online", "local"])
+def test_a_tracker_that_is_not_installed_is_refused_with_both_remedies(monkeypatch, mode):
     monkeypatch.setitem(sys.modules, "swanlab", None)
-    run = directory.existing(copied(finished, tmp_path))
-    follow.check(run.config)
-    assert follow.following(run, None, lambda: 0) == 0
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and "not installed" in said and "track.mode=disabled" in said
-    with pytest.raises(HarnessError, match="needs SwanLab: pip install"):
-        follow.check(run.config.model_copy(update={"track": schema.TrackSection(mode="online")}))
+    config = loading.load(loading.find_experiment("quickstart"), [f"track.mode={mode}"])
+    with pytest.raises(HarnessError, match=r"swanlab is not installed: pip install -e \., or set track.mode=disabled"):
+        follow.check(config)
+    follow.check(loading.load(loading.find_experiment("quickstart"), ["track.mode=disabled"]))
 
 
 def test_what_cannot_be_tracked_as_asked_is_refused_before_anything_is_written(tmp_path, monkeypatch):
