@@ -17,17 +17,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import rundir, scoring
-from harness.console import say, side_by_side
-from harness.document import one_line, visible
-from harness.errors import HarnessError, Parser, exit_code
-from harness.gsm8k import problem_id
-from harness.machine import within_memory
-from harness.schema import Completion, Tags
+from harness.runs import directory
+from harness.runs.machine import within_memory
+from harness.tasks import answer_format, scoring
+from harness.tasks.dataset import problem_id
+from harness.tasks.records import Completion, Tags
+from harness.util.cli import Parser, exit_code
+from harness.util.console import say, side_by_side
+from harness.util.errors import HarnessError
+from harness.util.text import one_line, visible
 
 if TYPE_CHECKING:
-    from harness.engine import Sampling
-    from harness.sides import Sides
+    from harness.models.base_and_tuned import Sides
+    from harness.models.engine import Sampling
+
 
 # The tutorial's, with which it asks its model for an answer.
 TEMPERATURE, TOP_P, TOP_K = 1.0, 0.95, 64
@@ -48,8 +51,8 @@ def _fault(completion: Completion, tags: Tags) -> str:
     """What broke the format: the first thing that a reader would look for."""
     if completion.finish_reason == "length":
         return "cut at the token limit"
-    order = scoring.check_tags(tags)
-    counts = scoring.layout(completion.text, tags).counts
+    order = answer_format.check_tags(tags)
+    counts = answer_format.layout(completion.text, tags).counts
     for tag, count in zip(order, counts, strict=True):
         if count != 1:
             return f"{one_line(tag)} {'is missing' if not count else f'occurs {count} times'}"
@@ -61,8 +64,8 @@ def _fault(completion: Completion, tags: Tags) -> str:
 
 def put(question: str, number: int, sides: Sides, sampling: Sampling, args: argparse.Namespace) -> list[Completion]:
     """Put one question to both models and show what they answer; `number` is that of the question, from 0."""
-    from harness.engine import completion_seed
-    from harness.sides import NAMES
+    from harness.models.base_and_tuned import NAMES
+    from harness.models.engine import completion_seed
 
     prompt = sides.prompt(question, sampling.max_new_tokens)
     seed = completion_seed(args.seed, problem_id(question), number)
@@ -143,12 +146,12 @@ def _arguments() -> Parser:
 @within_memory("end other programs on the GPU")
 def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse(argv)
-    run = rundir.existing(args.run)
-    from harness import trained
+    run = directory.existing(args.run)
+    from harness.models import trained
 
     found = trained.find(run, args.train_seed)
-    from harness.engine import Sampling
-    from harness.sides import NAMES, Sides
+    from harness.models.base_and_tuned import NAMES, Sides
+    from harness.models.engine import Sampling
 
     sides = Sides(found)
     new_tokens = args.max_new_tokens or run.config.eval.max_new_tokens

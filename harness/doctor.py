@@ -17,12 +17,15 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from harness import checkpoint, machine
-from harness import config as config_module
-from harness.config import Config
-from harness.console import say
-from harness.errors import HarnessError, Parser, exit_code
-from harness.machine import GIB, Gpu
+from harness.config import loading
+from harness.config.plugins import ENGINES
+from harness.config.schema import Config
+from harness.models import checkpoint
+from harness.runs import machine
+from harness.runs.machine import GIB, Gpu
+from harness.util.cli import Parser, exit_code
+from harness.util.console import say
+from harness.util.errors import HarnessError
 
 # Parameters of the checkpoints that the experiments here name, for the time before they are on this machine.
 PARAMETERS = {"google/gemma-3-4b-it": 4.30e9, "google/gemma-3-1b-it": 1.00e9}
@@ -83,11 +86,11 @@ def _packages(gpu: bool) -> Iterator[str]:
 
 def _experiments(found: list[Gpu]) -> Iterator[str]:
     yield "Experiments:"
-    files = config_module.experiments()
+    files = loading.experiments()
     width = max(map(len, files), default=0)
     for name, file in files.items():
         try:
-            answer = _fits(config_module.load(file), found)
+            answer = _fits(loading.load(file), found)
         except HarnessError as error:
             answer = f"no: {error}"
         yield f"  {name:{width}}  {answer}"
@@ -105,7 +108,7 @@ def _fits(config: Config, found: list[Gpu]) -> str:
     needs = {stage: count * size / GIB + BESIDE_WEIGHTS for stage, size in needs.items()}
     rooms = [(machine.ram(), "memory")]  # which weights pass through on their way to a GPU
     if found:  # the first one: every stage uses it
-        share = config.eval.gpu_memory_utilization if config.eval.engine == "vllm" else 1.0
+        share = ENGINES.get(config.eval.engine).memory_share(config.eval)
         rooms.append((share * found[0].total, "GPU memory"))
     room, where = min(rooms)
     need = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in needs.items())

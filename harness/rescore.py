@@ -13,12 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import curve, gsm8k, provenance, report, results, rundir, scoring, summary
-from harness.console import say
-from harness.errors import HarnessError, Parser, exit_code
-from harness.results import Asked
-from harness.rundir import RunDir
-from harness.schema import Problem
+from harness.evaluate import learning_curve
+from harness.report import write
+from harness.runs import directory, provenance, results
+from harness.runs.directory import RunDir
+from harness.runs.results import Asked
+from harness.stats import scores
+from harness.tasks import dataset, scoring
+from harness.tasks.records import Problem
+from harness.util import files
+from harness.util.cli import Parser, exit_code
+from harness.util.console import say
+from harness.util.errors import HarnessError
 
 
 def rescore(run: RunDir) -> None:
@@ -34,13 +40,13 @@ def rescore(run: RunDir) -> None:
     if (run.again / "result.json").exists():
         sides["base again"] = run.again
     seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / "curve.json").exists()]
-    curves = {seed: curve.folders(run, seed) for seed in seeds}
+    curves = {seed: learning_curve.folders(run, seed) for seed in seeds}
     named = {f"curve (seed {s}, step {n})": folder for s in seeds for n, folder in curves[s].items()}
     folders = sides | named
     before = {what: _stored(folder / "result.json") for what, folder in folders.items()}
     after = {what: _scored(run, folder, before[what]) for what, folder in folders.items()}
     for what in sides:
-        summary.check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
+        results.check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
     for seed in seeds:
         _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
     versions = sorted({side["conditions"]["scorer"] for side in before.values()} - {scoring.VERSION})
@@ -50,15 +56,15 @@ def rescore(run: RunDir) -> None:
         say(f"{what}: {changes(before[what]['scores'], after[what]['scores'])}")
         run.write_result(folder / "result.json", after[what])
     for seed in seeds:
-        curve.write(run, seed)
+        learning_curve.write(run, seed)
     if before != after:
         run.note("made_with", {"scoring anew": provenance.code() | {"versions": provenance.versions()}})
-    report.write(run)
+    write.write(run)
 
 
 def _same_choice(run: RunDir, seed: int, sides: Sequence[dict[str, Any]]) -> None:
-    evaluated = rundir.read_json(run.curve(seed) / "curve.json")["chosen"]
-    if (chosen := curve.drawn(run.config, sides)["chosen"]) != evaluated:
+    evaluated = files.read_json(run.curve(seed) / "curve.json")["chosen"]
+    if (chosen := learning_curve.drawn(run.config, sides)["chosen"]) != evaluated:
         raise HarnessError(
             f"{run.path}: with the present scorer the learning curve of seed {seed} chooses step {chosen}, and step "
             f"{evaluated} was evaluated; delete curve/seed-{seed}/curve.json and tuned/seed-{seed}, and run again"
@@ -68,7 +74,7 @@ def _same_choice(run: RunDir, seed: int, sides: Sequence[dict[str, Any]]) -> Non
 def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
     """What another scorer made of the same completions, in words; entries of result.json in the same order."""
     pairs = list(zip(before, after, strict=True))
-    fields = summary.QUANTITIES
+    fields = scores.QUANTITIES
     judged = sum(any(old.get(field) != new[field] for field in fields.values()) for old, new in pairs)
     read = sum(old != new for old, new in pairs) - judged
     others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
@@ -85,7 +91,7 @@ def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -
 
 def _stored(file: Path) -> dict[str, Any]:
     """A result.json with all that scoring it again needs."""
-    stored = rundir.read_json(file)
+    stored = files.read_json(file)
     try:
         whole = stored["conditions"].keys() >= {"data", "scorer"}
         whole = whole and all(score.keys() >= {"id", "sample", "gold", "prompt"} for score in stored["scores"])
@@ -101,7 +107,7 @@ def _scored(run: RunDir, folder: Path, stored: dict[str, Any]) -> dict[str, Any]
     samples = run.config.eval.samples
     asked = [Asked(s["id"], s["gold"], s["prompt"]) for s in stored["scores"][::samples]]
     expected = [(question.id, sample) for question in asked for sample in range(samples)]
-    data = gsm8k.content_hash(Problem(question.id, "", question.gold) for question in asked)
+    data = dataset.content_hash(Problem(question.id, "", question.gold) for question in asked)
     if data != stored["conditions"]["data"] or expected != [(s["id"], s["sample"]) for s in stored["scores"]]:
         raise HarnessError(
             f"{folder / 'result.json'}: its questions and golds are not those that were asked; delete it and run the "
@@ -110,7 +116,7 @@ def _scored(run: RunDir, folder: Path, stored: dict[str, Any]) -> dict[str, Any]
     tags = run.config.prompt.tags.record()
     return stored | {
         "conditions": stored["conditions"] | {"scorer": scoring.VERSION},
-        "selftest": results.selftest(asked, tags),
+        "selftest": results.run_selftest(asked, tags),
         "scores": results.score(folder / "samples.jsonl", asked, samples, tags),
     }
 
@@ -119,10 +125,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("rescore", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     args = parser.parse(argv)
-    run = rundir.existing(args.run)
-    with rundir.lock(run.path):
+    run = directory.existing(args.run)
+    with files.lock(run.path):
         rescore(run)
-    report.show(run)
+    write.show(run)
     return 0
 
 

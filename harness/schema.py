@@ -1,50 +1,5 @@
-"""The records that the stages hand to each other: plain data, no logic, no third-party import."""
+"""The tags of the answer format, under the name that reward files of one's own import."""
 
-from __future__ import annotations
+from harness.tasks.records import Tags
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """The four tags of the answer format; the defaults are the tutorial's."""
-
-    working_start: str = "<start_working_out>"
-    working_end: str = "<end_working_out>"
-    solution_start: str = "<SOLUTION>"
-    solution_end: str = "</SOLUTION>"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One question with its reference answer."""
-
-    id: str  # hash of the question's text: the key on which base and tuned are paired
-    question: str
-    gold: str  # what follows the last "####", stripped, as written ("1,000" keeps its comma)
-    solution: str = ""  # the reference solution in full, for worked examples in a prompt; judges nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """One generated answer to one prompt, as the engine returned it."""
-
-    index: int  # which prompt of the request
-    sample: int  # which of the K samples of that prompt, from 0
-    text: str  # decoded without special tokens
-    finish_reason: str  # "stop" (the turn was ended) or "length" (max_new_tokens reached)
-    tokens: int  # generated tokens, the turn-ending one included
-    seconds: float  # wall time: its share of its batch (transformers), or from the asking to its end (vllm)
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What one completion is worth against its gold answer."""
-
-    answer: str | None  # the number found, in a canonical spelling ("1000", "-5", "0.5", "1/3"); None if none
-    rule: str | None  # which rule found it
-    correct: bool  # lenient accuracy: the answer equals the gold as a number, and the text was not cut
-    strict: bool  # correct and exact_format
-    exact_format: bool  # the whole text is the format and nothing else
-    tags_ok: bool  # each of the four tags occurs exactly once, in any order
-    why: str  # one short phrase for a reader of the samples
+__all__ = ["Tags"]

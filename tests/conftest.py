@@ -10,14 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from harness.runs import machine
+from harness.util import startup
+
 # Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
 # imported, and inherited by every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-import pytest
-
-from harness import machine
+startup.set_environment()
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -6,8 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from harness import gsm8k, report, rundir, scoring
-from harness.schema import Problem
+from harness.report import write
+from harness.runs import directory
+from harness.tasks import dataset, scoring
+from harness.tasks.records import Problem
+from harness.util import files
 
 GOLD = "18"
 TEXTS = {  # what a completion may look like: (text, correct, strict, exact format)
@@ -49,7 +52,7 @@ def result(outcomes: Outcomes, **conditions: Any) -> dict[str, Any]:
             scores.append(entry | dataclasses.asdict(score))
     ids = list(dict.fromkeys(score["id"] for score in scores))
     shared = {
-        "data": gsm8k.content_hash(Problem(each, "", GOLD) for each in ids),
+        "data": dataset.content_hash(Problem(each, "", GOLD) for each in ids),
         "split": "test", "questions": len(outcomes), "prompts": "e" * 64, "scorer": scoring.VERSION,
         "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": len(scores) // len(ids),
         "engine": "transformers", "precision": "fp32",
@@ -75,29 +78,29 @@ def _text(outcome: str) -> str:
 def evaluated(folder: Path, outcomes: Outcomes, **conditions: Any) -> None:
     """An evaluation with these outcomes: result.json and samples.jsonl."""
     made = result(outcomes, **conditions)
-    rundir.write_json(folder / "result.json", made)
+    files.write_json(folder / "result.json", made)
     texts = [_text(one) for outcome in _samples(outcomes) for one in outcome]
     rows = [
         {name: s[name] for name in ("id", "sample", "prompt", "finish_reason", "tokens")} | {"text": text}
         for s, text in zip(made["scores"], texts, strict=True)
     ]
-    rundir.append_lines(folder / "samples.jsonl", rows)
+    files.append_lines(folder / "samples.jsonl", rows)
 
 
 def make_run(
     results: Path, base: Outcomes, tuned: Outcomes | dict[int, Outcomes], *overrides: str, **conditions: Any
-) -> rundir.RunDir:
+) -> directory.RunDir:
     """A run with these outcomes, complete but for its report; several training seeds are given by seed."""
     if isinstance(tuned, dict):
         overrides = (*overrides, f"train.seeds={list(tuned)}")
-    run = rundir.open_run("quickstart", list(overrides), results)
+    run = directory.open_run("quickstart", list(overrides), results)
     seeds = tuned if isinstance(tuned, dict) else {run.config.train.seeds[0]: tuned}
     evaluated(run.base, base, **conditions)
     for seed, outcomes in seeds.items():
         evaluated(run.tuned(seed), outcomes, **conditions)
-        rundir.write_json(run.tuned(seed) / "proof.json", PROOF)
-        rundir.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
-        rundir.append_lines(
+        files.write_json(run.tuned(seed) / "proof.json", PROOF)
+        files.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
+        files.append_lines(
             run.train(seed) / "metrics.jsonl",
             [
                 {"step": step, "reward": step / 2, "reward_std": 0.5}
@@ -110,7 +113,7 @@ def make_run(
 
 def reported(
     results: Path, base: Outcomes, tuned: Outcomes | dict[int, Outcomes], *overrides: str, **conditions: Any
-) -> rundir.RunDir:
+) -> directory.RunDir:
     run = make_run(results, base, tuned, *overrides, **conditions)
-    report.write(run)
+    write.write(run)
     return run

@@ -1,0 +1,198 @@
+"""The designs that `python -m harness.bench coverage` simulates: situations with a known truth, one draw at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.stats import paired, paired_tests, pass_at_k, rates, seeds
+from harness.stats.intervals import NORMAL, wilson
+
+N = 1319
+SLOW = 10  # designs whose every interval takes 10,000 resamples get this many times fewer replications
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """A situation with a known truth."""
+
+    name: str
+    n: int
+    truth: float  # of what the intervals estimate, as a proportion
+    is_null: bool  # whether the truth is "no difference", so that a finding is an error
+
+
+@dataclass(slots=True)
+class Draw:
+    """What one outcome of a design leads to."""
+
+    changed: float  # questions that changed; of a rate: the rarer outcome's
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    p: dict[str, float] = field(default_factory=dict)
+
+
+OneDraw = Callable[[np.random.Generator], Draw]
+Simulated = tuple[Design, float, OneDraw]  # with the share of the replications that it gets
+
+
+def simulated() -> Iterator[Simulated]:
+    """Designs with too many outcomes to enumerate."""
+    yield from _question_means()
+    yield from _several_runs()
+    yield from _pass_at_k()
+    yield from _near_one()
+
+
+def _question_means() -> Iterator[Simulated]:
+    """K = 8 samples a question; a share of the questions is uncertain, the others are always answered right."""
+
+    def rate(rng: np.random.Generator) -> Draw:
+        correct = rng.binomial(8, rng.beta(2, 1, N))
+        found, pooled = rates.mean(correct / 8), wilson(int(correct.sum()), 8 * N)
+        intervals = {
+            "bootstrap of question means": (found.low, found.high),
+            "(pooled answers)": (pooled.low, pooled.high),
+        }
+        return Draw(N / 3, intervals)
+
+    yield Design("K 8, rate", N, 2 / 3, False), 1, rate
+
+    def draw(n: int, uncertain: float, better: Callable[..., NDArray[np.float64]]) -> OneDraw:
+        def one(rng: np.random.Generator) -> Draw:
+            p = rng.beta(2, 1, n)  # mean 2/3
+            open_question = rng.random(n) < uncertain
+            chances = (np.where(open_question, p, 1.0), np.where(open_question, better(rng, p), 1.0))
+            base, tuned = (rng.binomial(8, chance) / 8 for chance in chances)
+            found = paired.paired_difference(base, tuned)
+            p_values = {"mid-p": found.mid_p, "exact p": found.exact_p}
+            p_values["(mid-p, sign test)"] = paired_tests.mcnemar(found.gained, found.lost).mid_p
+            return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)}, p_values)
+
+        return one
+
+    def alike(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return p
+
+    def better(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return 1 - 0.8 * (1 - p)  # mean 2/3 + 1/15
+
+    def decided(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (rng.random(len(p)) < 2 / 3).astype(float)  # always or never right, and mean 2/3 again
+
+    for n, uncertain in ((N, 1.0), (200, 1.0), (200, 0.1), (200, 0.03)):
+        yield Design(f"K 8, alike, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, alike)
+        yield Design(f"K 8, better, {uncertain:.0%} open", n, uncertain / 15, False), 1, draw(n, uncertain, better)
+
+    def flip_among_steps(rng: np.random.Generator) -> Draw:
+        kind = rng.random(200)
+        chances = np.where(kind < 0.08, 0.9, 1.0)
+        base = rng.binomial(8, np.where(kind > 0.99, 0.0, chances)) / 8
+        found = paired.paired_difference(base, rng.binomial(8, chances) / 8)
+        return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)})
+
+    yield Design("K 8, 2 flips among 16 steps", 200, 0.01, False), 1, flip_among_steps
+    for n, uncertain in ((N, 0.03), (200, 0.1)):
+        yield Design(f"K 8, same mean, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, decided)
+
+
+def _several_runs() -> Iterator[Simulated]:
+    def two_runs(rng: np.random.Generator) -> Draw:
+        p = rng.beta(2, 1, N)
+        base, first, second = (rng.random(N) < chance for chance in (p, 1 - 0.9 * (1 - p), 1 - 0.8 * (1 - p)))
+        found = paired.paired_difference(first, second)
+        own = [paired.paired_difference(base, run) for run in (first, second)]
+        half = NORMAL.inv_cdf(0.975) * math.hypot(own[0].se or 0.0, own[1].se or 0.0)
+        return Draw(
+            found.gained + found.lost,
+            {
+                "interval rule": (found.low, found.high),
+                "(standard errors added)": (found.estimate - half, found.estimate + half),
+            },
+        )
+
+    yield Design("run minus run, one base", N, 1 / 30, False), 1, two_runs
+
+    def trained(n: int, s: int, deviation: float, open_share: float = 1.0, gain: float = 0.0) -> OneDraw:
+        """Effects of this deviation on the questions that are open; the others are always answered right."""
+
+        def one(rng: np.random.Generator) -> Draw:
+            is_open = rng.random(n) < open_share
+            p = np.where(rng.random(n) < 0.8, 0.88, 0.12) if open_share == 1 else np.full(n, 0.5)
+            effects = gain + np.clip(rng.normal(0, deviation, (s, 1)), -0.12, 0.12)  # none leaves [0, 1]
+            base = rng.random(n) < np.where(is_open, p, 1.0)
+            tuned = rng.random((s, n)) < np.where(is_open, p + effects, 1.0)
+            found = seeds.over_seeds(base, tuned)
+            half = NORMAL.inv_cdf(0.975) * found.se_question
+            intervals = {
+                "t over seeds": (found.low, found.high),
+                "(questions only)": (found.estimate - half, found.estimate + half),
+            }
+            return Draw(float((tuned != base).sum()) / s, intervals)
+
+        return one
+
+    for n, s, deviation in ((N, 3, 0.022), (N, 5, 0.022), (N, 2, 0.022), (N, 3, 0.005), (200, 3, 0.022)):
+        design = Design(f"{s} seeds, SD {100 * deviation:g} points", n, 0.0, True)
+        yield design, 1, trained(n, s, deviation)
+    for share in (0.003, 0.02):
+        design = Design(f"3 seeds, better, {share:.1%} open", N, 0.3 * share, False)
+        yield design, 1, trained(N, 3, 0.022, share, gain=0.3)
+
+
+def _pass_at_k() -> Iterator[Simulated]:
+    """pass@4: 1 - (1 - p)^4 has the mean 14/15 under p ~ Beta(2, 1); the tuned model fails .8 times as often."""
+
+    def difference(count: int) -> OneDraw:
+        def one(rng: np.random.Generator) -> Draw:
+            p = rng.beta(2, 1, 200)
+            base, tuned = (
+                pass_at_k.pass_at_k(rng.binomial(count, chance), count, 4) for chance in (p, 1 - 0.8 * (1 - p))
+            )
+            found = paired.paired(base, tuned)
+            return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)})
+
+        return one
+
+    def rate_of_run(rng: np.random.Generator) -> Draw:
+        counts = rng.binomial(8, rng.beta(2, 1, 200))
+        found = rates.mean(pass_at_k.pass_at_k(counts, 8, 4))
+        return Draw(float((counts < 5).sum()), {"bootstrap of question means": (found.low, found.high)})
+
+    truth = (1 - 0.8**4) / 15
+    yield Design("pass@4 of K 8, rate", 200, 14 / 15, False), 1, rate_of_run
+    yield Design("pass@4 of K 8, difference", 200, truth, False), 1, difference(8)
+    yield Design("pass@4 of K 16, difference", 200, truth, False), 1 / SLOW, difference(16)
+
+
+def _near_one() -> Iterator[Simulated]:
+    """Rates such as the format's after a training: a few questions never comply, the others nearly always."""
+
+    def of_means(n: int, never: float) -> OneDraw:
+        def one(rng: np.random.Generator) -> Draw:
+            scores = rng.binomial(8, np.where(rng.random(n) < never, 0.0, 0.995)) / 8
+            found = rates.mean(scores)
+            return Draw(float(n - scores.sum()), {"bootstrap of question means": (found.low, found.high)})
+
+        return one
+
+    for n, never in ((100, 0.01), (N, 0.001), (N, 0.01)):
+        yield Design(f"K 8, rate, {never:.1%} never", n, 0.995 * (1 - never), False), 1, of_means(n, never)
+
+    def of_seeds(n: int, never: float) -> OneDraw:
+        def one(rng: np.random.Generator) -> Draw:
+            scores = rng.random((3, n)) < np.where(rng.random(n) < never, 0.0, 0.995)
+            found, lost = seeds.mean(scores), seeds.over_seeds(np.ones(n), scores)
+            intervals = {
+                "t over seeds": (found.low, found.high),
+                "t over seeds, difference": (lost.low + 1, lost.high + 1),
+            }
+            return Draw(float(n - scores.mean(axis=0).sum()), intervals)
+
+        return one
+
+    for n, never in ((100, 0.01), (N, 0.001), (N, 0.01)):
+        yield Design(f"3 seeds, rate, {never:.1%} never", n, 0.995 * (1 - never), False), 1, of_seeds(n, never)

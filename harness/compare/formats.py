@@ -1,0 +1,104 @@
+"""A comparison as terminal table, Markdown, CSV, JSON or page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.compare import groups as run_groups
+from harness.compare import pairs as run_pairs
+from harness.util.console import say, table
+from harness.util.text import INVISIBLE, cell, one_line
+
+FORMATS = ("table", "md", "csv", "json", "html")
+OWN = {"conditions", "path"}  # of a loaded summary: said once a group, and where this machine has it
+NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
+
+
+def show(parted: list[list[dict[str, Any]]], form: str, intervals: str, folder: Path) -> None:
+    """Print the comparison in one of the formats; `folder` is where the page's links start."""
+    fields = run_groups.parting_fields(parted)
+    if form == "html":
+        text = page(parted, intervals, folder)
+        print(text if _holds_all_signs() else text.encode("ascii", "xmlcharrefreplace").decode(), end="")
+        return
+    if form == "json":
+        listed = [
+            {
+                "conditions": group[0]["conditions"],
+                "runs": [{key: value for key, value in run.items() if key not in OWN} for run in group],
+                "differences": run_pairs.numbers(group),
+            }
+            for group in parted
+        ]
+        text = json.dumps({"groups": listed, "parted_by": fields}, indent=2, ensure_ascii=not _holds_all_signs())
+        print(INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text))
+        return
+    if form == "csv":
+        print(_csv(parted), end="")
+        return
+    if len(parted) > 1:
+        say(f"{len(parted)} groups that cannot be compared with each other; they differ in: {', '.join(fields)}.\n")
+    for number, group in enumerate(parted, 1):
+        values = run_groups.parted_by(group, fields)
+        caption = one_line(f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items())) if fields else ""
+        rows = [run_groups.row(summary, intervals) for summary in group]
+        title, pairs, notes = run_pairs.lines(group)
+        if form == "md":
+            print(_markdown(caption, rows, run_groups.setting_lines(group)))
+            if pairs or notes:
+                print(_markdown(title, pairs, notes))
+            continue
+        table(caption, rows, NARROW)
+        for line in [*run_groups.setting_lines(group), ""]:
+            say(line)
+        if pairs:
+            table(title, pairs, run_pairs.NARROW)
+        for line in notes:
+            say(line)
+
+
+def _holds_all_signs() -> bool:
+    """Whether standard output takes any text; what is written into a file does."""
+    return (sys.stdout.encoding or "utf-8").lower() in ("utf-8", "utf8")
+
+
+def page(parted: list[list[dict[str, Any]]], intervals: str, folder: Path) -> str:
+    """The comparison as one HTML file, which lies in `folder` as far as its links to the runs' reports go."""
+    from harness.compare import page as compare_page
+
+    fields = run_groups.parting_fields(parted)
+    groups = [
+        compare_page.Group(
+            runs=group,
+            rows=[run_groups.row(summary, intervals) for summary in group],
+            parted_by=run_groups.parted_by(group, fields),
+            conditions={name: run_groups.shown_value(value) for name, value in group[0]["conditions"].items()},
+            settings={key: [str(run["settings"].get(key, "")) for run in group] for key in run_groups.differing(group)},
+        )
+        for group in parted
+    ]
+    return compare_page.draw(groups, folder, intervals)
+
+
+def _csv(parted: list[list[dict[str, Any]]]) -> str:
+    """One line a run, every number a column of its own, as proportions."""
+    rows = [{"group": number} | run_groups.numbers(run) for number, group in enumerate(parted, 1) for run in group]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _markdown(caption: str, rows: list[dict[str, str]], settings: list[str]) -> str:
+    lines = [f"**{caption}**\n"] if caption else []
+    for head in map(list, rows[:1]):
+        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(map(cell, r.values())) + " |" for r in rows]
+    lines += [""] * bool(settings) + [f"- {line}" for line in settings]
+    return "\n".join(lines) + "\n"

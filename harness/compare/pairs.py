@@ -1,0 +1,140 @@
+"""Every run of a comparable group minus every other: which can be paired, what came of it, and which not and why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.wording import points_text
+from harness.stats import multiple_comparisons, verdict
+from harness.stats.intervals import ALPHA
+from harness.stats.multiple_comparisons import Comparison
+from harness.stats.paired import PairedDifference
+from harness.stats.verdict import spell_p
+from harness.util import files
+from harness.util.errors import HarnessError
+from harness.util.text import plural
+
+LARGEST = 20  # runs; beyond it nobody could read the matrix
+CHECKPOINTS = (
+    "Between single trainings these are differences of two checkpoints: runs that differ in their seed alone show what "
+    "retraining does."
+)
+CORRECTED = "not detected (corrected)"
+COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)", "verdict")
+NARROW = ("this run", "minus this", "Δ accuracy", "verdict")
+LISTED = 15  # differences that stand under a table: those of 6 runs
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The comparisons of a group, by the runs' places in `kept`, and the names of the runs that could not take part."""
+
+    kept: list[int]  # places in the group
+    compared: list[tuple[int, int, Comparison]]  # (later, earlier, tuned accuracy of the later minus the earlier's)
+    crowd: int  # how many runs could be paired where that is too many, else 0
+    unread: list[str]  # without their answers
+    other: list[str]  # about other questions
+    alone: list[str]  # the one of one training seed among those of several, or the other way round
+
+
+def of(runs: Sequence[dict[str, Any]], largest: int | None = None) -> Pairs:
+    """Pair the runs of a comparable group, as harness.compare loads them: those that answered what most of them did.
+
+    largest: how many that may be.
+    """
+    found, unread = {}, []
+    for at, run in enumerate(runs):
+        try:
+            found[at] = tuned_scores(run["path"], run["settings"]["train.seeds"])
+        except HarnessError:  # a report without its answers can stand in the table, not here
+            unread.append(run["run"])
+    asked = Counter(ids for ids, _ in found.values()).most_common(1)
+    other = [runs[at]["run"] for at, (ids, _) in found.items() if ids != asked[0][0]]
+    scores = {at: each for at, (ids, each) in found.items() if ids == asked[0][0]}
+    # One training is not paired with several: a run without its like would have an empty row and column.
+    like = Counter(np.ndim(each) for each in scores.values())
+    alone = [runs[at]["run"] for at, each in scores.items() if like[np.ndim(each)] == 1 and len(like) > 1]
+    kept = [at for at, each in scores.items() if like[np.ndim(each)] > 1]
+    crowd = len(kept) if largest is not None and len(kept) > largest else 0
+    compared = [] if crowd else multiple_comparisons.compare_all({new: scores[at] for new, at in enumerate(kept)})
+    return Pairs(kept, [(pair.second, pair.first, pair) for pair in compared], crowd, unread, other, alone)
+
+
+def kind(pair: Comparison) -> str:
+    """What a report would call the difference, unless that does not survive the correction for all comparisons."""
+    alone = verdict.of(pair.difference).kind
+    return CORRECTED if alone == "detected" and pair.holm_p >= ALPHA else alone
+
+
+def lines(runs: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, str]], list[str]]:
+    """The comparisons as lines of a table by COLUMNS, with its title, and sentences about what is not in it."""
+    if len(runs) < 2:
+        return "", [], []
+    found = of(runs, LARGEST)
+    reasons = {
+        "their answers are not there": found.unread,
+        "they answered other questions than most": found.other,
+        "one training is not paired with several": found.alone,
+    }
+    notes = [f"Not paired, because {reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
+    if found.crowd or len(found.compared) > LISTED:
+        where = f"--format json has them{'' if found.crowd else ', --out compare.html too'}"
+        notes.insert(0, f"{found.crowd or len(found.kept)} runs are too many to show each minus each here; {where}.")
+        return "", [], notes
+    if any(isinstance(pair.difference, PairedDifference) for _, _, pair in found.compared):
+        notes.insert(0, CHECKPOINTS)
+    rows = []
+    for later, earlier, pair in found.compared:
+        d = pair.difference
+        flips = [str(d.gained), str(d.lost)] if isinstance(d, PairedDifference) else ["", ""]
+        names = [runs[found.kept[at]]["run"] for at in (later, earlier)]
+        ends = {"value": d.estimate, "low": d.low, "high": d.high}
+        values = [*names, points_text(ends), *flips, spell_p(pair.holm_p), kind(pair)]
+        rows.append(dict(zip(COLUMNS, values, strict=True)))
+    return f"Run minus run, on the same questions (p corrected for {plural(len(rows), 'comparison')})", rows, notes
+
+
+def numbers(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The comparisons as plain values, proportions; gained and lost are None over several training seeds."""
+    found = of(runs)
+    return [
+        {
+            "run": runs[found.kept[later]]["run"],
+            "minus": runs[found.kept[earlier]]["run"],
+            "value": pair.difference.estimate,
+            "p": pair.p,
+            "holm_p": pair.holm_p,
+            "verdict": kind(pair),
+        }
+        | {name: getattr(pair.difference, name, None) for name in ("low", "high", "method", "gained", "lost", "n")}
+        for later, earlier, pair in found.compared
+    ]
+
+
+def tuned_scores(path: Path, seeds: Sequence[int]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """The ids of the questions, sorted, and the accuracy on each: shape (n,), or (s, n) for several training seeds.
+
+    A mean where there are several samples. Raises HarnessError where the run holds no evaluation of a seed, one that
+    cannot be read, or seeds that were asked different questions.
+    """
+    ids, rows = set(), []
+    for seed in seeds:
+        file = path / "tuned" / f"seed-{seed}" / "result.json"
+        answers: dict[str, list[bool]] = {}
+        try:
+            for score in files.read_json(file)["scores"]:
+                answers.setdefault(score["id"], []).append(score["correct"])
+            rows.append([sum(correct) / len(correct) for _, correct in sorted(answers.items())])
+        except (KeyError, TypeError) as error:
+            raise HarnessError(f"{file}: not a result of an evaluation ({error!r})") from None
+        ids.add(tuple(sorted(answers)))
+    if len(ids) != 1 or not rows[0]:
+        raise HarnessError(f"{path}: its training seeds were not asked the same questions")
+    return ids.pop(), np.array(rows if len(rows) > 1 else rows[0])

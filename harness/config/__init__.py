@@ -1,0 +1,1 @@
+"""The experiment file: schema, loading, and which settings work together."""

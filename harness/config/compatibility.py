@@ -1,0 +1,71 @@
+"""Which settings of an experiment cannot work together, and what to do instead. Each is legal by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.config import plugins
+from harness.config.schema import Config
+from harness.tasks import answer_format
+
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters, for which vLLM makes room
+VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
+
+
+def impossible(config: Config) -> Iterator[str]:
+    """Yield "key path: what is wrong and what to do" for each combination that cannot work."""
+    model, lora, train, evaluation = config.model, config.lora, config.train, config.eval
+    step = config.completions_per_step
+    if train.micro_batch and step % train.micro_batch:
+        yield (
+            f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step "
+            f"({train.prompts_per_step} prompts x {train.generations} generations)"
+        )
+    if train.max_prompt_tokens + train.max_completion_tokens > model.max_seq_length:
+        yield (
+            f"train.max_completion_tokens: {train.max_prompt_tokens} prompt + {train.max_completion_tokens} "
+            f"completion tokens exceed model.max_seq_length {model.max_seq_length}"
+        )
+    if model.load_in_4bit and model.load_in_8bit:
+        yield "model.load_in_8bit: choose one of load_in_4bit and load_in_8bit"
+    if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
+        yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
+    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit):
+        yield "train.backend: trl trains on unquantized weights only; use unsloth for the rest"
+    if model.full_finetuning and lora.finetune_vision_layers:
+        yield "lora.finetune_vision_layers: full finetuning trains the language model alone; set it to false"
+    if train.backend == "trl" and train.rollouts == "vllm":
+        yield "train.rollouts: trl's colocated vLLM cannot follow Gemma 3's weights; use hf, or backend unsloth"
+    if train.backend == "unsloth" and model.precision == "fp32":
+        yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
+    if train.backend == "unsloth" and train.loss_type == "bnpo" and train.micro_batch not in (None, step):
+        yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
+    if train.rollouts == "vllm" and (model.load_in_8bit or model.full_finetuning or lora.finetune_vision_layers):
+        yield "train.rollouts: vllm serves no 8-bit weights, full finetuning or vision adapters; use hf"
+    if not lora.finetune_language_layers and not lora.finetune_vision_layers:
+        yield "lora.finetune_language_layers: nothing to train; turn a layer group on"
+    if not lora.finetune_attention_modules and not lora.finetune_mlp_modules:
+        yield "lora.finetune_attention_modules: nothing to train; turn a module group on"
+    if train.save_steps % train.num_iterations:
+        yield f"train.save_steps: must be a multiple of num_iterations ({train.num_iterations}), which share a rollout"
+    if len(set(train.seeds)) < len(train.seeds):
+        yield "train.seeds: a seed is given twice; each is one training, and equal seeds are equal trainings"
+    if train.checkpoint == "best_dev" and not evaluation.curve:
+        yield "train.checkpoint: best_dev chooses by the learning curve; set eval.curve to true"
+    if train.checkpoint == "best_dev" and evaluation.split == "dev":
+        yield "train.checkpoint: chosen on dev and evaluated on dev it would flatter itself; set eval.split to test"
+    if evaluation.curve and not config.data.dev:
+        yield "eval.curve: the learning curve is scored on the dev split, which is empty; set data.dev"
+    if evaluation.curve and model.full_finetuning:
+        yield "eval.curve: scores LoRA adapters, of which full finetuning has none; set it to false"
+    if evaluation.samples > 1 and evaluation.temperature == 0:
+        yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
+    low, high = VLLM_TEMPERATURES
+    if train.rollouts == "vllm" and not low <= train.temperature <= high:
+        yield f"train.temperature: vllm samples rollouts at {low:g} to {high:g}; change it or set train.rollouts to hf"
+    for plugin in plugins.chosen(config):
+        yield from plugin.refusals(config)
+    try:
+        answer_format.check_tags(config.prompt.tags.record())
+    except ValueError as error:
+        yield f"prompt.tags: {error}"

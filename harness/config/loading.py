@@ -1,0 +1,136 @@
+"""Reading an experiment file: finding it by name, overrides from the command line, and errors in one line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.config import compatibility, yaml_io
+from harness.config.schema import Config
+from harness.util.errors import HarnessError
+
+
+def experiments() -> dict[str, Path]:
+    """The experiment files by name, sorted: those of the working directory before those beside the package."""
+    folders = [Path(__file__).resolve().parents[2] / "experiments", Path("experiments")]
+    return dict(sorted({file.stem: file for folder in folders for file in folder.glob("*.yaml")}.items()))
+
+
+def find_experiment(name: str) -> Path:
+    """The file that a command-line argument means: exp/NAME.yaml and NAME mean experiments/NAME.yaml.
+
+    Raises HarnessError where there is none, naming the nearest experiment.
+    """
+    given = Path(name)
+    if given.is_file():
+        return given
+    stem = given.name.removesuffix(".yaml")
+    known = experiments()
+    if str(given.parent) in (".", "exp", "experiments") and stem in known:
+        return known[stem]
+    near = difflib.get_close_matches(stem, known, n=1)
+    hint = f"did you mean exp/{near[0]}.yaml?" if near else f"there are: {', '.join(known) or 'none'}"
+    raise HarnessError(f"{name}: no such experiment file; {hint}")
+
+
+def load(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read, override and validate an experiment file. Raises HarnessError (one line) for anything wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(f"{path}: cannot be read ({error})") from None
+    values = yaml_io.parse(text, str(path))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        raise HarnessError(f"{path}: found {type(values).__name__}, allowed: a mapping of sections")
+    values.setdefault("name", path.stem)
+    overridden = [_override(values, item) for item in overrides or []]
+    return validate(values, str(path), overridden)
+
+
+def validate(values: dict[str, Any], source: str, overridden: list[str] | None = None) -> Config:
+    """Build a Config from plain values; `source` is named in the error, `overridden` keys blame the command line."""
+    if no_text := _undecodable(values):
+        raise HarnessError(f"command line: {no_text!a} holds bytes that are no UTF-8; write it in UTF-8")
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        raise HarnessError(_explain(error.errors(), source, overridden or [])) from None
+    for refusal in compatibility.impossible(config):
+        raise HarnessError(f"{source}: {refusal}")
+    return config
+
+
+def _undecodable(value: Any) -> str:
+    """The first text in a value that stands for bytes of another encoding; empty where there is none."""
+    if isinstance(value, (dict, list)):
+        return next(filter(None, map(_undecodable, value.values() if isinstance(value, dict) else value)), "")
+    return value if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value) else ""
+
+
+def _override(values: dict[str, Any], item: str) -> str:
+    """Set key.path=value in place and return the key path."""
+    path, equals, text = item.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise HarnessError(f"command line: found {item!r}, allowed: key.path=value, such as train.steps=10")
+    *parents, leaf = path.split(".")
+    section = values
+    for depth, parent in enumerate(parents, 1):
+        section = section.setdefault(parent, {})
+        if not isinstance(section, dict):
+            raise HarnessError(f"command line: {'.'.join(parents[:depth])} has no keys of its own, in {item!r}")
+    try:
+        section[leaf] = yaml_io.parse(text, "")
+    except HarnessError:  # no YAML, so it can only be text, such as a prompt; elsewhere the type check refuses it
+        section[leaf] = text
+    return path
+
+
+def _explain(errors: list[dict[str, Any]], source: str, overridden: list[str]) -> str:
+    first = errors[0]
+    path = ".".join(str(part) for part in first["loc"])
+    by_hand = any(path == o or path.startswith(o + ".") or o.startswith(path + ".") for o in overridden)
+    blamed = "command line" if by_hand else source
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    kind, message = first["type"], first["msg"]
+    if kind == "extra_forbidden":
+        return f"{blamed}: {path}: unknown key; {_nearest(path)}{more}"
+    if kind == "missing":
+        return f"{blamed}: {path}: required, and not given{more}"
+    if kind.endswith("_type") and isinstance(first["input"], (dict, list, str, int, float, type(None))):
+        message = message.replace("dictionary or instance of", "mapping, for").replace("a valid ", "")
+    allowed = message.removeprefix("Input should be ").removeprefix("String should ")
+    return f"{blamed}: {path}: found {_shown(first['input'])}, allowed: {allowed}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key path of the experiment file, sections included."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            found += keys(field.annotation, f"{prefix}{name}.")
+    return found
+
+
+def _nearest(path: str) -> str:
+    parent, _, leaf = path.rpartition(".")
+    siblings = [key for key in keys() if key.rpartition(".")[0] == parent]
+    by_leaf = {key.rpartition(".")[2]: key for key in reversed(keys())}
+    near = difflib.get_close_matches(path, siblings, n=1, cutoff=0.75)
+    if not near:
+        near = [by_leaf[name] for name in difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)]
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"allowed: {', '.join(siblings)}" if siblings else "no key of that section is known"

@@ -1,0 +1,231 @@
+"""The experiment file: one YAML file, typed and strict, with every default written out, and its digest.
+
+The defaults are the tutorial's experiment (Gemma 3 4B, LoRA r 8, GRPO on GSM8K), with the algorithm settings
+that it left to its libraries named here, because those libraries' defaults have moved since. A file says
+only what differs. An unknown key, a wrong type or an impossible combination is one line and exit code 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.config import plugins, yaml_io
+from harness.tasks.answer_format import SYSTEM_PROMPT
+from harness.tasks.dataset import Source
+from harness.tasks.records import Tags
+
+# What a run writes and how often, not what comes out of it: the digest leaves these out.
+# The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
+CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+AboveZero = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """Which checkpoint, and how it is loaded for training."""
+
+    id: str = "google/gemma-3-4b-it"  # a hub id, a local folder, or "tiny" for the embedded checkpoint
+    revision: str | None = None  # a commit of the hub repository; ignored for a folder
+    max_seq_length: Positive = 1024  # tokens: a training prompt and its completion together
+    precision: Literal["bf16", "fp32"] = "bf16"  # of training; Gemma 3 overflows in fp16
+    load_in_4bit: bool = False
+    load_in_8bit: bool = False
+    full_finetuning: bool = False
+
+
+class LoraSection(Section):
+    r: Positive = 8
+    alpha: Positive = 8
+    dropout: Share = 0.0
+    bias: Literal["none"] = "none"  # Gemma has no biases to train
+    seed: Seed = 3407  # of the initial A matrices
+    finetune_vision_layers: bool = False
+    finetune_language_layers: bool = True
+    finetune_attention_modules: bool = True
+    finetune_mlp_modules: bool = True
+
+
+class DataSection(Section):
+    path: str = "openai/gsm8k"  # a hub id, a local folder or file (JSONL, Parquet), or "tiny"
+    config: str = "main"  # of the hub data set; ignored for local data
+    revision: str | None = None  # a commit of the hub data set; ignored for local data
+    dev: int = Field(200, ge=0)  # problems set aside from train for watching; 0 disables
+
+    def source(self) -> Source:
+        return Source(self.path, self.config, self.revision, self.dev)
+
+
+class TagsSection(Section):
+    working_start: str = Field(Tags().working_start, min_length=1)
+    working_end: str = Field(Tags().working_end, min_length=1)
+    solution_start: str = Field(Tags().solution_start, min_length=1)
+    solution_end: str = Field(Tags().solution_end, min_length=1)
+
+    def record(self) -> Tags:
+        return Tags(**self.model_dump())
+
+
+class PromptSection(Section):
+    system: str = SYSTEM_PROMPT
+    tags: TagsSection = TagsSection()
+
+
+class Reward(Section):
+    name: str  # format_exact, format_approximate, check_answer, check_numbers or path/to/file.py:function
+    weight: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0  # in float32
+
+
+class RewardsSection(Section):
+    profile: Literal["tutorial", "robust"] = "tutorial"  # which implementation the four names mean
+    functions: list[Reward] = Field(
+        [
+            Reward(name="format_exact"),
+            Reward(name="format_approximate"),
+            Reward(name="check_answer"),
+            Reward(name="check_numbers"),
+        ],
+        min_length=1,
+    )
+
+
+class TrainSection(Section):
+    backend: Literal["unsloth", "trl"] = "unsloth"
+    rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
+    seeds: list[Seed] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
+    steps: Positive = 50  # optimizer steps
+    prompts_per_step: Positive = 1
+    generations: int = Field(4, ge=2)  # completions a prompt; a group of one has no advantage
+    micro_batch: Positive | None = None  # completions a forward pass, over which bnpo averages; null: the whole step
+    max_prompt_tokens: Positive = 256
+    max_completion_tokens: Positive = 768
+    long_prompts: Literal["drop", "refuse"] = "drop"  # training prompts over max_prompt_tokens
+
+    learning_rate: AboveZero = 5e-6
+    warmup_ratio: Share = 0.1  # of the steps
+    lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    optimizer: Literal["adamw_torch_fused", "adamw_torch"] = "adamw_torch_fused"
+    adam_beta1: Decay = 0.9
+    adam_beta2: Decay = 0.99
+    adam_epsilon: AboveZero = 1e-8
+    weight_decay: NotNegative = 0.1
+    max_grad_norm: AboveZero = 0.1
+
+    # The tutorial leaves these to defaults that have moved since; bnpo and 0.001 were Unsloth's at its time.
+    loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "bnpo"
+    beta: NotNegative = 0.001  # weight of the KL term; 0 disables it
+    kl_importance_weighted: bool = False  # newer TRL multiplies the KL term by the importance ratio
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    importance_sampling: Literal["token", "sequence"] = "token"
+    epsilon: AboveZero = 0.2
+    num_iterations: Positive = 1
+    mask_truncated_completions: bool = False
+    temperature: AboveZero = 1.0
+    top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
+    top_k: int = Field(0, ge=0)  # 0 disables
+    min_p: Share = 0.0  # 0.0 disables
+    gradient_checkpointing: bool = True  # less memory, more time
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # rollouts by vllm: its share of the GPU's free memory
+
+    save_steps: Positive = 50  # adapters kept for good
+    checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
+    logging_steps: Literal[1] = 1  # every step: a resumed run must find whole ones
+    resume_every: Positive = 10  # steps between resume points: what a kill can lose
+
+
+class EvalSection(Section):
+    split: Literal["test", "dev"] = "test"
+    limit: Positive | None = None  # the first so many problems; null: all
+    engine: plugins.Engine = "vllm"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    max_new_tokens: Positive = 768
+    temperature: NotNegative = 0.0  # 0 is greedy
+    top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
+    top_k: int = Field(0, ge=0)  # 0 disables
+    min_p: Share = 0.0  # 0.0 disables
+    samples: Positive = 1  # completions a question
+    seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
+    batch_size: Positive = 64  # prompts a batch, transformers engine
+    batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch
+    enforce_eager: bool | None = None  # vllm: no compiling, no CUDA graphs; null: decided by the tokens asked for
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's free memory it may take
+    noise_floor: bool = False  # evaluate the base twice: what changes though nothing was trained
+    curve: bool = False  # score the adapters kept along the training on all dev problems
+
+
+class TrackSection(Section):
+    """Where SwanLab shows the experiment; it changes no number."""
+
+    mode: Literal["offline", "online", "local", "disabled"] = "offline"  # offline: in the run directory, no account
+    project: str = Field("grpo-harness", pattern=r"^[0-9A-Za-z_.+-]+$", max_length=100)  # SwanLab's rule for names
+
+
+class Config(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    prompt: PromptSection = PromptSection()
+    lora: LoraSection = LoraSection()
+    rewards: RewardsSection = RewardsSection()
+    train: TrainSection = TrainSection()
+    eval: EvalSection = EvalSection()
+    track: TrackSection = TrackSection()
+
+    @property
+    def completions_per_step(self) -> int:
+        return self.train.prompts_per_step * self.train.generations
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps in which the learning rate rises from 0, with which the first one learns nothing: never all of them."""
+        return min(math.ceil(self.train.warmup_ratio * self.train.steps), self.train.steps - 1)
+
+    @property
+    def rollouts(self) -> int:
+        """How often completions are generated: num_iterations steps learn from each."""
+        return -(-self.train.steps // self.train.num_iterations)
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """The steps after which an adapter is kept for good, ascending; the last step is always one."""
+        return [*range(self.train.save_steps, self.train.steps, self.train.save_steps), self.train.steps]
+
+    def _idle(self) -> tuple[str, ...]:
+        """Key paths that change no number in this experiment."""
+        return (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
+
+    def digest(self) -> str:
+        """SHA-256, in hex, over every setting that changes a number."""
+        return hashlib.sha256(json.dumps(self.deciding(), sort_keys=True).encode()).hexdigest()
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that change a number, by section."""
+        kept = self.model_dump()
+        for path in (*OUTSIDE_DIGEST, *self._idle()):
+            *parents, leaf = path.split(".")
+            section = kept
+            for parent in parents:
+                section = section[parent]
+            del section[leaf]
+        return kept
+
+    def run_name(self) -> str:
+        return f"{self.name}-{self.digest()[:8]}"
+
+    def to_yaml(self) -> str:
+        """The settings as a file that reads back as they are."""
+        return yaml_io.dump(self.model_dump())

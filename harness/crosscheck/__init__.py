@@ -1,0 +1,1 @@
+"""The outside check: lm-evaluation-harness on the same models."""

@@ -1,0 +1,161 @@
+"""What a crosscheck asks, of which models, and under which conditions: for its command, its stage and its table."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.crosscheck import lm_eval_task
+from harness.models import registry
+from harness.models.checkpoint import Checkpoint, file_hash, resolve
+from harness.runs import machine
+from harness.runs.directory import RunDir
+from harness.tasks.benchmarks import gsm8k
+from harness.tasks.records import Problem
+from harness.util import files
+from harness.util.cli import Parser
+from harness.util.errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How lm-eval is to ask."""
+
+    shots: int = lm_eval_task.SHOTS  # worked examples in the prompt
+    limit: int | None = None  # the first so many questions of the evaluation; None: all
+    chat: bool = False  # through the chat template, the examples as turns; lm-eval's default is plain text
+    our_prompt: bool = False  # the run's own prompt instead of the task's; then no shots, and the chat template
+    batch_size: int | None = None  # None: eval.batch_size with transformers, all at once with vLLM
+
+    @property
+    def name(self) -> str:
+        """The folder of these settings, such as 5-shot-chat-first-200."""
+        parts = ["our-prompt"] if self.our_prompt else [f"{self.shots}-shot", "chat" * self.chat]
+        parts += [f"{what}-{value}" for what, value in (("first", self.limit), ("batch", self.batch_size)) if value]
+        return "-".join(filter(None, parts))
+
+    def options(self) -> list[str]:
+        """The same on a command line."""
+        given = {"--limit": self.limit, "--batch-size": self.batch_size}
+        listed = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+        how = ["--our-prompt"] if self.our_prompt else ["--shots", str(self.shots), *["--chat"] * self.chat]
+        return [*how, *listed]
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a crosscheck asks, and of which base."""
+
+    asked: tuple[Problem, ...]  # those that the run evaluated, in its order, up to the limit
+    examples: tuple[Problem, ...]  # which lm-eval draws worked ones from
+    evaluated: int  # questions of the run's own evaluation
+    checkpoint: Checkpoint
+
+
+def folder(run: RunDir, check: Check) -> Path:
+    return run.path / "crosscheck" / check.name
+
+
+def side(seed: int | None) -> str:
+    """The name of a model's files: of the base, or of what was trained with a seed."""
+    return "base" if seed is None else f"tuned-seed-{seed}"
+
+
+def prepare(run: RunDir, check: Check) -> Material:
+    """The questions and the base of a finished run. Raises HarnessError where they are not those of its evaluation."""
+    config = run.config
+    data = gsm8k.load(config.data.source())
+    checkpoint = resolve(config.model)
+    run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
+    evaluated = data.split(config.eval.split)[: config.eval.limit]
+    # Of the whole training data, as lm-eval's command line has it; but none of the questions that are asked.
+    pool = data if config.eval.split == "dev" else gsm8k.load(dataclasses.replace(config.data.source(), dev=0))
+    return Material(evaluated[: check.limit], pool.train, len(evaluated), checkpoint)
+
+
+def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint, Path | None, str | None]:
+    """The checkpoint to load, the adapter to put on it, and the hash of what was trained, if anything was.
+
+    Raises HarnessError where that is no longer what the run evaluated.
+    """
+    if seed is None:
+        return material.checkpoint, None, None
+    path = run.evaluated(seed)
+    weights = path if run.config.model.full_finetuning else path / "adapter_model.safetensors"
+    if not weights.exists():
+        raise HarnessError(f"{path}: what seed {seed} trained is gone; run the experiment again")
+    if run.config.model.full_finetuning:
+        loaded, adapter = Checkpoint(material.checkpoint.id, path), None
+        trained = loaded.weights_hash
+    else:
+        loaded, adapter = material.checkpoint, path
+        trained = file_hash(weights)
+    if trained != files.read_json(run.tuned(seed) / "result.json")["adapter"]:
+        raise HarnessError(f"{path}: is not what tuned/seed-{seed} was made with; delete tuned/ and run again")
+    return loaded, adapter, trained
+
+
+def conditions(run: RunDir, check: Check, material: Material, seed: int | None) -> dict[str, Any]:
+    """All that one model's answers depend on; stored beside them, and compared before they are used again."""
+    section = run.config.eval
+    backend = registry.kind(section).lm_eval_backend
+    gpus = machine.gpus()
+    packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if backend == "vllm" else []))
+    return {
+        "backend": backend,
+        "batch size": check.batch_size or (section.batch_size if backend == "hf" else "auto"),
+        "chat template": check.chat,
+        "device": gpus[0].name if gpus else "cpu",
+        "examples": _hash(material.examples),
+        "our prompt": check.our_prompt,
+        "precision": section.precision,
+        "questions": _hash(material.asked),
+        "shots": check.shots,
+        "trained": model(run, material, seed)[2],
+        "versions": {name: _version(name) for name in packages},
+        "weights": material.checkpoint.weights_hash,
+    }
+
+
+def _hash(problems: Iterable[Problem]) -> str:
+    """SHA-256, in hex, over the rows that lm-eval gets: a worked example shows its solution too."""
+    rows = (json.dumps(lm_eval_task.document(problem)) + "\n" for problem in problems)
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def add_options(parser: Parser) -> None:
+    """The options that make a Check."""
+    parser.add_argument("run", type=Path, help="run directory of a finished experiment")
+    parser.add_argument("--shots", type=int, metavar="N", help=f"worked examples; default {lm_eval_task.SHOTS}")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions that the run evaluated")
+    parser.add_argument("--chat", action="store_true", help="through the chat template, which lm-eval's default is not")
+    parser.add_argument("--our-prompt", action="store_true", help="ask with the run's own prompt instead")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="prompts a batch; default: the experiment's")
+
+
+def check_of(args: Namespace) -> Check:
+    """The Check of parsed options. Raises HarnessError for impossible ones."""
+    for name, least in (("shots", 0), ("limit", 1), ("batch_size", 1)):
+        value = getattr(args, name)
+        if value is not None and value < least:
+            raise HarnessError(f"--{name.replace('_', '-')}: {value} is not allowed, {least} or more is")
+    if args.our_prompt:
+        if args.chat or args.shots is not None:
+            raise HarnessError("--our-prompt: has no worked examples, and the chat template; leave out --shots, --chat")
+        return Check(0, args.limit, True, True, args.batch_size)
+    shots = lm_eval_task.SHOTS if args.shots is None else args.shots
+    return Check(shots, args.limit, args.chat, False, args.batch_size)

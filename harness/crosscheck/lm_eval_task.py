@@ -1,0 +1,90 @@
+"""lm-evaluation-harness's own gsm8k task on the questions of a run, and its verdicts on any completion.
+
+The task is the file that lm-eval ships: its prompt, few-shot sampler, filters and metric are theirs. Only where the
+rows come from is ours: the questions that the run evaluated, and for the worked examples the run's training data. They
+are handed over in memory, so nothing is fetched and nothing is cached.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from harness.tasks.panel import Ruling
+from harness.tasks.records import Problem
+from harness.util.errors import HarnessError
+
+TASK = "gsm8k"
+FILTERS = ("strict-match", "flexible-extract")
+SHOTS = 5  # what the task asks for
+NOTHING = "[invalid]"  # what lm-eval's regex filter returns where it finds nothing
+
+
+def installed() -> str:
+    """lm-eval's version. Raises HarnessError where it is not installed."""
+    try:
+        return version("lm-eval")
+    except PackageNotFoundError:
+        raise HarnessError('lm-evaluation-harness is not installed; pip install -e ".[crosscheck]"') from None
+
+
+def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, bare: bool = False) -> Any:
+    """The task on these questions, with worked examples drawn from `examples`: lm-eval's ConfigurableTask.
+
+    bare: the question alone instead of lm-eval's "Question: … Answer:", for a prompt that is the run's own. Raises
+    HarnessError where there are fewer examples than shots.
+    """
+    import datasets
+    import lm_eval
+    import yaml
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.defaults import DEFAULT_OTHER_SEED
+
+    if shots > len(examples):
+        raise HarnessError(f"--shots: {shots} worked examples of {len(examples)} training problems; ask for fewer")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    (folder,) = lm_eval.__path__
+    with open(f"{folder}/tasks/gsm8k/gsm8k.yaml", encoding="utf-8") as file:
+        settings = yaml.safe_load(file)
+    del settings["tag"]  # of lm-eval's index of tasks
+    if bare:
+        settings["doc_to_text"] = "{{question}}"
+    splits = {settings["test_split"]: asked, settings["fewshot_split"]: examples}
+    data = datasets.DatasetDict(
+        {name: datasets.Dataset.from_list([document(each) for each in problems]) for name, problems in splits.items()}
+    )
+    task = ConfigurableTask(config=settings | {"num_fewshot": shots, "custom_dataset": lambda **_: data})
+    task.set_fewshot_seed(DEFAULT_OTHER_SEED)  # of lm-eval's command line: of the same rows the same examples
+    return task
+
+
+def document(problem: Problem) -> dict[str, str]:
+    """A problem as a row of GSM8K."""
+    return {"question": problem.question, "answer": problem.solution}
+
+
+def judge(task: Any, problems: Sequence[Problem], texts: Sequence[str]) -> dict[str, list[Ruling]]:
+    """What lm-eval's filters and metric make of one completion of each problem, by filter; nothing is generated."""
+    from lm_eval.api.instance import Instance
+
+    documents = [document(problem) for problem in problems]
+    instances = [
+        Instance("generate_until", row, ("",), 0, metadata=(TASK, number, 1), resps=[text])
+        for number, (row, text) in enumerate(zip(documents, texts, strict=True))
+    ]
+    task._instances = instances
+    task.apply_filters()
+    return {
+        name: [
+            ruling(each.filtered_resps[name], task.process_results(row, [each.filtered_resps[name]]))
+            for row, each in zip(documents, instances, strict=True)
+        ]
+        for name in FILTERS
+    }
+
+
+def ruling(extracted: str, metrics: dict[str, Any]) -> Ruling:
+    """lm-eval's verdict on one completion in the scorer panel's terms."""
+    return Ruling(None if extracted == NOTHING else extracted, bool(metrics["exact_match"]))

@@ -1,0 +1,330 @@
+"""The crosscheck's table: lm-eval's numbers beside ours, and why they differ.
+
+Two sets of completions, ours and lm-eval's, are judged by three rules: our accuracy and lm-eval's two filters. Down a
+set only the rule changes, across the sets only what was asked, so each difference between their number and ours is
+shown in parts. Base and tuned answer the same questions, so their differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.crosscheck import inputs, lm_eval_task
+from harness.crosscheck.inputs import Check, Material
+from harness.crosscheck.lm_eval_task import FILTERS
+from harness.report import markdown, scorer_panel, wording
+from harness.report.scorer_panel import Completed
+from harness.report.wording import points
+from harness.runs.directory import RunDir
+from harness.stats import paired, pass_at_k, verdict
+from harness.stats.scores import rate
+from harness.stats.verdict import spell_p
+from harness.tasks import panel, scoring
+from harness.tasks.panel import Ruling
+from harness.tasks.records import Problem
+from harness.util import files
+from harness.util.errors import HarnessError
+from harness.util.text import cell, one_line, plural, visible
+
+OURS = "ours"
+THEIRS = "lm-eval's"
+ACCURACY = "our accuracy"
+SHOWN = 3  # mismatches a filter
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was answered, by training seed; None is the base."""
+
+    ours: dict[int | None, list[Completed]]  # the run's completions, all samples
+    ruled: dict[int | None, dict[str, list[Ruling]]]  # what lm-eval makes of them, by filter
+    theirs: dict[int | None, list[dict[str, Any]]]  # lm-eval's rows (harness.crosscheck.worker), one a question
+    facts: dict[int | None, dict[str, Any]]  # how lm-eval asked
+
+
+def compare(run: RunDir, check: Check, material: Material, seeds: Sequence[int]) -> dict[str, Any]:
+    """All numbers of the table, as plain values for crosscheck.json.
+
+    Raises HarnessError where stored completions, ours or lm-eval's, are not those of the questions.
+    """
+    sides, place = (None, *seeds), inputs.folder(run, check)
+    task = lm_eval_task.build(material.asked, material.examples, check.shots)
+    ours = {seed: _ours(run, material, seed) for seed in sides}
+    answers = Answers(
+        ours=ours,
+        ruled={seed: lm_eval_task.judge(task, *_texts(material, ours[seed])) for seed in sides},
+        theirs={seed: _theirs(place, material, seed) for seed in sides},
+        facts={seed: files.read_json(place / f"{inputs.side(seed)}.json")["facts"] for seed in sides},
+    )
+    return {
+        "run": run.path.resolve().name,
+        "n": len(material.asked),
+        "tables": [{"seed": seed, "rows": _rows(run, check, material, answers, seed)} for seed in seeds],
+        "differs": [_prompt(run, check, answers), *_differs(run, material, answers.facts)],
+        "agreement": [_agreement(name, run, material, answers) for name in FILTERS],
+        "facts": {inputs.side(seed): facts for seed, facts in answers.facts.items()},
+    }
+
+
+# --- what was answered
+
+
+def _ours(run: RunDir, material: Material, seed: int | None) -> list[Completed]:
+    """The run's own completions of the questions that lm-eval was asked, all samples."""
+    where = run.base if seed is None else run.tuned(seed)
+    wanted = {problem.id for problem in material.asked}
+    scores = [score for score in files.read_json(where / "result.json")["scores"] if score["id"] in wanted]
+    return scorer_panel.completed(scores, where / "samples.jsonl")
+
+
+def _theirs(place: Path, material: Material, seed: int | None) -> list[dict[str, Any]]:
+    """lm-eval's rows, one a question, in the order asked."""
+    log = place / f"{inputs.side(seed)}.jsonl"
+    rows = files.read_lines(log)
+    if [row["id"] for row in rows] != [problem.id for problem in material.asked]:
+        raise HarnessError(f"{log}: answers other questions than were asked; delete {place} and run again")
+    return rows
+
+
+def _texts(material: Material, completions: Sequence[Completed]) -> tuple[list[Problem], list[str]]:
+    problems = {problem.id: problem for problem in material.asked}
+    return [problems[each.id] for each in completions], [each.text for each in completions]
+
+
+# --- whether the panel says what lm-eval says
+
+
+def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> dict[str, Any]:
+    """How often the panel's rule and lm-eval's own filter and metric say the same of a text, and where they do not."""
+    (rule,) = (scorer.rule for scorer in panel.SCORERS if scorer.name == f"lm-eval {name}")
+    tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
+    judged = [
+        (f"{OURS}, {inputs.side(seed)}", each.id, each.text, ruling)
+        for seed, completions in answers.ours.items()
+        for each, ruling in zip(completions, answers.ruled[seed][name], strict=True)
+    ]
+    judged += [
+        (f"{THEIRS}, {inputs.side(seed)}", row["id"], row["completion"], Ruling(**row[name]))
+        for seed, rows in answers.theirs.items()
+        for row in rows
+    ]
+    mismatches = [
+        {"whose": whose, "id": key, "text": text, "lm_eval": ruling._asdict(), "panel": own._asdict()}
+        for whose, key, text, ruling in judged
+        if (own := rule(text, golds[key], tags)) != ruling
+    ]
+    return {"filter": name, "checked": len(judged), "mismatches": len(mismatches), "examples": mismatches[:SHOWN]}
+
+
+# --- the table
+
+
+def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed: int) -> list[dict[str, Any]]:
+    """The six rows of one trained model: whose completions, by which rule, base, tuned, difference, and why."""
+    sides, samples_each = (None, seed), run.config.eval.samples
+    tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
+    own = [_means(answers.ours[side], [each.correct for each in answers.ours[side]]) for side in sides]
+    rows = [_row(OURS, ACCURACY, own, samples_each, "the run's own number" + _part(material))]
+    for name in FILTERS:
+        ruled = [answers.ruled[side][name] for side in sides]
+        means = [_means(answers.ours[side], [r.correct for r in each]) for side, each in zip(sides, ruled, strict=True)]
+        rows.append(_row(OURS, name, means, samples_each, f"extraction alone, which {_found(ruled)}"))
+    right = [
+        [scoring.score(row["completion"], golds[row["id"]], tags=tags).correct for row in answers.theirs[side]]
+        for side in sides
+    ]
+    rows.append(_row(THEIRS, ACCURACY, right, 1, f"prompt and limits, {_asked(run, check, answers.facts[None])}"))
+    own_number = "the same prompt" if check.our_prompt else "lm-eval's own number, prompt and extraction"
+    for name in FILTERS:
+        ruled = [[Ruling(**row[name]) for row in answers.theirs[side]] for side in sides]
+        right = [[ruling.correct for ruling in each] for each in ruled]
+        rows.append(_row(THEIRS, name, right, 1, f"{own_number}; it {_found(ruled)}"))
+    return rows
+
+
+def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: int, why: str) -> dict[str, Any]:
+    """One row; sides: base and tuned, each with one score a question in the same order, means over samples_each."""
+    base, tuned = (np.asarray(side, dtype=np.float64) for side in sides)
+    difference = paired.paired(base, tuned)
+    found = verdict.of(difference)
+    return {
+        "completions": whose,
+        "rule": rule,
+        "base": rate(base, samples_each),
+        "tuned": rate(tuned, samples_each),
+        "difference": verdict.record(difference) | {"kind": found.kind, "direction": found.direction},
+        "why": why,
+    }
+
+
+def _means(completions: Sequence[Completed], correct: Sequence[bool]) -> NDArray[np.float64]:
+    return pass_at_k.question_means([each.id for each in completions], correct)
+
+
+def _part(material: Material) -> str:
+    n = len(material.asked)
+    return "" if n == material.evaluated else f" on the first {n:,} of its {material.evaluated:,} questions"
+
+
+def _found(sides: Sequence[Sequence[Ruling]]) -> str:
+    base, tuned = (sum(ruling.extracted is not None for ruling in side) / len(side) for side in sides)
+    unfit = "; too few to tell anything" if min(base, tuned) < scorer_panel.APPLICABLE else ""
+    return f"finds an answer in {base:.1%} of base's completions and {tuned:.1%} of tuned's{unfit}"
+
+
+# --- why they differ
+
+
+def _asked(run: RunDir, check: Check, facts: dict[str, Any]) -> str:
+    """What differs between the prompts and limits of the two, in a phrase; the lines below the table have the rest."""
+    parts = ["the same prompt"] if check.our_prompt else [_shots(facts), "no system text"]
+    if facts["max_new_tokens"] != run.config.eval.max_new_tokens:
+        parts.append(f"{facts['max_new_tokens']} new tokens, not {run.config.eval.max_new_tokens}")
+    return ", ".join(parts)
+
+
+def _shots(facts: dict[str, Any]) -> str:
+    return plural(facts["shots"], "worked example") if facts["shots"] else "no worked example"
+
+
+def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
+    """How the prompts of the two differ, or, where they are to be the same, whether they are."""
+    if check.our_prompt:
+        greedy = not run.config.eval.temperature and run.config.eval.samples == 1  # else ours are drawn by chance
+        ours = {(seed, each.id): each.text for seed, side in answers.ours.items() for each in side}
+        asked = {score["id"]: score["prompt"] for score in files.read_json(run.base / "result.json")["scores"]}
+        rows = [(seed, row) for seed, side in answers.theirs.items() for row in side]
+        same = sum(row["prompt_hash"] == asked[row["id"]] for _, row in rows)
+        alike = sum(row["completion"] == ours[seed, row["id"]] for seed, row in rows)
+        return (
+            f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token"
+            + f", and of its completions {alike:,} are ours to the character" * greedy
+            + "."
+        )
+    form = f"through the chat template{', each example as a turn' * (check.shots > 0)}"
+    return (
+        f'Prompt: theirs asks "Question: … Answer:" behind {_shots(answers.facts[None])} of the training data '
+        f"({form if check.chat else 'plain text, no chat template'}, no system text); ours asks through the chat "
+        f"template behind the system text ({len(run.config.prompt.system):,} characters), without an example."
+    )
+
+
+def _differs(run: RunDir, material: Material, facts: dict[int | None, dict[str, Any]]) -> Iterator[str]:
+    """A line for each other thing in which lm-eval's evaluation is another than ours, from what both really did."""
+    section, first = run.config.eval, facts[None]
+    cut = {seed: found["prompts cut"] for seed, found in facts.items() if found["prompts cut"]}
+    room = first["context"] - first["max_new_tokens"]
+    if cut:
+        counts = " and ".join(f"{count:,} of {inputs.side(seed)}'s" for seed, count in cut.items())
+        yield (
+            f"CUT PROMPTS: lm-eval cut the beginning off {counts} {len(material.asked):,} prompts: they have up to "
+            f"{first['longest prompt']:,} tokens and {room:,} fit (a context of {first['context']:,} less "
+            f"{first['max_new_tokens']} new tokens). Ask for fewer examples with --shots. Ours cuts none."
+        )
+    else:
+        yield f"No prompt was cut: the longest of theirs has {first['longest prompt']:,} tokens, {room:,} fit."
+    yield (
+        f"Length: theirs ends after {first['max_new_tokens']} new tokens and is judged by what it says by then, under "
+        f"our accuracy too; ours ends after {section.max_new_tokens}, and an answer that is cut is wrong, but not to "
+        f"lm-eval's rules."
+    )
+    stops = ", ".join(f"`{stop}`" for stop in first["stops"])
+    yield f"End: theirs ends also where a completion says one of {stops}."
+    if section.temperature or section.samples > 1:
+        yield (
+            f"Sampling: theirs is greedy, one completion a question; ours draws "
+            f"{plural(section.samples, 'completion')} a question at temperature {section.temperature:g}."
+        )
+    named = "asks for" if "####" in run.config.prompt.system else "does not name"
+    yield (
+        "Extraction: theirs takes the first `#### N` (strict-match) or the last number (flexible-extract) and compares "
+        f"characters; ours takes the `{run.config.prompt.tags.solution_start}` block, without one the answer that the "
+        f"text names or its last number, and compares numbers. Our system text {named} `####`."
+    )
+
+
+# --- the page
+
+
+def draw(numbers: dict[str, Any]) -> str:
+    """The table and its notes as Markdown."""
+    return visible("\n".join(_lines(numbers))) + "\n"
+
+
+def _lines(numbers: dict[str, Any]) -> Iterator[str]:
+    yield f"# Crosscheck of {one_line(numbers['run'])}"
+    # Seven short columns: a terminal of 80 has no room for a long word more.
+    head = ("answers", "judged by", "base", "tuned", "points", "mid-p", "verdict")
+    for table in numbers["tables"]:
+        yield f"\n**lm-eval's gsm8k beside our evaluation: {plural(numbers['n'], 'question')}, seed {table['seed']}**\n"
+        yield "| " + " | ".join(head) + " |"
+        yield "|" + "---|" * len(head)
+        for row in table["rows"]:
+            yield "| " + " | ".join(map(cell, _cells(row))) + " |"
+        yield "\n" + "  \n".join(f"{row['completions']}, {_rule(row)}: {row['why']}" for row in table["rows"])
+        yield from _apart(table["rows"])
+        yield from _silent(table["rows"])
+    methods = sorted({row["base"]["method"] for table in numbers["tables"] for row in table["rows"]})
+    yield f"\n95% intervals: of rates {' and '.join(methods)}; of differences, in points, paired question by question."
+    yield from (f"\n{line}" for line in numbers["differs"])
+    for each in numbers["agreement"]:
+        yield from _agreed(each)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    d = row["difference"]
+    rule = _rule(row).replace("-match", " match").replace("-extract", " extract")  # what a narrow column can break
+    rates = (wording.rate_text(row["base"]), wording.rate_text(row["tuned"]))
+    return (row["completions"], rule, *rates, points(d), spell_p(d["mid_p"]), d["kind"])
+
+
+def _rule(row: dict[str, Any]) -> str:
+    return row["rule"] if row["rule"] == ACCURACY else f"lm-eval {row['rule']}"
+
+
+def _apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A loud line where lm-eval's own number and ours are both detected and point apart."""
+    ours = rows[0]["difference"]
+    theirs = [row for row in rows if row["completions"] == THEIRS and row["rule"] in FILTERS]
+    apart = [
+        f"{row['rule']} {points(row['difference'])}"
+        for row in theirs
+        if row["difference"]["kind"] == ours["kind"] == "detected"
+        and row["difference"]["direction"] != ours["direction"]
+    ]
+    if apart:
+        yield f"\n**THE SIGN IS ANOTHER UNDER LM-EVAL: ours {points(ours)}, {'; '.join(apart)}.**"
+
+
+def _silent(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A line where the models have nothing right under lm-eval: that proves nothing about how it asks them."""
+    theirs = [row for row in rows if row["completions"] == THEIRS]
+    if not any(row[side]["value"] for row in theirs for side in ("base", "tuned")):
+        yield (
+            "\nNeither model has one answer right when lm-eval asks, so this table cannot tell whether lm-eval loads "
+            "and asks them as it should: --our-prompt can, and --chat is for models that know their chat template only."
+        )
+
+
+def _agreed(each: dict[str, Any]) -> Iterator[str]:
+    name, checked = f"lm-eval {each['filter']}", f"{each['checked']:,}"
+    if not each["mismatches"]:
+        yield f"\n{name}: the scorer panel's rule and lm-eval's own code agree on all {checked} completions above."
+        return
+    yield (
+        f"\n**{name}: THE SCORER PANEL'S RULE AND LM-EVAL'S OWN CODE DISAGREE on {each['mismatches']:,} of {checked} "
+        f"completions**, such as:"
+    )
+    for example in each["examples"]:
+        theirs, own = (
+            f"{one_line(str(ruling['extracted']))} ({'right' if ruling['correct'] else 'wrong'})"
+            for ruling in (example["lm_eval"], example["panel"])
+        )
+        yield f"\n{example['whose']}, problem {example['id']}: lm-eval {theirs}, panel {own}"
+        yield from markdown.fenced(example["text"])

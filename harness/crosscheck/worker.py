@@ -1,0 +1,190 @@
+"""The crosscheck stage: lm-evaluation-harness asks one model, the base or one that was trained.
+
+    python -m harness.crosscheck.worker results/quickstart-1a2b3c4d --base
+    python -m harness.crosscheck.worker results/quickstart-1a2b3c4d --seed 3407
+
+Writes <side>.jsonl, a line a question with the completion and lm-eval's verdicts, and then <side>.json: under which
+conditions, lm-eval's own totals, and what it does without a word, such as cutting prompts that are too long.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.crosscheck import inputs, lm_eval_task
+from harness.crosscheck.inputs import Check, Material
+from harness.crosscheck.lm_eval_task import FILTERS, TASK
+from harness.models.checkpoint import Checkpoint
+from harness.runs import directory
+from harness.runs.directory import RunDir
+from harness.runs.machine import within_memory
+from harness.tasks import dataset
+from harness.util import files
+from harness.util.cli import Parser, exit_code
+from harness.util.console import hushed, say
+from harness.util.errors import HarnessError
+from harness.util.interrupts import interruption
+
+AROUND = 32  # tokens: more than a prompt has around a question and its solution, marks of two turns included
+
+
+@within_memory("give a smaller --batch-size, or end other programs on the GPU")
+def score(run: RunDir, check: Check, seed: int | None) -> None:
+    """Have lm-eval ask one model all questions, and write what came of it. The caller holds the run's lock."""
+    from lm_eval.evaluator import evaluate
+
+    material = inputs.prepare(run, check)
+    made = inputs.conditions(run, check, material, seed)
+    loaded, adapter, _ = inputs.model(run, material, seed)
+    task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt)
+    lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
+    if lm.max_length <= lm.max_gen_toks:
+        raise HarnessError(
+            f"model.id: lm-eval asks for {lm.max_gen_toks} new tokens, and the context of {loaded.id} has "
+            f"{lm.max_length}: it cannot be asked"
+        )
+    began = time.perf_counter()
+    with hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
+        found = evaluate(
+            lm,
+            {"tasks": {TASK: task}},
+            bootstrap_iters=0,  # its standard error is of one model alone; ours are paired
+            system_instruction=run.config.prompt.system if check.our_prompt else None,
+            apply_chat_template=check.chat,
+            fewshot_as_multiturn=check.chat,
+        )
+    rows = _rows(found["samples"][TASK], lm)
+    place = inputs.folder(run, check)
+    name = inputs.side(seed)
+    files.write_lines(place / f"{name}.jsonl", rows)
+    files.write_json(place / f"{name}.json", {"conditions": made, "facts": _facts(found, task, lm, rows)})
+    say(f"{name}: {len(rows)} questions in {time.perf_counter() - began:.1f} s.")
+
+
+def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
+    """lm-eval's hf backend on the model. Raises HarnessError where PEFT leaves a part of the adapter out."""
+    import torch
+
+    from harness.models.hf_engine import DTYPES
+    from harness.models.prompts import quiet
+
+    quiet()
+    section = run.config.eval
+    with hushed(), warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        from lm_eval.models.huggingface import HFLM
+
+        try:
+            return HFLM(
+                pretrained=str(checkpoint.path),
+                peft=None if adapter is None else str(adapter),
+                dtype=str(DTYPES[section.precision]).removeprefix("torch."),
+                device="cuda" if torch.cuda.is_available() else "cpu",
+                batch_size=check.batch_size or section.batch_size,
+                max_length=checkpoint.context,
+                use_safetensors=True,
+            )
+        except UserWarning:
+            raise HarnessError(f"{adapter}: is no adapter of this checkpoint: PEFT misses modules in it") from None
+
+
+def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
+    """lm-eval's vllm backend, started as our own engine is. Raises HarnessError where vLLM does not start."""
+    from harness.models import vllm_engine
+    from harness.models.engine import Work
+
+    section = run.config.eval
+    work = Work(
+        completions=len(material.asked),
+        longest=_longest(material, check.shots),
+        lora_rank=0 if adapter is None else run.config.lora.r,
+    )
+    settings = vllm_engine.llm_settings(section, checkpoint, work)
+    with vllm_engine.starting(section, settings):
+        from lm_eval.models.vllm_causallms import VLLM
+
+        model = settings.pop("model")
+        lora = None if adapter is None else str(adapter.resolve())
+        return VLLM(pretrained=model, lora_local_path=lora, batch_size=check.batch_size or "auto", **settings)
+
+
+def _longest(material: Material, shots: int) -> int:
+    """Tokens that no prompt and its completion exceed: the longest question behind the longest examples."""
+    from lm_eval.defaults import DEFAULT_MAX_GEN_TOKS
+
+    from harness.models.prompts import load_tokenizer
+
+    tokenizer = load_tokenizer(material.checkpoint)
+    asked = tokenizer([problem.question for problem in material.asked]).input_ids
+    worked = tokenizer([f"{problem.question} {problem.solution}" for problem in material.examples]).input_ids
+    parts = [max(map(len, asked)), *sorted(map(len, worked), reverse=True)[:shots]]
+    return sum(parts) + AROUND * len(parts) + DEFAULT_MAX_GEN_TOKS
+
+
+def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
+    """A row a question, in the order asked, of lm-eval's samples, which are one a question and filter."""
+    from harness.models.prompts import ids_hash
+
+    rows: dict[int, dict[str, Any]] = {}
+    room = lm.max_length - lm.max_gen_toks
+    for sample in samples:
+        ((prompt, _),) = sample["arguments"]
+        ((completion,),) = sample["resps"]
+        (extracted,) = sample["filtered_resps"]
+        if sample["doc_id"] not in rows:
+            ids = lm.tok_encode(prompt)
+            rows[sample["doc_id"]] = {
+                "id": dataset.problem_id(sample["doc"]["question"]),
+                "prompt": prompt,
+                "prompt_hash": ids_hash(ids),  # as in our own samples.jsonl
+                "prompt_tokens": len(ids),
+                "prompt_tokens_cut": max(0, len(ids) - room),
+                "completion": completion,
+            }
+        found = lm_eval_task.ruling(extracted, sample)
+        rows[sample["doc_id"]][sample["filter"]] = found._asdict()
+    return [rows[number] for number in sorted(rows)]
+
+
+def _facts(found: dict[str, Any], task: Any, lm: Any, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    totals = found["results"][TASK]
+    return {
+        "totals": {name: float(totals[f"exact_match,{name}"]) for name in FILTERS},
+        "task version": str(found["versions"][TASK]),
+        "shots": found["n-shot"][TASK],
+        "max_new_tokens": lm.max_gen_toks,
+        "context": lm.max_length,
+        "longest prompt": max(row["prompt_tokens"] for row in rows),
+        "prompts cut": sum(row["prompt_tokens_cut"] > 0 for row in rows),
+        "stops": list(task.config.generation_kwargs["until"]),
+        "sampling": {name: task.config.generation_kwargs[name] for name in ("do_sample", "temperature")},
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser("crosscheck_side", __doc__)
+    inputs.add_options(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--base", action="store_true", help="the base checkpoint")
+    which.add_argument("--seed", type=int, metavar="S", help="what this training seed made")
+    args = parser.parse(argv)
+    run = directory.existing(args.run)
+    with files.lock(run.path):
+        try:
+            score(run, inputs.check_of(args), args.seed)
+        except BaseException:
+            if stopped := interruption():
+                stopped.where = (
+                    f"crosscheck ({inputs.side(args.seed)}), which begins anew"  # lm-eval keeps no part of it
+                )
+            raise
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

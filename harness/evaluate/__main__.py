@@ -1,0 +1,44 @@
+"""The evaluation stage: ask every question, keep every completion, score them all.
+
+    python -m harness.evaluate exp/quickstart.yaml --side base
+    python -m harness.evaluate results/quickstart-1a2b3c4d --side tuned
+
+The other sides are `again`, the base a second time (an A/A rerun, the noise floor), and `curve`, the base and every
+kept adapter on the dev split.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.models import registry
+from harness.runs import directory
+from harness.runs.machine import within_memory
+from harness.util import files, logs
+from harness.util.cli import Parser, exit_code
+
+SIDES = ("base", "again", "curve", "tuned")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser("evaluate", __doc__)
+    parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument("--side", choices=SIDES, required=True)
+    parser.add_argument("--results", type=Path, default=directory.RESULTS, metavar="DIR")
+    args = parser.parse(argv)
+    run = directory.open_run(args.run, args.overrides, args.results)
+    with files.lock(run.path):
+        logs.keep(run.path, f"evaluate {args.side}")
+        remedy = "end other programs on the GPU" + registry.kind(run.config.eval).less_memory(run.config.eval)
+
+        from harness.evaluate.evaluation import evaluate
+
+        with within_memory(remedy):
+            evaluate(run, args.side)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -1,0 +1,195 @@
+"""The adapter proof: that the engine applied the adapter, and all of it, before a tuned score counts.
+
+An engine can leave an adapter out without a word (names that match nothing), and after a short training the
+adapter's own effect can be smaller than rounding, so "differs from the base" proves nothing. Hence: names and
+number of the loaded modules must equal the adapter's; an amplified copy must move the engine's log-probs as it
+moves PEFT's own; a zeroed and a wrongly named copy must fail that same test.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import PeftModel
+from transformers import GenerationConfig
+
+from harness.models.checkpoint import Checkpoint
+from harness.models.engine import Engine, Request, Sampling
+from harness.models.hf_engine import load_base
+from harness.models.lora import adapter_weights, module_name, save_copy, with_b_scaled
+from harness.models.probes import PROBES, common_prefix, correlation, log_probs, tail
+from harness.util.errors import HarnessError
+
+CHANGE = 0.5  # nats: B is scaled until PEFT's mean absolute log-prob change on the probes is at least this
+AGREEMENT = 0.95  # correlation of the engine's per-token changes with PEFT's that counts as "applied"
+DOUBLINGS = 40
+GENERATED = 8  # and of those, answered
+NEW_TOKENS = 16
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What PEFT itself does with an adapter on the probes, for the engine to be held against."""
+
+    probes: list[list[int]]  # token ids
+    start: int  # position of the first token that is compared: what comes before is common to all probes
+    stop_ids: tuple[int, ...]
+    scale: float  # of B in the amplified copy
+    changes: np.ndarray  # log-prob changes (nats), amplified copy − base, per compared token
+    moved: list[int]  # probes whose greedy completion the amplified copy changes
+
+
+def reference(
+    checkpoint: Checkpoint, adapter: Path, prompts: Sequence[Sequence[int]], stop_ids: tuple[int, ...], precision: str
+) -> Reference:
+    """PEFT's side of the proof, on up to 16 prompts. Holds the whole model meanwhile: call it before an engine starts.
+
+    Raises HarnessError for an adapter that does not fit the checkpoint or changes nothing.
+    """
+    probes = [list(ids) for ids in prompts[:PROBES]]
+    start = common_prefix(probes)
+    peft = _Peft(checkpoint, adapter, precision)
+    scale, changes = peft.amplify(probes, start)
+    pairs = peft.completions(probes[:GENERATED], stop_ids)
+    moved = [i for i, (before, after) in enumerate(pairs) if before != after]
+    return Reference(probes, start, stop_ids, scale, changes, moved)
+
+
+def prove(engine: Engine, adapter: Path, peft: Reference) -> dict[str, Any]:
+    """Hold the engine against PEFT and return the proof's figures; raise HarnessError where it fails.
+
+    The log-probs compared are those of the tokens after the prompts' common beginning (the system text), so
+    that every probe counts once. Completions are generated too, because an engine may score with an adapter and
+    generate without. Figures: modules, scale (of B in the amplified copy), correlation of the amplified, zeroed and
+    renamed copies, the probes whose greedy completion the amplified copy changes in PEFT and, of those, in the
+    engine, and the mean absolute log-prob change (nats) of PEFT's amplified copy, of the real adapter in this
+    engine, and of an A/A rerun of the base one prompt at a time.
+    """
+    probes = peft.probes
+    weights = adapter_weights(adapter)
+    modules = {module_name(key) for key in weights}
+
+    def changes(copy: Path) -> np.ndarray:
+        return tail(engine.log_probs(probes, copy), peft.start) - base
+
+    base = tail(engine.log_probs(probes, None), peft.start)
+    again = tail([engine.log_probs([probe], None)[0] for probe in probes], peft.start)
+    loaded = engine.adapter_modules(adapter)
+    if loaded != modules:
+        raise HarnessError(
+            f"{adapter}: the engine loaded {len(loaded & modules)} of the adapter's {len(modules)} modules: "
+            f"{_example(modules - loaded)} is not in its model, so a tuned score would be the base's; train the "
+            f"adapter on this checkpoint"
+        )
+    own = changes(adapter)
+    figures: dict[str, Any] = {
+        "modules": len(modules),
+        "modules_loaded": len(loaded),
+        "probes": len(probes),
+        "tokens": len(base),
+        "scale": peft.scale,
+        "amplified_change": float(np.abs(peft.changes).mean()),
+        "adapter_change": float(np.abs(own).mean()),
+        "rerun_change": float(np.abs(again - base).mean()),
+    }
+    copies = {
+        "amplified": with_b_scaled(weights, peft.scale),
+        "zeroed": with_b_scaled(weights, 0),
+        "renamed": {k.replace("base_model.model.", "base_model.model.elsewhere."): w for k, w in weights.items()},
+    }
+    for name, copy in copies.items():
+        with tempfile.TemporaryDirectory(prefix="adapter-proof-") as place:
+            folder = save_copy(adapter, copy, Path(place))
+            figures[f"correlation_{name}"] = correlation(changes(folder), peft.changes)
+            if name == "amplified":
+                texts = [_generate(engine, probes[:GENERATED], peft.stop_ids, which) for which in (None, folder)]
+    figures["completions_changed_by_peft"] = len(peft.moved)
+    figures["completions_changed"] = sum(texts[0][i] != texts[1][i] for i in peft.moved)
+    _judge(adapter, figures)
+    return figures
+
+
+def _example(names: set[str]) -> str:
+    return min(names, default="a module").removeprefix("base_model.model.")
+
+
+def _generate(
+    engine: Engine, probes: Sequence[Sequence[int]], stop_ids: tuple[int, ...], adapter: Path | None
+) -> list[str]:
+    requests = [Request(i, 0, tuple(probe), 0) for i, probe in enumerate(probes)]
+    greedy = Sampling(NEW_TOKENS, temperature=0.0, top_p=1.0, top_k=0, min_p=0.0, stop_ids=stop_ids)
+    finished = {c.index: c.text for batch in engine.generate(requests, greedy, adapter, ()) for c in batch}
+    return [finished[i] for i in range(len(probes))]
+
+
+def _judge(adapter: Path, figures: dict[str, Any]) -> None:
+    if figures["correlation_amplified"] < AGREEMENT:
+        raise HarnessError(
+            f"{adapter}: the engine does not apply it: with B scaled by {figures['scale']:g} its log-probs change in "
+            f"correlation {figures['correlation_amplified']:.3f} with PEFT's, {AGREEMENT} is needed"
+        )
+    changed, by_peft = figures["completions_changed"], figures["completions_changed_by_peft"]
+    if 2 * changed < by_peft:
+        raise HarnessError(
+            f"{adapter}: the engine scores with it and generates without: of {by_peft} completions that PEFT's "
+            f"amplified copy changes, the engine's changes {changed}"
+        )
+    for name in ("zeroed", "renamed"):
+        if figures[f"correlation_{name}"] >= AGREEMENT:
+            raise HarnessError(
+                f"{adapter}: the adapter proof is blind: a {name} copy passes it too (correlation "
+                f"{figures[f'correlation_{name}']:.3f}); the engine is scoring something else"
+            )
+
+
+class _Peft:
+    """PEFT itself with the adapter: a model of its own, unpadded, one probe at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, adapter: Path, precision: str) -> None:
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.adapter = adapter
+        base = load_base(checkpoint, precision)
+        base.generation_config = GenerationConfig()
+        self.model = PeftModel.from_pretrained(base, adapter).to(self.device).eval()
+        known = {module_name(key) for key in self.model.state_dict() if ".lora_" in key}
+        if strange := {module_name(key) for key in adapter_weights(adapter)} - known:
+            raise HarnessError(
+                f"{adapter}: {len(strange)} of its modules are not in {checkpoint.id}: {_example(strange)} is named "
+                f"otherwise there; an adapter trained on another class of the model changes nothing"
+            )
+
+    def amplify(self, probes: Sequence[Sequence[int]], start: int) -> tuple[float, np.ndarray]:
+        """Scale B by the first power of two that moves the log-probs enough; returns it and the changes per token."""
+        with self.model.disable_adapter():
+            base = log_probs(self.model, probes, start)
+        b_matrices = [weight for name, weight in self.model.named_parameters() if ".lora_B." in name]
+        scale = 1.0
+        for _ in range(DOUBLINGS):
+            changes = log_probs(self.model, probes, start) - base
+            if np.abs(changes).mean() >= CHANGE:
+                return scale, changes
+            scale *= 2
+            with torch.no_grad():
+                for weight in b_matrices:
+                    weight.mul_(2)
+        raise HarnessError(f"{self.adapter}: B scaled by {scale:g} still does not move PEFT's log-probs: it is void")
+
+    @torch.inference_mode()
+    def completions(self, probes: Sequence[Sequence[int]], stop_ids: tuple[int, ...]) -> list[tuple[list, list]]:
+        """The greedy completion of each probe without and with the adapter as it is now, as token ids."""
+        settings = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=list(stop_ids))
+        settings.pad_token_id = stop_ids[0]
+        pairs = []
+        for probe in probes:
+            ids = torch.tensor([list(probe)], device=self.device)
+            asked = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "generation_config": settings}
+            with self.model.disable_adapter():
+                before = self.model.generate(**asked)[0, len(probe) :].tolist()
+            pairs.append((before, self.model.generate(**asked)[0, len(probe) :].tolist()))
+        return pairs

@@ -1,0 +1,153 @@
+"""The model card of an export: the report's verdict and tables, how they were measured, and what the export kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.config.schema import Config
+from harness.report import document
+from harness.report.document import Figure
+from harness.report.markdown import block_lines
+from harness.report.sections import results
+from harness.report.wording import points
+from harness.runs.directory import RunDir
+from harness.util.text import one_line, visible
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def text(run: RunDir, numbers: dict[str, Any], export: dict[str, Any]) -> str:
+    """The card in Markdown, with the hub's front matter.
+
+    numbers: the run's summary.json. export: what harness.export writes as export.json. Folders of this machine are
+    named by their last part only.
+    """
+    front = yaml.safe_dump(_front(run.config, export), sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n" + visible("\n".join(_body(run, numbers, export))) + "\n"
+
+
+def _front(config: Config, export: dict[str, Any]) -> dict[str, Any]:
+    front: dict[str, Any] = {}
+    if _on_hub(config.model.id):
+        front |= {"base_model": config.model.id, "base_model_relation": "finetune"}
+    front |= {"library_name": "transformers" if export["to"] == "merged" else "gguf", "pipeline_tag": "text-generation"}
+    if _on_hub(config.data.path):
+        front["datasets"] = [config.data.path]
+    method = "full-finetuning" if config.model.full_finetuning else "lora"
+    return front | {"tags": ["grpo", "reinforcement-learning", "math", method]}
+
+
+def _on_hub(name: str) -> bool:
+    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".") and not Path(name).exists()
+
+
+def _named(name: str) -> str:
+    """A hub id as it is; of a path, which says where somebody keeps things, the last part."""
+    return name if _on_hub(name) else one_line(Path(name).name)
+
+
+def _body(run: RunDir, numbers: dict[str, Any], export: dict[str, Any]) -> Iterator[str]:
+    config = run.config
+    yield f"# {run.path.resolve().name}"
+    yield (
+        f"\n{_named(config.model.id)}, trained with GRPO on {_named(config.data.path)} and scored before and after on "
+        f"the same {numbers['n']:,} questions of its {numbers['conditions']['split']} split."
+    )
+    yield from _section(results.opening(run, numbers))
+    if several := numbers.get("seeds"):
+        own = next(entry for entry in several if entry["seed"] == export["seed"])
+        yield (
+            f"\nThe numbers above are of {len(several)} trainings. This is that of seed {export['seed']}; its accuracy "
+            f"changed by {points(own['difference']['accuracy'])} points."
+        )
+    for function in (results.decomposition, results.reading):
+        section = function(run, numbers)
+        yield f"\n## {section.title}"
+        yield from _section(section)
+    yield "\n## Training\n"
+    yield from _training(config, export)
+    yield "\n## This export\n"
+    yield from kept(export)
+    yield (
+        f"The scores above are those of the evaluation, in {config.eval.precision}"
+        + ("" if export["full"] else " with the adapter beside the base")
+        + "; this export itself was not scored."
+    )
+    yield "\n## Use\n"
+    yield from _use(run, export)
+    yield "\n## Licence\n\nThat of the base model, whose terms hold for what is made of it. This card grants none."
+
+
+def _section(section: document.Section) -> Iterator[str]:
+    for block in section.blocks:
+        if not isinstance(block, Figure):  # the plots stay with the report
+            yield ""
+            yield from block_lines(block)
+
+
+def _training(config: Config, export: dict[str, Any]) -> Iterator[str]:
+    train, lora = config.train, config.lora
+    what = "all weights" if config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
+    weights = "4-bit" if config.model.load_in_4bit else "8-bit" if config.model.load_in_8bit else config.model.precision
+    rewards = ", ".join(f"{_reward(f.name)} × {f.weight:g}" for f in config.rewards.functions)
+    yield f"- {what}, trained in {weights}, seed {export['seed']}"
+    yield (
+        f"- {train.steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at most "
+        f"{train.max_completion_tokens} tokens, at temperature {train.temperature:g}"
+    )
+    if train.checkpoint == "best_dev":
+        yield f"- these are the weights after step {export['step']}, which scored best on the dev split"
+    yield (
+        f"- learning rate {train.learning_rate:g} ({train.lr_scheduler}, warm-up {train.warmup_ratio:g}), "
+        f"{train.optimizer}, loss {train.loss_type}, beta {train.beta:g}, rewards scaled by {train.scale_rewards}"
+    )
+    yield f"- rewards ({config.rewards.profile}): {rewards}"
+
+
+def _reward(name: str) -> str:
+    path, colon, function = name.rpartition(":")
+    return f"{Path(path).name}{colon}{function}" if colon else name
+
+
+def kept(export: dict[str, Any]) -> Iterator[str]:
+    """What the check of an export found, a sentence a line; for the card and the terminal."""
+    yield (
+        f"Merged in float32 and stored as {export['stored']}."
+        if not export["full"]
+        else (f"The trained weights, stored as {export['stored']}.")
+    )
+    if change := export["change"]:
+        where = (
+            ""
+            if export["full"]
+            else f"{change['changed_in_targets']:.2%} of the {change['targets']} trained matrices and "
+        )
+        yield f"Read again from the disk, {where}{change['changed']:.2%} of all numbers differ from the base's."
+    if found := export["check"]:
+        yield (
+            f"On {found['tokens']} tokens of {found['probes']} probe prompts its log-prob changes (to the base "
+            f"stored in the same way) correlate {found['correlation']:.4f} with those that were trained, and are "
+            f"{found['size']:.2f} times as large; the trained ones are {found['trained_change']:.3g} nats on average."
+        )
+    else:
+        yield "Whether it kept what was trained was not checked: transformers cannot read GGUF of this architecture."
+
+
+def _use(run: RunDir, export: dict[str, Any]) -> Iterator[str]:
+    yield "Questions were put with the model's chat template and this system prompt:\n"
+    yield from ("```text", run.config.prompt.system.replace("```", "'''"), "```\n")
+    if export["to"] == "gguf":
+        yield f"```sh\nllama-server -m {export['file']} --jinja\n```\n\nThe file holds the language model only."
+        return
+    yield (
+        '```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\nfolder = "."  # this one\n'
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
+        f'model = AutoModelForCausalLM.from_pretrained(folder, dtype="{export["stored"]}")\n```'
+    )
+    if export["vision"]:
+        yield '\nIn vLLM, for text: `LLM(folder, limit_mm_per_prompt={"image": 0})`.'

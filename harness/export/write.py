@@ -1,0 +1,204 @@
+"""Writing an export: whole or not at all, checked against what was trained before it counts."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.export import model_card
+from harness.util import files
+from harness.util.console import say
+from harness.util.errors import HarnessError
+from harness.util.text import one_line
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.models.trained import Trained
+
+
+DTYPES = ("float32", "bfloat16", "float16")
+QUANTS = ("q8_0", "bf16", "f16")
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+RECORD = "export.json"
+
+
+def export(trained: Trained, args: argparse.Namespace) -> Path:
+    """Write what --to asks for and return its folder, which is there whole or not at all. The caller holds the lock.
+
+    Raises HarnessError where the folder holds something else, and for an export that lost what was trained.
+    """
+    from harness.export import fidelity
+
+    numbers = _summary(trained)
+    make = _gguf if args.to == "gguf" else _merged
+    wanted = {
+        "to": args.to,
+        "trained": trained.hash,
+        "base": trained.base.weights_hash,
+        "stored": _stored(trained, args),
+    }
+    folder = args.out or _place(trained, args.to, wanted["stored"])
+    if folder.exists():
+        _same(folder, wanted)
+        say(f"{one_line(str(folder))}: done already.")
+        return folder
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    _room(folder, trained, wanted)
+    asked = fidelity.probes(trained)
+    vision = "vision_config" in trained.base.config
+    record = wanted | {
+        "run": trained.run.path.resolve().name,
+        "seed": trained.seed,
+        "step": trained.step,
+        "full": trained.full,
+        "vision": vision,
+    }
+    try:
+        record |= make(trained, args, part, wanted["stored"], asked)
+        _judge(record, fidelity.KEPT, fidelity.SIZE)
+        files.write_text(part / "README.md", model_card.text(trained.run, numbers, record))
+        record["files"] = sorted(file.name for file in part.iterdir())
+        files.write_json(part / RECORD, record)
+        part.replace(folder)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    for line in model_card.kept(record):
+        say(line)
+    say(f"Export: {one_line(str(folder))}")
+    return folder
+
+
+def _summary(trained: Trained) -> dict[str, Any]:
+    """The run's summary, once it is sure that its numbers are those of the weights that are exported."""
+    run = trained.run
+    result = run.tuned(trained.seed) / "result.json"
+    if not (run.summary.exists() and result.exists()):
+        raise HarnessError(
+            f"{run.path}: its tuned evaluation or report is missing, and the model card says what they found; finish "
+            f"it first: python -m harness.run {run.path}"
+        )
+    if files.read_json(result)["adapter"] != trained.hash:
+        raise HarnessError(f"{trained.path}: is not what was evaluated: it changed since; restore it or run again")
+    return files.read_json(run.summary)
+
+
+def _stored(trained: Trained, args: argparse.Namespace) -> str:
+    """How the weights will be stored: the kind of a GGUF, or a dtype, which unless asked for is the base's own."""
+    from harness.export import merge
+
+    added = {} if trained.full else merge.deltas(trained.base, trained.path)
+    own = str(merge.stored_dtype(trained.base, added)).removeprefix("torch.")
+    gemma = trained.base.config.get("model_type", "").startswith("gemma3")
+    if args.to == "gguf":
+        if gemma and args.quant == "f16":
+            say("f16 holds Gemma 3's weights; its activations overflow where a program computes in 16 bits too.")
+        return args.quant
+    dtype = args.dtype or own
+    if gemma and dtype == "float16":
+        raise HarnessError("--dtype float16: Gemma 3's activations overflow in it; say bfloat16 or float32")
+    return dtype
+
+
+def _place(trained: Trained, to: str, stored: str) -> Path:
+    seeds = trained.run.config.train.seeds
+    name = to if to == "merged" else f"{to}-{stored}"
+    return trained.run.path / "export" / (f"{name}-seed-{trained.seed}" if len(seeds) > 1 else name)
+
+
+def _same(folder: Path, wanted: dict[str, Any]) -> None:
+    """Raise HarnessError unless the folder holds the export that is wanted, and all of it."""
+    if not (folder / RECORD).is_file():
+        raise HarnessError(f"{folder}: is there and no export of ours; name another folder with --out")
+    there = files.read_json(folder / RECORD)
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            raise HarnessError(
+                f"{folder}: holds another export ({name} {str(there.get(name))[:12]}, not {value[:12]}); delete it, or "
+                f"name another folder with --out"
+            )
+    if gone := [name for name in there.get("files", ()) if not (folder / name).exists()]:
+        raise HarnessError(f"{folder}: its {gone[0]} is missing; delete the folder and export again")
+
+
+def _room(folder: Path, trained: Trained, wanted: dict[str, Any]) -> None:
+    """Raise HarnessError where the disk cannot hold the export. A GGUF is made of a float32 checkpoint beside it."""
+    bytes_each = BYTES[wanted["stored"]] if wanted["to"] == "merged" else BYTES["float32"] + BYTES["bfloat16"]
+    needed = trained.base.parameters * bytes_each
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    if free < needed:
+        raise HarnessError(
+            f"{folder.parent}: {needed / 2**30:.1f} GiB are needed and {free / 2**30:.1f} free; make room, or name "
+            f"another place with --out"
+        )
+
+
+def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
+    """Write the trained model as a checkpoint; returns the names of the matrices to which an adapter adds something."""
+    from harness.export import merge
+
+    added = {} if trained.full else merge.deltas(trained.base, trained.path)
+    say(f"Merging {len(added)} matrices in float32." if added else "All weights were trained: writing them.")
+    merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
+    return {name for name, delta in added.items() if delta.b.count_nonzero()}
+
+
+def _merged(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
+    import torch
+
+    from harness.export import fidelity, merge
+    from harness.models.checkpoint import Checkpoint
+    from harness.models.hf_engine import load_base
+
+    dtype = getattr(torch, stored)
+    targets = _write(trained, part, dtype)
+    say("Loading it again and comparing it with what was trained.")
+    change = merge.change(trained.base, part, targets)
+    check = fidelity.measure(
+        trained, lambda: load_base(Checkpoint("export", part), "fp32"), lambda weight: weight.to(dtype).float(), asked
+    )
+    return {"change": change, "check": check}
+
+
+def _gguf(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
+    import torch
+
+    from harness.export import fidelity
+    from harness.export import gguf as gguf_export
+
+    script = gguf_export.converter(args.llama_cpp)
+    file = part / f"{trained.run.path.resolve().name}-{stored}.gguf"
+    _write(trained, part / "merged", torch.float32)
+    say(f"Converting to GGUF ({stored}).")
+    gguf_export.convert(script, part / "merged", file, stored, trained.run.path.resolve().name)
+    shutil.rmtree(part / "merged")
+    say("Loading it again and comparing it with what was trained.")
+    check = fidelity.measure(trained, lambda: gguf_export.load(file, trained.base), gguf_export.rounding(stored), asked)
+    return {"change": None, "check": check, "file": file.name}
+
+
+def _judge(record: dict[str, Any], enough: float, size: tuple[float, float]) -> None:
+    """Raise HarnessError for an export that lost what was trained."""
+    check, change, stored = record["check"], record["change"], record["stored"]
+    untouched = change["untouched"] if change else 0
+    kept = check is None or (check["correlation"] >= enough and size[0] <= check["size"] <= size[1])
+    if kept and not untouched:
+        return
+    remedy = {
+        "float32": "the training changed too little to tell, or the checkpoint is not what it was trained on",
+        "q8_0": "say --quant f16, which is finer, or --to merged --dtype float32",
+        "bf16": "say --quant f16, which is finer, or --to merged --dtype float32",
+        "f16": "say --to merged --dtype float32",
+    }.get(stored, "say --dtype float32, which keeps it")
+    raise HarnessError(
+        f"in {stored} the weights lose what was trained: their log-prob changes correlate {check['correlation']:.3f} "
+        f"with the training's ({enough} is needed) and are {check['size']:.2f} times as large ({size[0]} to {size[1]}; "
+        f"those are {check['trained_change']:.2g} nats on average)"
+        + (f", {untouched} of {change['targets']} trained matrices are the base's" if untouched else "")
+        + f"; {remedy}"
+    )

@@ -1,0 +1,1 @@
+"""Checkpoints, prompts as token ids, adapters, and the engines."""

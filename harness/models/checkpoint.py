@@ -1,0 +1,176 @@
+"""Where a model's files are and what is in them: the one place that resolves, hashes and reads a checkpoint.
+
+Imports no torch: configuration is read as JSON, and weights are hashed as bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness.config.schema import ModelSection
+from harness.util.errors import HarnessError
+
+# Safetensors only: a pickle from somebody else's repository runs whatever it likes when it is opened.
+FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model folder on this machine."""
+
+    id: str  # as the experiment file names it
+    path: Path
+
+    @cached_property
+    def config(self) -> dict:
+        return self._json("config.json")
+
+    @cached_property
+    def text_config(self) -> dict:
+        """The language model's own part of the configuration (multimodal checkpoints nest it)."""
+        return self.config.get("text_config", self.config)
+
+    @property
+    def context(self) -> int:
+        """Tokens that the model can attend to, prompt and completion together."""
+        if "max_position_embeddings" in self.text_config:
+            return self.text_config["max_position_embeddings"]
+        # Some published multimodal configurations leave it to the class's default, which for Gemma 3 is 131,072.
+        return 131_072
+
+    @cached_property
+    def generation_stop_ids(self) -> frozenset[int]:
+        """Token ids on which the checkpoint's own generation settings end a completion."""
+        found = self._json("generation_config.json", {}).get("eos_token_id")
+        if found is None:
+            found = self.text_config.get("eos_token_id")
+        return frozenset([found] if isinstance(found, int) else found or [])
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the weight files hold, from their headers; 0 where they are not on this machine."""
+        return sum(_elements(file) for file in self.path.glob("*.safetensors"))
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 over the names and contents of the weight files and the configuration."""
+        files = sorted([*self.path.glob("*.safetensors"), self.path / "config.json"])
+        return _hash_files(files)
+
+    @cached_property
+    def tokenizer_hash(self) -> str:
+        """SHA-256 over the tokenizer's files, the chat template among them."""
+        return _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
+
+    def _json(self, name: str, default: dict | None = None) -> dict:
+        try:
+            return json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if default is not None:
+                return default
+            raise HarnessError(f"model.id: {self.path} has no {name}: not a checkpoint folder") from None
+        except ValueError as error:
+            raise HarnessError(f"model.id: {self.path / name} is not JSON: {error}") from None
+
+
+def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
+    """Find the checkpoint of an experiment: embedded, local folder, or hub (downloaded once, then cached).
+
+    With weights=False a hub model's weight files are not fetched: enough for its tokenizer and configuration.
+    Raises HarnessError where it cannot be had.
+    """
+    if model.id == "tiny":
+        from harness.tasks.tiny import CHECKPOINT
+
+        return Checkpoint(model.id, CHECKPOINT)
+    folder = Path(model.id)
+    if not (local := folder.is_dir()):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.id) or model.id.startswith((".", "/")):
+            raise HarnessError(f"model.id: {model.id!r} is no folder here, no hub id (owner/name), and not 'tiny'")
+        folder = _download(model, weights)
+    if (local or weights) and (lack := _lacking(folder)):
+        raise HarnessError(f"model.id: {folder} {lack}; fetch it again, or name another")
+    return Checkpoint(model.id, folder)
+
+
+def _lacking(folder: Path) -> str | None:
+    """What of the weights is not in a checkpoint folder (a broken download leaves such a one); None where all are."""
+    if not list(folder.glob("*.safetensors")):
+        return "holds no *.safetensors (other weight formats are not opened)"
+    if (folder / "model.safetensors").exists():  # which goes before an index
+        return None
+    for file in folder.glob("*.safetensors.index.json"):
+        try:
+            named = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"has a {file.name} that is no index of weights"
+        if missing := sorted(name for name in named if not (folder / name).is_file()):
+            return f"lacks {', '.join(missing)}, which {file.name} names"
+    return None
+
+
+def _download(model: ModelSection, weights: bool) -> Path:
+    """The folder of a hub model: fetched, or as it lies in the hub's cache where the hub cannot be asked.
+
+    Raises HarnessError where neither is to be had.
+    """
+    from huggingface_hub import snapshot_download
+
+    patterns = FILES if weights else [p for p in FILES if "safetensors" not in p]
+    wanted = {"repo_id": model.id, "revision": model.revision, "allow_patterns": patterns}
+    try:
+        return Path(snapshot_download(**wanted))
+    except Exception as error:  # the hub's errors have no common base: offline, gated, missing, moved
+        # Given a commit it does not look into its cache when it gets no list of the commit's files.
+        with suppress(Exception):
+            kept = Path(snapshot_download(**wanted, local_files_only=True))
+            if not (weights and _lacking(kept)):
+                return kept
+        raise HarnessError(_refused(model, error)) from None
+
+
+def _refused(model: ModelSection, error: Exception) -> str:
+    """The one line for a checkpoint that the hub does not give."""
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    if isinstance(error, RevisionNotFoundError):
+        return (
+            f"model.revision: {model.id} has no {model.revision} (the revision of another repository?); set "
+            f"model.revision=null, or one of its own"
+        )
+    reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    return (
+        f"model.id: {model.id} is not on this machine and could not be fetched ({type(error).__name__}: {reason}); "
+        f"accept its licence and log in to the hub, or give a local folder with model.id=PATH"
+    )
+
+
+def _elements(file: Path) -> int:
+    """The number of elements in a safetensors file: its JSON header follows 8 bytes that say how long it is."""
+    with file.open("rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+
+
+def _hash_files(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.name}:{file_hash(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def file_hash(file: Path) -> str:
+    """SHA-256 of a file's content, in hex."""
+    # The hub's cache links each large file to a blob that is named by its SHA-256: no need to read 8 GB for it.
+    target = file.resolve()
+    if target.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", target.name):
+        return target.name
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

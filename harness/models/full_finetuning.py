@@ -1,0 +1,64 @@
+"""Training of all weights instead of an adapter: what is trained, what is kept, and the proof that it changed.
+
+There is no adapter to hold an engine against: the tuned evaluation loads the trained weights themselves, so the proof
+is that they differ from the base's. The vision tower of a multimodal checkpoint is frozen, as with an adapter on the
+language layers.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.models.checkpoint import FILES, Checkpoint
+from harness.models.hf_engine import load_base
+from harness.util.errors import HarnessError
+
+VISION = ("vision_tower", "multi_modal_projector")
+
+
+def freeze_vision(model: torch.nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not is_vision(name))
+
+
+def is_vision(name: str) -> bool:
+    """Whether a parameter belongs to the vision tower or to what leads from it into the language model."""
+    return any(part in name.split(".") for part in VISION)
+
+
+def save(model: Any, checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the weights as a checkpoint whose every other file is the base's, so that only the weights can differ."""
+    model.save_pretrained(folder, max_shard_size="5GB")
+    for pattern in (pattern for pattern in FILES if "safetensors" not in pattern):
+        for file in checkpoint.path.glob(pattern):
+            if not file.name.endswith(".index.json"):
+                shutil.copy(file, folder)
+
+
+def change(base: Checkpoint, trained: Checkpoint, precision: str) -> dict[str, Any]:
+    """How much of the base's weights a training changed, both read in the precision that is evaluated.
+
+    `changed` is the share of the numbers. Raises HarnessError where they hold infinities or NaN, or where none changed.
+    """
+    before, after = (load_base(each, precision).state_dict() for each in (base, trained))
+    tensors = numbers = changed_tensors = changed = 0
+    for name, old in before.items():
+        new = after[name]
+        if not torch.isfinite(new).all():
+            raise HarnessError(
+                f"{trained.path}: holds infinities or NaN: the training diverged; run again with a lower "
+                f"train.learning_rate"
+            )
+        differs = int((old != new).sum())
+        tensors, numbers = tensors + 1, numbers + old.numel()
+        changed_tensors, changed = changed_tensors + bool(differs), changed + differs
+    if not changed:
+        raise HarnessError(
+            f"{trained.path}: not one weight differs from the base's in {precision}, so a tuned score would be the "
+            f"base's: raise train.learning_rate, or set model.precision and eval.precision to fp32"
+        )
+    return {"tensors": tensors, "tensors_changed": changed_tensors, "changed": changed / numbers}

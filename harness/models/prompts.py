@@ -1,0 +1,173 @@
+"""Messages → token ids, once, through the checkpoint's own chat template, and the gate that guards them.
+
+Base and tuned evaluations use these ids; training compares the ids that its library makes with them. What
+differs in any of them is another experiment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import transformers
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from harness.config.schema import Config
+from harness.models.checkpoint import Checkpoint, resolve
+from harness.tasks.dataset import Data, messages
+from harness.tasks.records import Problem
+from harness.util.errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question as the model sees it."""
+
+    problem_id: str
+    ids: tuple[int, ...]
+    hash: str  # of the ids; stored with every completion
+
+    @staticmethod
+    def of(problem_id: str, ids: Sequence[int]) -> Prompt:
+        return Prompt(problem_id, tuple(ids), ids_hash(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """What an evaluation asks, in order, and with which tokenizer it was written."""
+
+    problems: tuple[Problem, ...]
+    prompts: tuple[Prompt, ...]
+    checkpoint: Checkpoint
+    tokenizer: PreTrainedTokenizerBase
+
+
+def prepare(config: Config, data: Data, *, weights: bool = True) -> Questions:
+    """The evaluation's problems as prompts, each through the gate, all within the model's context.
+
+    Raises HarnessError. With weights=False a hub model's weight files are not fetched.
+    """
+    checkpoint = resolve(config.model, weights=weights)
+    tokenizer = load_tokenizer(checkpoint)
+    problems = data.split(config.eval.split)[: config.eval.limit]
+    if not problems:
+        raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
+    prompts = encode(tokenizer, problems, config.prompt.system)
+    check_context(checkpoint, prompts, config.eval.max_new_tokens)
+    return Questions(problems, tuple(prompts), checkpoint, tokenizer)
+
+
+def ids_hash(ids: Sequence[int]) -> str:
+    """The first 16 hex digits of the SHA-256 of the token ids."""
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
+
+
+def hash_of_all(prompts: Sequence[Prompt]) -> str:
+    """SHA-256, in hex, over the ordered prompt hashes of an evaluation: its whole input in one value."""
+    return hashlib.sha256("\n".join(prompt.hash for prompt in prompts).encode()).hexdigest()
+
+
+def quiet() -> None:
+    """No loading bars and advice from transformers: our own lines would drown in them."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """The checkpoint's tokenizer. Raises HarnessError where it has none, or no chat template."""
+    quiet()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"model.id: {checkpoint.id} has no usable tokenizer: {error}") from None
+    if not tokenizer.chat_template:
+        raise HarnessError(f"model.id: {checkpoint.id} has no chat template: use an instruction-tuned checkpoint")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or turn_end(tokenizer)  # as TRL does
+    return tokenizer
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], system: str) -> list[Prompt]:
+    """Render and tokenize each problem, in order, and check every prompt at the gate."""
+    chats = [messages(problem.question, system) for problem in problems]
+    encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
+    prompts = [Prompt.of(p.id, ids) for p, ids in zip(problems, encoded["input_ids"], strict=True)]
+    for problem, prompt in zip(problems, prompts, strict=True):
+        _gate(tokenizer, problem, prompt.ids, system)
+    return prompts
+
+
+def _gate(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> None:
+    """Exactly one BOS, and both the system text and the question arrive at the model as they were written.
+
+    SmolLM2's BOS is the token that opens a turn: there it stands once a turn.
+    """
+    bos = tokenizer.bos_token_id
+    if bos is not None and (count := ids.count(bos)) != 1 and not _opens_turns(tokenizer, problem, ids, system):
+        raise HarnessError(f"prompt: {count} BOS tokens in the prompt of problem {problem.id}, exactly one is right")
+    text = tokenizer.decode(ids, skip_special_tokens=False)
+    # Templates trim what they are given, and tokenizers may normalize blanks: compare the words.
+    words = " ".join(text.split())
+    for part, what in ((system, "system text"), (problem.question, "question")):
+        if " ".join(part.split()) not in words:
+            raise HarnessError(
+                f"prompt: the {what} is not in the prompt that the template made of problem {problem.id}"
+            )
+
+
+def _opens_turns(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> bool:
+    """Whether the BOS stands before each turn of the prompt, the model's own included, and nowhere else."""
+    places = [place for place, token in enumerate(ids) if token == tokenizer.bos_token_id]
+    turns = len(messages(problem.question, system)) + 1
+    return len(places) == turns and places[0] == 0 and all(b - a > 1 for a, b in pairwise(places))
+
+
+def padding(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> str | None:
+    """The tokenizer's padding token, or another where a prompt holds that one or a turn ends with it.
+
+    Another is the first special token of which neither is true, those named for padding before the others; None where
+    there is none.
+    """
+    used = {token for prompt in prompts for token in prompt.ids}
+    used.add(tokenizer.convert_tokens_to_ids(turn_end(tokenizer)))
+    special = [(i, token.content) for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+    ids = [i for i, _ in sorted(special, key=lambda pair: "pad" not in pair[1].lower())]
+    if (free := next((i for i in [tokenizer.pad_token_id, *ids] if i not in used), None)) is None:
+        return None
+    return tokenizer.convert_ids_to_tokens(free)
+
+
+def turn_end(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The token with which the chat template ends the model's turn (for Gemma `<end_of_turn>`, not `<eos>`).
+
+    Raises HarnessError where the template puts no special token after an answer.
+    """
+    chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
+    ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
+    prompt = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=True, return_dict=True)
+    # Gemma 3's <end_of_turn> is special among the added tokens, but none of the tokenizer's named ones.
+    special = {*tokenizer.all_special_ids, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
+    for token in ids[len(prompt["input_ids"]) :]:
+        if token in special:
+            return tokenizer.convert_ids_to_tokens(token)
+    raise HarnessError("model.id: the chat template ends no model turn with a special token: nothing to stop on")
+
+
+def stop_ids(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Every token id that ends a completion, ascending: the checkpoint's own and the turn's end."""
+    end = tokenizer.convert_tokens_to_ids(turn_end(tokenizer))
+    return sorted(checkpoint.generation_stop_ids | {end, tokenizer.eos_token_id} - {None})
+
+
+def check_context(checkpoint: Checkpoint, prompts: Sequence[Prompt], max_new_tokens: int) -> None:
+    """Raise HarnessError where a prompt and its completion do not fit the model's context: nothing is cut."""
+    longest = max(prompts, key=lambda prompt: len(prompt.ids))
+    if len(longest.ids) + max_new_tokens > checkpoint.context:
+        over = sum(len(prompt.ids) + max_new_tokens > checkpoint.context for prompt in prompts)
+        raise HarnessError(
+            f"eval.max_new_tokens: {over} of {len(prompts)} questions do not fit the model's context of "
+            f"{checkpoint.context} tokens; the longest prompt, problem {longest.problem_id}, has {len(longest.ids)}, "
+            f"which leaves {max(checkpoint.context - len(longest.ids), 0)} for new tokens"
+        )

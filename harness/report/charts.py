@@ -1,0 +1,298 @@
+"""Charts as SVG: intervals, parts of a change, curves over steps, outcomes. Numbers in, markup out, in milliseconds.
+
+Drawn by hand because a page wants few bytes, text that stays text, and colours that follow the reader's light or
+dark setting: shapes carry classes, and page/chart.css colours them, in a page and in a file of its own alike. What
+colour tells, shape or words tell too. Every number drawn is in the chart's <desc>.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+from markupsafe import Markup
+
+from harness.util.text import shown
+
+WIDTH = 400  # of every chart, in its own units; a phone shows it a little smaller than it is drawn
+LINE = 21  # between two marks of a row, and the height of a line of text
+BAR = 46  # between two bars
+LABEL = 40  # characters of a row's label
+LEAST_SHARE = 3  # width of a share that is not 0: one question of thousands is still seen
+LARGEST = 1e300  # an axis' end: a span beyond it has no float
+LONGEST_WRITTEN = 1e9  # numbers from here on are written as powers
+SERIES = {  # what the legend calls them
+    "base": "base",
+    "tuned": "tuned",
+    "difference": "0 lies outside the interval",
+    "unclear": "0 lies inside the interval",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One estimate with its interval, in the axis' units."""
+
+    series: str  # a key of SERIES
+    value: float
+    low: float
+    high: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    label: str
+    marks: tuple[Mark, ...]
+    note: str = ""  # beside the label
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A value a step; a band around it where low and high are given."""
+
+    steps: Sequence[float]
+    values: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A part of a change, or the whole of it, in the axis' units."""
+
+    kind: str  # "mathematics", "format" or "total": the colour
+    label: str
+    value: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear axis from `low` to `high` onto the chart's x or y from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+    @property
+    def ticks(self) -> list[float]:
+        step = _step(self.high - self.low)
+        first = math.ceil(self.low / step - 1e-9)
+        return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pitch: int = 1) -> Markup:
+    """Estimates with intervals, row by row; with `zero` a line marks no difference, else the axis is percent.
+
+    A row has the height of at least `pitch` marks, so that charts side by side can keep step. The axis spans what
+    is drawn, widened to round numbers: lengths are not to be read from its left end.
+    """
+    ends = [end for row in rows for mark in row.marks for end in (mark.low, mark.high)]
+    scale = _span([*ends, 0.0], 4.0) if zero else _span(ends, 20.0, 0.0, 100.0)
+    longest = max(len(mark.text) for row in rows for mark in row.marks)
+    scale = Scale(scale.low, scale.high, 10, WIDTH - 14 - 6.9 * longest)
+    heights = [LINE * (1 + max(pitch, len(row.marks))) + 6 for row in rows]
+    bottom = LINE + sum(heights)
+    parts = [_legend([series for series in SERIES if any(m.series == series for row in rows for m in row.marks)])]
+    parts += _vertical_axis(scale, LINE + 4, bottom)
+    if zero:
+        parts.append(_tag('<line class="zero" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', scale(0), LINE + 4, bottom))
+    for row, top in zip(rows, accumulate(heights, initial=LINE), strict=False):
+        label = _clipped(row.label, LABEL)
+        parts.append(_text("label", 10, top + 16, label))
+        if row.note:
+            parts.append(_text("tick end", WIDTH - 6, top + 16, _clipped(row.note, LABEL + 8 - len(label))))
+        for number, mark in enumerate(row.marks, 1):
+            parts += _mark(mark, scale, top + 16 + LINE * number - 4)
+    described = "; ".join(f"{row.label}: " + ", ".join(_spoken(mark) for mark in row.marks) for row in rows)
+    return _svg(name, title, described, bottom + 24, parts)
+
+
+def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup:
+    """Parts that add up to a total, each bar beginning where the one before it ended."""
+    sums = list(accumulate((part.value for part in parts), initial=0.0))
+    reach = _span([*sums, total.value], 4.0)
+    scale = Scale(reach.low, reach.high, 10, WIDTH - 14)
+    bars = [(part, *ends) for part, ends in zip(parts, pairwise(sums), strict=True)]
+    bottom = BAR * (len(bars) + 1)
+    drawn = _vertical_axis(scale, 4, bottom)
+    drawn.append(_tag('<line class="zero" x1="{0}" x2="{0}" y1="4" y2="{1}"/>', scale(0), bottom))
+    for number, (bar, start, end) in enumerate([*bars, (total, 0.0, total.value)]):
+        y = BAR * number
+        left, right = sorted((scale(start), scale(end)))
+        shape = '<rect class="bar {}" x="{}" y="{}" width="{}" height="15"/>'
+        drawn.append(_text("label", 10, y + 17, bar.label))
+        drawn.append(_text("value", WIDTH - 6, y + 17, bar.text))
+        drawn.append(_tag(shape, bar.kind, left, y + 24, max(right - left, 1.0)))
+        if 0 < number < len(bars):
+            joint = '<line class="join" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
+            drawn.append(_tag(joint, scale(start), y - 22, y + 39))
+    described = "; ".join(f"{bar.label} {bar.text}" for bar in (*parts, total))
+    return _svg(name, title, described, bottom + 24, drawn)
+
+
+def curve(name: str, title: str, data: Curve) -> Markup:
+    """A curve over the training's steps, with its band; a single step is a dot."""
+    reach = _span([*data.low, *data.high, *data.values], 1e-3)
+    first, last = min(data.steps), max(data.steps)
+    across = Scale(first, max(last, first + 1), 44, WIDTH - 12)
+    up = Scale(reach.low, reach.high, 160, 30)
+    parts = [_text("label", 10, 16, title)]
+    for tick in up.ticks:
+        parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(tick)))
+        parts.append(_text("tick end", 38, up(tick) + 4, _number(tick)))
+    for tick in across.ticks:
+        if tick == int(tick):
+            parts.append(_text("tick middle", across(tick), 178, _number(tick)))
+    points = [(across(step), up(value)) for step, value in zip(data.steps, data.values, strict=True)]
+    if data.low:
+        edge = [(across(s), up(v)) for s, v in zip(data.steps, data.high, strict=True)]
+        edge += [(across(s), up(v)) for s, v in reversed(list(zip(data.steps, data.low, strict=True)))]
+        parts.append(_tag('<polygon class="band" points="{}"/>', _points(edge)))
+    parts.append(_tag('<polyline class="curve" points="{}"/>', _points(points)))
+    if len(points) == 1:
+        parts.append(_tag('<circle class="dot" cx="{}" cy="{}" r="4"/>', *points[0]))
+    parts.append(_text("tick end", WIDTH - 12, 194, "step"))
+    values = data.values
+    described = (
+        f"{title}: {_number(values[0])} at step {_number(data.steps[0])}, {_number(values[-1])} at step "
+        f"{_number(data.steps[-1])}; lowest {_number(min(values))}, highest {_number(max(values))}"
+    )
+    return _svg(name, title, described, 200, parts)
+
+
+def strip(name: str, title: str, counts: dict[str, int]) -> Markup:
+    """Counts as shares of one bar, in the order given, the smallest widened; the legend beside it has the words."""
+    total, x, parts = sum(counts.values()), 0.0, []
+    widths = [max(WIDTH * count / total, LEAST_SHARE) if count else 0.0 for count in counts.values()]
+    for (kind, count), wanted in zip(counts.items(), widths, strict=True):
+        width = WIDTH * wanted / sum(widths)
+        if count:
+            parts.append(_tag('<rect class="share {}" x="{}" y="0" width="{}" height="16"/>', kind, x, width))
+        x += width
+    described = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
+    return _svg(name, title, described, 16, parts, ' preserveAspectRatio="none"')  # as wide as there is room
+
+
+@cache
+def style() -> str:
+    """The colours and type of every chart, for a page's stylesheet."""
+    return (Path(__file__).parent / "templates" / "chart.css").read_text(encoding="utf-8")
+
+
+def as_file(svg: Markup) -> str:
+    """The chart as a file of its own, with its colours in it."""
+    opening, end, rest = str(svg).partition(">")
+    return f'{opening} width="{WIDTH * 1.5:g}" xmlns="http://www.w3.org/2000/svg"{end}<style>{style()}</style>{rest}\n'
+
+
+def in_light(file: str) -> str:
+    """The text of such a file with its light colours written out, for renderers that know no CSS variables."""
+    colours = dict(re.findall(r"--([\w-]+): ([^;]+);", style().partition("@media")[0]))
+    return re.sub(r"var\(--([\w-]+)\)", lambda match: colours[match[1]], file)
+
+
+# --- the pieces ----------------------------------------------------------------------------------------------
+
+
+def _tag(template: str, *values: object) -> Markup:
+    """Markup with escaped values; coordinates to a tenth, so that equal charts are equal bytes."""
+    return Markup(template).format(*(_coordinate(v) if isinstance(v, float) else shown(v) for v in values))
+
+
+def _coordinate(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _points(points: list[tuple[float, float]]) -> str:
+    return " ".join(f"{_coordinate(x)},{_coordinate(y)}" for x, y in points)
+
+
+def _text(kind: str, x: float, y: float, text: str) -> Markup:
+    return _tag('<text class="{}" x="{}" y="{}">{}</text>', kind, x, y, text)
+
+
+def _svg(name: str, title: str, described: str, height: float, parts: list[Markup], attributes: str = "") -> Markup:
+    opening = _tag(
+        '<svg class="chart" viewBox="0 0 {0} {1}"{3} role="img" aria-labelledby="{2}-title {2}-desc">',
+        WIDTH, height, name, Markup(attributes),
+    )  # fmt: skip
+    words = _tag('<title id="{0}-title">{1}</title><desc id="{0}-desc">{2}</desc>', name, title, described)
+    return opening + words + Markup("").join(parts) + Markup("</svg>")
+
+
+def _legend(series: list[str]) -> Markup:
+    x, parts = 16.0, []
+    for each in series:
+        parts += [_shape(each, x, 10), _text("tick", x + 10, 14, SERIES[each])]
+        x += 34 + 6.3 * len(SERIES[each])
+    return Markup("").join(parts)
+
+
+def _vertical_axis(scale: Scale, top: float, bottom: float) -> list[Markup]:
+    parts = []
+    for tick in scale.ticks:
+        parts.append(_tag('<line class="grid" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', scale(tick), top, bottom))
+        parts.append(_text("tick middle", scale(tick), bottom + 16, _number(tick)))
+    return parts
+
+
+def _mark(mark: Mark, scale: Scale, y: float) -> list[Markup]:
+    ends = scale(mark.low), scale(mark.high)
+    return [
+        _tag('<line class="interval {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>', mark.series, *ends, y),
+        _shape(mark.series, scale(mark.value), y),
+        _text("value", WIDTH - 6, y + 4, mark.text),
+    ]
+
+
+def _shape(series: str, x: float, y: float) -> Markup:
+    """A ring for the base and for what is unclear, a diamond for all else: told apart without colour."""
+    if series in ("base", "unclear"):
+        return _tag('<circle class="point {}" cx="{}" cy="{}" r="4.5"/>', series, x, y)
+    corners = _points([(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y)])
+    return _tag('<polygon class="point {}" points="{}"/>', series, corners)
+
+
+def _spoken(mark: Mark) -> str:
+    return f"{mark.series} {mark.text}" if mark.series in ("base", "tuned") else mark.text
+
+
+def _clipped(text: str, most: int) -> str:
+    """At most so many characters, the beginning and the end."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[: half - 1]}…{text[-half:]}"
+
+
+def _span(values: Sequence[float], least: float, floor: float = -math.inf, ceiling: float = math.inf) -> Scale:
+    """An axis from 0 to 1 around the values, at least so long, ending on round numbers."""
+    low, high = (min(max(end, -LARGEST), LARGEST) for end in (min(values), max(values)))
+    least = max(least, 1e-9 * max(abs(low), abs(high)))  # less would vanish in a float's last digits
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
+    step = _step(high - low)
+    low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    return Scale(max(low, floor), min(high, ceiling), 0, 1)
+
+
+def _step(span: float) -> float:
+    """The distance of ticks: 1, 2 or 5 times a power of ten, three to six of them on the axis."""
+    power = 10.0 ** math.floor(math.log10(span / 3))
+    # A span of 0.9 - 0.6 is a little less than 0.3, and still three steps of 0.1.
+    return next(factor * power for factor in (5, 2, 1) if span / (factor * power) >= 3 - 1e-9)
+
+
+def _number(value: float) -> str:
+    # 999.5 is the least that three digits would round to a power; + 0.0 takes the sign from a zero.
+    text = f"{value:,.0f}" if 999.5 <= abs(value) < LONGEST_WRITTEN else f"{value + 0.0:.3g}"
+    return text.replace("-", "−")

@@ -1,0 +1,83 @@
+"""A report's sections as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.report.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim
+from harness.report.gallery import OUTCOMES
+from harness.runs.directory import RunDir
+from harness.util.text import cell, one_line, visible
+
+SHOWN = 3  # questions a kind in the gallery
+HEAD, TAIL = 700, 500  # characters of a longer text that are shown: how it began, and how it came to its answer
+LONGEST_ANSWER = 40  # of the number found in it
+
+
+# --- Markdown -----------------------------------------------------------------------------------------------
+
+
+def report_lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
+    yield f"# {one_line(run.path.resolve().name)}"
+    for section in shown:
+        if isinstance(section.blocks[0], Gallery):
+            yield from _gallery(section.blocks[0])
+            continue
+        if section.title:
+            yield f"\n## {section.title}"
+        for block in section.blocks:
+            yield ""
+            yield from block_lines(block)
+
+
+def block_lines(block: Block) -> Iterator[str]:
+    """The lines that one block of a section is in Markdown."""
+    if isinstance(block, Table):
+        yield "| " + " | ".join(map(cell, block.head)) + " |"
+        yield "|" + "---|" * len(block.head)
+        for row in block.rows:
+            yield "| " + " | ".join(_bold(each, cell(each)) for each in row) + " |"
+    elif isinstance(block, Figure):
+        yield f"![{block.alt}](plots/{block.name}.svg)"
+    elif isinstance(block, Verbatim):
+        yield one_line(block.title)
+        yield from fenced(block.text)
+    else:
+        yield _bold(block, block)
+
+
+def _bold(text: str, written: str) -> str:
+    return f"**{written}**" if isinstance(text, Loud) else written
+
+
+def _gallery(gallery: Gallery) -> Iterator[str]:
+    """The first few gained and lost questions, both completions as they are, fenced so that nothing in them acts."""
+    whose = f", {gallery.whose}" * bool(gallery.whose)
+    for outcome in ("gained", "lost"):
+        chosen = [item for item in gallery.items if item.outcome == outcome]
+        if not chosen:
+            continue
+        yield f"\n## {OUTCOMES[outcome]} ({min(SHOWN, len(chosen))} of {len(chosen)}{whose})"
+        for item in chosen[:SHOWN]:
+            yield f"\nProblem {item.id}, gold {item.gold}:"
+            for side, answers in (("base", item.base), ("tuned", item.tuned)):
+                for answer in answers:
+                    yield f"\n{side}: answer {one_line(_clipped(answer.answer))}, {answer.why}"
+                    yield from fenced(answer.text)
+
+
+def _clipped(answer: str | None) -> str:
+    if answer is None or len(answer) <= LONGEST_ANSWER:
+        return str(answer)
+    return f"{answer[:LONGEST_ANSWER]}… ({len(answer):,} characters)"
+
+
+def fenced(text: str) -> Iterator[str]:
+    """A model's text as a Markdown code block in which nothing acts; of a long one both ends."""
+    if len(text) > HEAD + TAIL:
+        text = f"{text[:HEAD]}\n[… {len(text) - HEAD - TAIL:,} characters left out …]\n{text[-TAIL:]}"
+    shown = visible(text)
+    fence = "```"
+    while fence in shown:
+        fence += "`"
+    yield from (fence + "text", shown, fence)

@@ -1,0 +1,35 @@
+"""Writing a report: summary.json, plots, report.html and report.md out of what the other stages left."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.report import charts, html_report, sections, summary
+from harness.report.document import Figure
+from harness.report.markdown import report_lines
+from harness.runs.directory import RunDir
+from harness.util import files
+from harness.util.console import markdown, say
+from harness.util.text import one_line, visible
+
+
+def write(run: RunDir) -> dict[str, Any]:
+    """Write summary.json, plots/, report.html and, last, report.md; returns the summary. Raises HarnessError."""
+    numbers = summary.summarize(run)
+    run.report.unlink(missing_ok=True)  # it comes last again: a kill must not leave an old one beside new numbers
+    files.write_json(run.summary, numbers)
+    text, page = sections.read(run, numbers)
+    for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
+        files.write_text(run.plots / f"{figure.name}.svg", charts.as_file(figure.svg))
+    files.write_text(run.page, html_report.draw(run, numbers, page))
+    files.write_text(run.report, visible("\n".join(report_lines(run, text))) + "\n")
+    return numbers
+
+
+def show(run: RunDir) -> None:
+    """Print the report's verdict and its table, and where the rest is."""
+    head = run.report.read_text(encoding="utf-8").partition("\n## ")[0]
+    markdown("\n".join(line for line in head.strip().split("\n") if not line.startswith("![")).rstrip())
+    say(f"\nReport: {one_line(str(run.report))}")
+    if run.page.exists():
+        say(f"Page:   {one_line(str(run.page))}")

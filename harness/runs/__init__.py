@@ -1,0 +1,1 @@
+"""The run directory: what lies where, its stages, its results, and what made it."""

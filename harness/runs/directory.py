@@ -1,0 +1,160 @@
+"""The run directory: what lies where, who may write, how a file gets there whole, and what a run may not forget.
+
+    results/<name>-<digest8>/
+      config.yaml  manifest.json  log.txt
+      base/            samples.jsonl  result.json
+      again/           the same: the base evaluated a second time (eval.noise_floor)
+      train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
+      curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
+      tuned/seed-<s>/  samples.jsonl  result.json  proof.json
+      crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
+      export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
+      summary.json  report.md  report.html  plots/
+      swanlab/         the run as SwanLab keeps it (track.mode), made anew from the files above at every start
+    results/.base/<key>/   base evaluations, shared by content
+
+One run directory has one writer. Every file is either appended to line by line (a torn last line is passed over
+when it is read, and dropped before the next is added) or written beside its place and renamed into it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.config import loading
+from harness.config.schema import Config
+from harness.util.errors import HarnessError
+from harness.util.files import as_json, lock, read_json, write_json, write_text
+
+RESULTS = Path("results")
+
+
+class RunDir:
+    """The paths of one run, and the experiment that it belongs to."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = path
+        self.config = config
+
+    settings = property(lambda self: self.path / "config.yaml")
+    manifest = property(lambda self: self.path / "manifest.json")
+    base = property(lambda self: self.path / "base")
+    again = property(lambda self: self.path / "again")
+    summary = property(lambda self: self.path / "summary.json")
+    report = property(lambda self: self.path / "report.md")
+    page = property(lambda self: self.path / "report.html")
+    plots = property(lambda self: self.path / "plots")
+    tracked = property(lambda self: self.path / "swanlab")
+    shared_bases = property(lambda self: self.path.parent / ".base")
+
+    def train(self, seed: int) -> Path:
+        return self.path / "train" / f"seed-{seed}"
+
+    def adapter(self, seed: int) -> Path:
+        """What a training leaves: its adapter, or the model where all weights were trained."""
+        return self.train(seed) / ("model" if self.config.model.full_finetuning else "adapter")
+
+    def adapter_after(self, seed: int, step: int) -> Path:
+        """The adapter as it was after one of the experiment's kept steps."""
+        if step == self.config.train.steps:
+            return self.adapter(seed)
+        return self.train(seed) / "checkpoints" / f"checkpoint-{step}"
+
+    def evaluated(self, seed: int) -> Path:
+        """The adapter that the tuned evaluation asks: the last one, or the one that the learning curve chose.
+
+        Raises HarnessError where there is no learning curve yet.
+        """
+        return self.adapter_after(seed, self.evaluated_step(seed))
+
+    def evaluated_step(self, seed: int) -> int:
+        """The step after which that adapter was what it is. Raises as evaluated()."""
+        train = self.config.train
+        return train.steps if train.checkpoint == "last" else read_json(self.curve(seed) / "curve.json")["chosen"]
+
+    def curve(self, seed: int) -> Path:
+        return self.path / "curve" / f"seed-{seed}"
+
+    def tuned(self, seed: int) -> Path:
+        return self.path / "tuned" / f"seed-{seed}"
+
+    def write_result(self, file: Path, result: dict[str, Any]) -> None:
+        """Write the result of an evaluation; a report that was drawn without it goes first.
+
+        Otherwise a kill before the next report would leave the old one, which says that the run is complete.
+        """
+        if not file.exists() or file.read_bytes() != as_json(result).encode():
+            self.report.unlink(missing_ok=True)
+            write_json(file, result)
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the base and every seed's trained model were."""
+        sides = [self.base, *map(self.tuned, self.config.train.seeds)]
+        return all((side / "result.json").exists() for side in sides)
+
+    def read_manifest(self) -> dict[str, Any]:
+        return read_json(self.manifest) if self.manifest.exists() else {}
+
+    def note(self, section: str, values: dict[str, Any]) -> None:
+        """Add values to a section of the manifest (the caller holds the run's lock)."""
+        manifest = self.read_manifest()
+        manifest.setdefault(section, {}).update(values)
+        write_json(self.manifest, manifest)
+
+    def pin(self, inputs: dict[str, str]) -> None:
+        """Record the content hashes of what a number depends on, or refuse when one has changed since.
+
+        The digest covers what the experiment file says; this covers what the files it names contain.
+        Raises HarnessError naming the input.
+        """
+        pinned = self.read_manifest().get("inputs", {})
+        for name, value in inputs.items():
+            if pinned.get(name, value) != value:
+                raise HarnessError(
+                    f"{self.path}: the {name} changed since this run began ({pinned[name][:12]} then, {value[:12]} "
+                    f"now); put it back, or start afresh: move the directory away, or give it another (name=...)"
+                )
+        if not inputs.items() <= pinned.items():
+            self.note("inputs", inputs)
+
+
+def open_run(target: str, overrides: list[str], results: Path, *, create: bool = True) -> RunDir:
+    """The run that a command line means: an experiment file with overrides, or an existing run directory.
+
+    With create=False nothing is written (the plan of --dry-run). Raises HarnessError.
+    """
+    path = Path(target)
+    if path.is_dir():
+        if overrides:
+            raise HarnessError(f"{path}: a run's settings are fixed; give overrides with the experiment file instead")
+        return existing(path)
+    config = loading.load(loading.find_experiment(target), overrides)
+    path = results / config.run_name()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # which half of the libraries that write there cannot name
+        raise HarnessError(f"--results: {str(results)!a} is a path whose bytes are no UTF-8; name another") from None
+    if (path / "config.yaml").exists():
+        existing(path)
+    elif create:
+        with lock(path):  # several may begin it at once
+            if not (path / "config.yaml").exists():
+                write_text(path / "config.yaml", config.to_yaml())
+    return RunDir(path, config)
+
+
+def existing(path: Path) -> RunDir:
+    """Open a run directory whose configuration must be the one that its name was made from."""
+    file = path / "config.yaml"
+    if not file.is_file():
+        raise HarnessError(f"{path}: not a run directory (no config.yaml)")
+    config = loading.load(file)
+    digest8 = path.resolve().name.rpartition("-")[2]
+    if config.digest()[:8] != digest8:
+        raise HarnessError(
+            f"{path}: config.yaml has digest {config.digest()[:8]}, the directory is named for {digest8}: it was "
+            f"edited, or another version wrote it; run the experiment file with your changes instead"
+        )
+    return RunDir(path, config)

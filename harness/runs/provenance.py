@@ -1,0 +1,88 @@
+"""What a run was made with: commit, uncommitted changes, versions and machine, for the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "scipy", "safetensors", "tokenizers",
+    "vllm", "unsloth", "unsloth-zoo",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of every package that can change a number."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def code() -> dict[str, Any]:
+    """The harness's own commit and whether it was changed since; None where it is no git checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return {"commit": None, "dirty": None, "diff_sha256": None}
+    commit = _git(root, "rev-parse", "HEAD")
+    diff = _git(root, "diff", "HEAD", "--", "harness", "pyproject.toml") or ""
+    return {
+        "commit": commit,
+        "dirty": bool(diff),
+        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+        "diff": diff[:100_000],
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, and the GPU when torch has found one."""
+    found: dict[str, Any] = {"system": platform.platform(), "cores": os.cpu_count()}
+    import torch
+
+    found["threads"] = torch.get_num_threads()
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        found |= {"gpu": properties.name, "gpu_gib": round(properties.total_memory / 2**30, 1)}
+    return found
+
+
+def inputs(data_hash: str, weights_hash: str) -> dict[str, str]:
+    """The content of what the experiment file only names, for RunDir.pin.
+
+    On a CPU the number of threads belongs to it: it decides the order of sums, and with it the last bits.
+    """
+    import torch
+
+    found = {"data": data_hash, "base weights": weights_hash}
+    if not torch.cuda.is_available():
+        found["number of threads (OMP_NUM_THREADS)"] = str(torch.get_num_threads())
+    return found
+
+
+def cost(start_seconds: float, seconds: float, tokens: int, **counts: int) -> dict[str, Any]:
+    """What a stage took: wall seconds to start and to work, tokens, other counts, and peak memory of the process."""
+    import resource
+
+    import torch
+
+    spent = {"start_seconds": round(start_seconds, 2), "seconds": round(seconds, 2), "tokens": tokens, **counts}
+    spent["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    if torch.cuda.is_available():
+        spent["peak_gpu_mib"] = torch.cuda.max_memory_reserved() // 2**20
+    return spent
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,114 @@
+"""The stages of a run: what each leaves, and how one is run as a process under the run's lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from harness.runs import machine
+from harness.runs.directory import RunDir
+from harness.util import processes
+from harness.util.console import say, show_cursor
+from harness.util.errors import HarnessError
+from harness.util.files import LOCK_HELD
+from harness.util.interrupts import Stopped
+from harness.util.logs import LOG
+
+RELEASE_SECONDS = 15  # that the driver may take to free the memory of a stage that has ended
+HELD_GIB = 0.3  # that other programs may have taken meanwhile
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    outcomes: list[Path]  # all there: the stage is done
+    command: list[str]  # module and options
+
+    @property
+    def done(self) -> bool:
+        return all(outcome.exists() for outcome in self.outcomes)
+
+
+def stages(run: RunDir) -> list[Stage]:
+    """The stages before the report, in order."""
+    seeds, section = run.config.train.seeds, run.config.eval
+    found = [Stage("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"])]
+    if section.noise_floor:  # which the base evaluation makes too; this is for a base that was evaluated without it
+        found.append(Stage("base again", [run.again / "result.json"], ["harness.evaluate", "--side", "again"]))
+    for seed in seeds:
+        name = f"training (seed {seed})" if len(seeds) > 1 else "training"
+        found.append(Stage(name, [run.adapter(seed)], ["harness.train", "--seed", str(seed)]))
+    if section.curve:
+        curves = [run.curve(seed) / "curve.json" for seed in seeds]
+        found.append(Stage("learning curve", curves, ["harness.evaluate", "--side", "curve"]))
+    tuned = [run.tuned(seed) / "result.json" for seed in seeds]
+    return [*found, Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"])]
+
+
+def complete(run: RunDir) -> bool:
+    return run.report.exists() and run.summary.exists() and all(stage.done for stage in stages(run))
+
+
+def free_memory() -> str:
+    """For the line that announces a stage: the first GPU, which all stages use, and its free memory."""
+    return "".join(f"; {gpu.name}: {gpu.free:.1f} of {gpu.total:.1f} GiB free" for gpu in machine.gpus()[:1])
+
+
+def clear_up(before: list[machine.Gpu], ours: set[psutil.Process]) -> None:
+    """End what a stage that has ended left running, and return when the GPU is as free as before it.
+
+    `ours` was running before the stage and goes on.
+
+    After a while say that it is not: then it is some other program's doing, and the next stage may still fit.
+    """
+    if left := processes.end_descendants(spared=ours):
+        say(f"Ended what the stage had left running: {', '.join(left)}.")
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while before and (now := machine.gpus()) and (held := before[0].free - now[0].free) > HELD_GIB:
+        if time.monotonic() > deadline:
+            say(f"{before[0].name}: {held:.1f} GiB less are free than before the stage; nvidia-smi names the holder.")
+            return
+        time.sleep(0.2)
+
+
+def start(run: RunDir, held: int | None, stage: Stage) -> int:
+    """Run one stage as a process under the run's lock, note its time, and clear up after it; returns its exit code.
+
+    Raises HarnessError where it was killed or left its outcome out.
+    """
+    module, *options = stage.command
+    processes.adopt_orphans()
+    began, gpus, ours = time.perf_counter(), machine.gpus(), processes.descendants()
+    try:
+        code = processes.run(
+            ["-m", module, str(run.path), *options],
+            stage_environment(run),
+            pass_fds=[held] if held is not None else [],
+        )
+    except Stopped as stopped:
+        stopped.where = stage.name
+        raise
+    finally:
+        seconds = time.perf_counter() - began
+        before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
+        run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
+        show_cursor()
+        clear_up(gpus, ours)
+    LOG.info("%s: %.1f s, exit code %d", stage.name, seconds, code)
+    if code < 0:
+        cause = signal.Signals(-code).name
+        hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""
+        raise HarnessError(f"the {stage.name} was ended by {cause}{hint}; the same command goes on from here")
+    if not code and not stage.done:
+        raise HarnessError(f"the {stage.name} ended without its outcome, {stage.outcomes[0]}; run again")
+    return code
+
+
+def stage_environment(run: RunDir) -> dict[str, str]:
+    """The environment of a stage that is started under the run's lock."""
+    return os.environ | {LOCK_HELD: str((run.path / ".lock").resolve())}

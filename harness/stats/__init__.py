@@ -1,0 +1,7 @@
+"""Numbers in, intervals and tests out; nothing here knows of models or files."""
+
+from harness.stats.intervals import wilson
+from harness.stats.paired import paired_difference
+from harness.stats.paired_tests import mcnemar
+
+__all__ = ["mcnemar", "paired_difference", "wilson"]

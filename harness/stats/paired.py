@@ -1,0 +1,198 @@
+"""Differences of two models on the same questions, with interval and tests, and the parts of one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.stats import intervals, paired_tests
+from harness.stats.intervals import (
+    BOOTSTRAP,
+    RULE_OF_THREE,
+    TANGO,
+    WITH_TWO_MORE,
+    Interval,
+    OffLattice,
+    column,
+    exact_bootstrap,
+    few_changes,
+    few_flips,
+    lattice,
+    percentile,
+    resampled_sums,
+    rule_of_three,
+    tango,
+    with_two_more,
+)
+from harness.stats.paired_tests import RESAMPLES, SEED, TIE
+
+SEEDED_PAIRED = f"paired bootstrap ({RESAMPLES:,} resamples, seed {SEED})"
+SEEDED_WITH_TWO_MORE = (
+    f"paired bootstrap with one question gained and one lost added ({RESAMPLES:,} resamples, seed {SEED})"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flags:
+    """One run's answers: three arrays of shape (n,), same question order, 0/1 or means of K samples."""
+
+    correct: ArrayLike
+    strict: ArrayLike  # correct and in the exact format
+    exact_format: ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """strict = mathematics + format: exact in counts, where gained - lost adds up as integers."""
+
+    strict: PairedDifference  # difference of strict accuracy
+    mathematics: PairedDifference  # difference of (lenient) accuracy
+    format: PairedDifference  # difference of (strict - accuracy), each side <= 0: what the format costs
+    both_comply: int  # questions that both runs answered in the exact format, every sample of them
+    where_both_comply: PairedDifference | None  # difference of accuracy on those; None if there are none
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """Tuned minus base on the same questions, as proportions."""
+
+    base: float  # mean of the base scores
+    tuned: float
+    estimate: float  # tuned - base
+    low: float  # 95% interval of the difference
+    high: float
+    method: str  # how the interval was made: BOOTSTRAP, TANGO, WITH_TWO_MORE or RULE_OF_THREE
+    gained: int  # questions whose score rose (for right/wrong: wrong -> right)
+    lost: int  # questions whose score fell
+    n: int
+    mid_p: float  # McNemar's; with K samples a question, the sign-flip test's (harness.stats.paired_tests)
+    exact_p: float
+    se: float | None  # paired standard error, n - 1 in the variance; None for n = 1; 0 is no certainty
+    correlation: float | None  # of base and tuned over questions; None where either is constant
+
+
+def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
+    """`stats.paired_difference`, also for scores on no small lattice: bootstrap and sign flips are seeded there.
+
+    base, tuned: shape (n,), the same questions in the same order, one value each. ValueError as there.
+    """
+    try:
+        return paired_difference(base, tuned)
+    except OffLattice:
+        before, after = intervals.column("base", base), intervals.column("tuned", tuned)
+    d, n = after - before, len(before)
+    d[np.abs(d) < TIE] = 0
+    if np.abs(d).max() > 1 + TIE:
+        raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
+    gained, lost = int((d > 0).sum()), int((d < 0).sum())
+    estimate = math.fsum(d) / n
+    if not gained + lost:
+        interval, method = intervals.tango(0, 0, n), intervals.TANGO
+    elif np.ptp(d) < TIE:
+        interval, method = intervals.rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+    elif intervals.few_changes(gained, lost):
+        wider = percentile(resampled_sums(np.append(d, [1.0, -1.0]))[:, 0] / (n + 2))
+        interval = Interval(min(wider.low, estimate), max(wider.high, estimate))
+        method = SEEDED_WITH_TWO_MORE
+    else:
+        interval, method = percentile(resampled_sums(d)[:, 0] / n), SEEDED_PAIRED
+    test = paired_tests.seeded_sign_flip(d)
+    varies = np.ptp(before) > 0 and np.ptp(after) > 0
+    return PairedDifference(
+        base=math.fsum(before) / n,
+        tuned=math.fsum(after) / n,
+        estimate=estimate,
+        low=interval.low,
+        high=interval.high,
+        method=method,
+        gained=gained,
+        lost=lost,
+        n=n,
+        mid_p=test.mid_p,
+        exact_p=test.exact,
+        se=float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else None,
+        correlation=float(np.clip(np.corrcoef(before, after)[0, 1], -1, 1)) if varies else None,
+    )
+
+
+def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
+    """Tuned minus base with its 95% interval and tests.
+
+    base, tuned: shape (n,), the same questions in the same order, one value each: 0/1 or bool, a mean of K
+    samples, or a difference such as strict - correct in {-1, 0}. Interval: exact percentile bootstrap of the
+    differences. Few changes leave it short: Tango's where all are -1, 0 or 1 (gained + lost < 25, or the smaller
+    < 5); else the bootstrap with two questions more (gained + lost < 10, or one of them 0); the rule of three's
+    where all are one other value. ValueError for any other input.
+    """
+    before, after = column("base", base), column("tuned", tuned)
+    if len(before) != len(after):
+        raise ValueError(f"base has {len(before)} questions, tuned has {len(after)}: they must be the same")
+    denominator, (x, y) = lattice(before, after)
+    d = y - x
+    if np.abs(d).max() > denominator:
+        raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
+    n, scale = len(d), len(d) * denominator
+    gained, lost = int((d > 0).sum()), int((d < 0).sum())
+    estimate = int(d.sum()) / scale
+    if few_flips(gained, lost) and np.all(d % denominator == 0):
+        interval, method = tango(gained, lost, n), TANGO
+    elif np.all(d == d[0]):
+        interval, method = rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+    elif few_changes(gained, lost):
+        interval, method = with_two_more(d, denominator), WITH_TWO_MORE
+    else:
+        interval, method = exact_bootstrap(d, denominator), BOOTSTRAP
+    test = paired_tests.sign_flip(d)
+    xx, yy, xy, dd = (_spread(*pair) for pair in ((x, x), (y, y), (x, y), (d, d)))
+    return PairedDifference(
+        base=int(x.sum()) / scale,
+        tuned=int(y.sum()) / scale,
+        estimate=estimate,
+        low=interval.low,
+        high=interval.high,
+        method=method,
+        gained=gained,
+        lost=lost,
+        n=n,
+        mid_p=test.mid_p,
+        exact_p=test.exact,
+        se=math.sqrt(dd / (n - 1)) / scale if n > 1 else None,
+        correlation=max(-1.0, min(1.0, xy / math.sqrt(xx * yy))) if xx and yy else None,
+    )
+
+
+def decompose(base: Flags, tuned: Flags) -> Decomposition:
+    """Split the difference of strict accuracy into mathematics and format, all paired.
+
+    strict = correct + (strict - correct) for every answer, so the parts add up. ValueError as for
+    `paired`, and where strict counts an answer that is not correct or not in format.
+    """
+    correct0, strict0, format0 = _flags("base", base)
+    correct1, strict1, format1 = _flags("tuned", tuned)
+    mathematics = paired(correct0, correct1)  # refuses different lengths before they meet below
+    comply = (format0 == 1) & (format1 == 1)
+    return Decomposition(
+        strict=paired(strict0, strict1),
+        mathematics=mathematics,
+        format=paired(strict0 - correct0, strict1 - correct1),
+        both_comply=int(comply.sum()),
+        where_both_comply=paired(correct0[comply], correct1[comply]) if np.any(comply) else None,
+    )
+
+
+def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
+    columns = [intervals.column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"{name}: correct, strict and exact_format differ in length")
+    correct, strict, exact_format = columns
+    if np.any(strict > np.minimum(correct, exact_format) + TIE):
+        raise ValueError(f"{name}: strict counts an answer that is not correct or not in the exact format")
+    return columns
+
+
+def _spread(x: NDArray[np.int64], y: NDArray[np.int64]) -> int:
+    """n² times the (population) covariance of two integer columns, exactly."""
+    return len(x) * int(x @ y) - int(x.sum()) * int(y.sum())

@@ -1,0 +1,95 @@
+"""What a design can detect: before a run from its size, after it from how many questions changed."""
+
+from __future__ import annotations
+
+import math
+from operator import index
+
+from harness.stats import intervals, seeds
+from harness.stats.intervals import ALPHA, NORMAL
+from harness.stats.paired import PairedDifference
+from harness.stats.seeds import SeedsDifference
+
+ONE_WAY = 6  # changes, all in one direction, from which the exact p is below .05: 2 · 2^-6
+
+
+POWER = 0.8
+
+
+def moved(difference: PairedDifference) -> float:
+    """The sum over the questions of their squared changes; with one sample a question how many of them changed.
+
+    What power depends on: from a question that moved by 1/K a test learns 1/K² as much as from one that was flipped.
+    """
+    d = difference
+    return d.n * (d.estimate**2 + (d.n - 1) * (d.se or 0.0) ** 2)
+
+
+def minimum_detectable_effect(
+    n: int,
+    discordance: float,
+    power: float = POWER,
+    alpha: float = ALPHA,
+    correction: float = 0.0,
+    *,
+    whole: bool = True,
+) -> float | None:
+    """The smallest paired difference, as a proportion, that n questions find with this power, two-sided.
+
+    discordance: the share ψ of questions that change. From δ = (z_{α/2} + z_β)·sqrt((ψ - δ²)/n), Miller 2024:
+    δ = sqrt(kψ/(1 + k)), k = (z_{α/2} + z_β)²/n. A difference cannot exceed the discordance: None where δ is
+    over ψ, ψ = 0 included. Where questions change by parts of 1 (whole=False) ψ is the mean of their squared changes,
+    which bounds δ² and not δ: None where δ is over 1. correction: how many questions δ·n must exceed the formula by;
+    with 1, McNemar's continuity correction (Edwards 1948), the equation holds for δ - 1/n. ValueError unless n >= 1,
+    0 <= ψ <= 1.
+    """
+    if n < 1 or not 0 <= discordance <= 1:
+        raise ValueError(f"need n >= 1 and a discordance in [0, 1], got n={n}, discordance={discordance}")
+    n, discordance = index(n), float(discordance)
+    k = (NORMAL.inv_cdf(1 - alpha / 2) + NORMAL.inv_cdf(power)) ** 2 / n
+    share, shift = k / (1 + k), correction / n
+    if whole and share > discordance:  # without a correction δ² = share·ψ, so δ > ψ exactly then
+        return None
+    # The positive root of (1 + k)·δ² - 2·shift·δ + shift² - kψ = 0.
+    root = math.sqrt(max(0.0, share * (discordance - shift * shift / (1 + k))))
+    effect = shift / (1 + k) + root
+    return effect if effect <= (discordance if whole else 1) else None
+
+
+def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
+    """The smallest difference, as a proportion, that `of` calls detected with 80% power; None: none at all.
+
+    From the upper 95% Wilson limit of `moved` / n, which with several samples is conservative: squares of changes vary
+    at most as yes or no does. Over training seeds (t_{α/2} + t_β)·SE at the degrees of freedom of the estimate (Bloom
+    1995), whose roughness is in t, so no limit of the SE is taken; where few questions changed no less than of their
+    means as one pair, whose rules decide too.
+    """
+    d = difference
+    if not isinstance(d, SeedsDifference):
+        whole = moved(d) > d.gained + d.lost - 1e-6
+        return minimum_detectable_effect(d.n, discordance_high(d), correction=1.0, whole=whole)
+    if d.df is None:
+        return None
+    effects = [d.se * (seeds.t_quantile(1 - ALPHA / 2, d.df) + seeds.t_quantile(POWER, d.df))]
+    if d.means:
+        effects.append(detectable(d.means) or math.inf)
+    return max(effects) if max(effects) <= 1 else None
+
+
+def one_way(n: int) -> float | None:
+    """The smallest share of n questions that, all changing in one direction, are found with 80% power; exact.
+
+    At least ONE_WAY of them must change: the binomial chance of that reaches 80%. None for fewer questions.
+    """
+    if n < ONE_WAY:
+        return None
+    low, high = 0.0, 1.0
+    while low < (middle := (low + high) / 2) < high:
+        fewer = math.fsum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(ONE_WAY))
+        low, high = (middle, high) if 1 - fewer < POWER else (low, middle)
+    return high
+
+
+def discordance_high(difference: PairedDifference) -> float:
+    # Rounding must not make one question more of a whole number of them.
+    return intervals.wilson(min(difference.n, math.ceil(moved(difference) - 1e-6)), difference.n).high

@@ -1,0 +1,39 @@
+"""From scored completions to one number a question, by quantity."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.stats import intervals, pass_at_k, rates, seeds
+
+QUANTITIES = {"accuracy": "correct", "strict": "strict", "format": "exact_format", "tags": "tags_ok"}
+COMPARED = ("accuracy", "strict", "format")
+
+# The scores of a side by quantity: shape (n,), or of tuned models (s, n) with a row for each of several seeds.
+Columns = dict[str, NDArray[np.float64]]
+Scores = list[dict[str, Any]]  # the entries of a result.json
+
+
+def per_question(scores: Scores) -> Columns:
+    """Per-question scores for each quantity, shape (n,): means over the samples of a question."""
+    return {name: means(scores, [score[field] for score in scores]) for name, field in QUANTITIES.items()}
+
+
+def means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
+    return pass_at_k.question_means([score["id"] for score in scores], values)
+
+
+def rate(values: NDArray[np.float64], count: int) -> dict[str, Any]:
+    """The mean of a column with its 95% interval as plain values; count: samples a question.
+
+    The interval is Wilson's for one sample a question, else the bootstrap's of question means, or t over seeds.
+    """
+    if values.ndim == 1 and count == 1:
+        return dataclasses.asdict(rates.proportion(values)) | {"method": intervals.WILSON}
+    mean = seeds.mean(values) if values.ndim == 2 else rates.mean(values)
+    return {name: getattr(mean, name) for name in ("value", "low", "high", "method")}

@@ -1,0 +1,218 @@
+"""What may be said about a difference, in words: detected, borderline or not, and what would have been detected.
+
+Detected: 0 lies strictly outside the interval, and the p-values are below .05. Borderline: the interval says one thing
+and a p the other. Otherwise "no difference detected", never "no effect", with the smallest difference that this rule
+finds with 80% power. That is Miller's formula with McNemar's continuity correction, because the rule asks for the exact
+p too: by enumeration the formula alone has 76 to 79% power at n = 1,319, corrected it has 80 to 83% where at least 25
+questions are expected to change, and more where fewer are; with several samples it is on the safe side (83% at K = 8,
+n = 1,319 and 87% at K = 4, n = 200, 600 simulations each).
+
+Sources: Miller 2024, arXiv 2411.00640 (power), Edwards 1948 (continuity correction), Bloom 1995 (the smallest effect
+that a t test finds).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.stats import power
+from harness.stats.intervals import ALPHA
+from harness.stats.paired import PairedDifference
+from harness.stats.power import POWER
+from harness.stats.seeds import SeedsDifference
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be said about a difference, and how large one would have had to be to be seen."""
+
+    kind: str  # "detected", "borderline" or "not detected"
+    direction: str  # of the estimate: "up", "down" or "none"
+    disagreement: str  # borderline: which test contradicts the interval; else empty
+    detectable: float | None  # smallest difference found with 80% power; None: none at this discordance
+    one_way: float | None  # the same, were all changes in one direction; None where too few questions could change
+    discordance: float | None  # observed share of questions that changed (`moved` / n); None over several seeds
+    discordance_high: float | None  # its upper 95% Wilson limit, from which `detectable` is computed
+    difference: PairedDifference | SeedsDifference
+
+    def sentence(self, quantity: str = "accuracy", *, hint: str = "") -> str:
+        """The verdict in English; differences in points. hint: what to add where no question changed."""
+        change, evidence = self.change(quantity), self.evidence()
+        if self.kind == "detected":
+            return f"{change[:1].upper()}{change[1:]} ({evidence})."
+        if self.kind == "borderline":
+            return f"Borderline: {change} ({evidence}), but {self.disagreement}; {self.design()}."
+        return f"No difference in {quantity} detected; {self.design()}. {self.observed()}{hint}"
+
+    def change(self, quantity: str) -> str:
+        """Such as "accuracy rose by 4.0 points"."""
+        verb = {"up": "rose", "down": "fell", "none": "moved"}[self.direction]
+        return f"{quantity} {verb} by {self._points()[0].lstrip('−')} points"
+
+    def observed(self) -> str:
+        """The estimate and its evidence, as a sentence."""
+        d = self.difference
+        if isinstance(d, PairedDifference) and not d.gained + d.lost:
+            return f"Not one of {d.n:,} questions changed."
+        return f"Observed {'+' * (d.estimate > 0)}{self._points()[0]} points ({self.evidence()})."
+
+    def evidence(self) -> str:
+        d = self.difference
+        _, low, high = self._points()
+        interval = f"95% interval {low} to {high}"
+        if isinstance(d, SeedsDifference):
+            each = ", ".join(map(signed, d.per_seed))
+            return f"{interval}; mean of {len(d.per_seed)} training seeds, {each}; p {spell_p(d.p)}"
+        tests = f"mid-p {spell_p(d.mid_p)}, exact p {spell_p(d.exact_p)}"
+        return f"{interval}; gained {d.gained:,}, lost {d.lost:,}; {tests}"
+
+    def design(self, points: str = "points") -> str:
+        """What this design would have detected."""
+        if self.detectable is not None:
+            return f"this design detects ≥ {100 * self.detectable:.2f} {points} with {POWER:.0%} power"
+        if isinstance(self.difference, SeedsDifference) or self.one_way is None:
+            return "this design cannot detect any at this discordance"
+        return (
+            "this design cannot detect any at this discordance, but were all changes in one direction it would detect "
+            f"≥ {100 * self.one_way:.2f} {points} with {POWER:.0%} power"
+        )
+
+    def _points(self) -> list[str]:
+        return in_points(self.difference.estimate, self.difference.low, self.difference.high)
+
+
+def of(difference: PairedDifference | SeedsDifference) -> Verdict:
+    """The verdict about one difference. Over several seeds interval and p are of one t test where many changed."""
+    d = difference
+    tests = [("p", d.p)] if isinstance(d, SeedsDifference) else [("mid-p", d.mid_p), ("exact p", d.exact_p)]
+    excluded = d.low > 0 or d.high < 0
+    against = [name for name, p in tests if (p < ALPHA) != excluded]
+    interval, side = ("excludes", "not below") if excluded else ("contains", "below")
+    names = " and ".join(against) + (" are" if against[1:] else " is")
+    discordance = None if isinstance(d, SeedsDifference) else power.moved(d) / d.n
+    return Verdict(
+        kind="borderline" if against else "detected" if excluded else "not detected",
+        direction="up" if d.estimate > 0 else "down" if d.estimate < 0 else "none",
+        disagreement=f"the interval {interval} 0 while {names} {side} {ALPHA}" if against else "",
+        detectable=power.detectable(d),
+        one_way=power.one_way(d.n),
+        discordance=discordance,
+        discordance_high=None if isinstance(d, SeedsDifference) else power.discordance_high(d),
+        difference=d,
+    )
+
+
+def record(difference: PairedDifference | SeedsDifference) -> dict[str, Any]:
+    """A difference as plain values for a file: its fields, the estimate as `value`, and what was `detectable`.
+
+    Over training seeds the first side is the base; counts and tests of a single pair are then null.
+    """
+    values = asdict(difference)
+    values["value"] = values.pop("estimate")
+    if isinstance(difference, SeedsDifference):
+        del values["means"]
+        values |= {"base": values.pop("first"), "tuned": values.pop("second"), "per_seed": list(difference.per_seed)}
+        values |= dict.fromkeys(("gained", "lost", "mid_p", "exact_p"))
+    return values | {"detectable": power.detectable(difference)}
+
+
+def opening(accuracy: Verdict, form: Verdict, identical: bool) -> str:
+    """The report's first words: what became of accuracy, and of the format where that alone changed.
+
+    identical: not one completion was judged otherwise than the base's in anything, which is a warning and no finding.
+    """
+    if accuracy.kind == "not detected" and form.kind == "detected":
+        verb = "rose" if form.direction == "up" else "fell"
+        size = form._points()[0].lstrip("−")
+        return (
+            f"No difference in accuracy detected, but the format {verb} by {size} points; "
+            f"{accuracy.design('points of accuracy')}. Accuracy: {_lower(accuracy.observed())} "
+            f"Format: {form.evidence()}."
+        )
+    return accuracy.sentence(
+        "accuracy",
+        hint=" Nor did the format of one completion: check that the adapter was applied." if identical else "",
+    )
+
+
+def larger_part(
+    mathematics: PairedDifference | SeedsDifference,
+    form: PairedDifference | SeedsDifference,
+    between: PairedDifference | SeedsDifference,
+) -> str:
+    """Which part of the change of strict accuracy is the larger, as far as the intervals can tell.
+
+    between: format minus mathematics, halved. "mathematics" or "format" where that part alone has an interval without
+    0, or both have and the interval of their difference tells; else "opposite", "undecided" or, with 0 in both,
+    "neither".
+    """
+    certain = {name: _sign(part) for name, part in (("mathematics", mathematics), ("format", form)) if _sign(part)}
+    if len(certain) < 2:
+        return next(iter(certain), "neither")
+    if len(set(certain.values())) > 1:
+        return "opposite"
+    ahead = _sign(between) * _sign(form)  # upwards and downwards alike: 1 where format is the larger
+    return "format" if ahead > 0 else "mathematics" if ahead < 0 else "undecided"
+
+
+def parts(
+    strict: PairedDifference | SeedsDifference,
+    mathematics: PairedDifference | SeedsDifference,
+    form: PairedDifference | SeedsDifference,
+    larger: str,
+) -> str:
+    """One sentence: how much of the change of strict accuracy is format, how much mathematics, and which is more."""
+    told = {
+        "neither": "neither part can be told from 0",
+        "opposite": "the two pull in opposite directions",
+        "undecided": "both count, and which is more cannot be told",
+    }
+    if larger in ("format", "mathematics"):
+        other = mathematics if larger == "format" else form
+        if _sign(other):
+            told[larger] = f"more {larger} than {'mathematics' if larger == 'format' else 'format'}"
+        else:
+            told[larger] = f"{larger} alone can be told from 0"
+    return (
+        f"Of the {_change(strict)} points of strict accuracy, {_change(form)} are format (right answers that the "
+        f"format no longer costs, or now does) and {_change(mathematics)} are mathematics (more or fewer right "
+        f"answers): {told[larger]}."
+    )
+
+
+def _sign(d: PairedDifference | SeedsDifference) -> int:
+    """1 or -1 where the interval lies on that side of 0, else 0."""
+    return (d.low > 0) - (d.high < 0)
+
+
+def _change(d: PairedDifference | SeedsDifference) -> str:
+    return f"{signed(d.estimate)} [{signed(d.low)}, {signed(d.high)}]"
+
+
+def signed(value: float) -> str:
+    """A proportion as points with its sign, to one decimal."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def in_points(*values: float) -> list[str]:
+    """Proportions as points, with as many decimals (at least one) as keep what is not 0 from reading 0."""
+    decimals = 1
+    while decimals < 6 and any(v and float(f"{100 * v:.{decimals}f}") == 0 for v in values):
+        decimals += 1
+    return [f"{100 * v:.{decimals}f}".replace("-", "−") for v in values]
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def spell_p(p: float) -> str:
+    """A p-value to two significant digits, more where rounding would carry it across .05."""
+    if p < 0.0001:
+        return "< 0.0001"
+    digits = 2 if p >= 0.1 else 1 - math.floor(math.log10(p))
+    while (float(f"{p:.{digits}f}") < ALPHA) != (p < ALPHA):
+        digits += 1
+    return f"{p:.{digits}f}"

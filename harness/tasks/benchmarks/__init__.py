@@ -1,0 +1,1 @@
+"""The benchmarks: one file each, one row in harness.tasks.registry."""

@@ -1,0 +1,44 @@
+"""GSM8K's schema: a row's question, and its gold after the last "####"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from harness.tasks import dataset
+from harness.tasks.dataset import Data, Source, problem_id
+from harness.tasks.numbers import gold_value
+from harness.tasks.records import Problem
+from harness.util.errors import HarnessError
+
+
+def load(source: Source) -> Data:
+    """The questions of a data set in GSM8K's schema. Raises HarnessError (one line) for anything wrong with it."""
+    return dataset.load(source, problems_of)
+
+
+def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
+    """Check every row and make it a Problem. Raises HarnessError that names the source and the row."""
+    problems = []
+    for number, row in enumerate(rows, 1):
+        for column in ("question", "answer"):
+            if column not in row:
+                raise HarnessError(
+                    f"data.path: {source}: no {column!r} column; found {', '.join(sorted(row)) or 'no columns'}"
+                )
+            if not isinstance(row[column], str):
+                raise HarnessError(
+                    f"data.path: {source} row {number}: {column} is not text: {row[column]!r:.60}; put it in quotes"
+                )
+        gold = row["answer"].rsplit("####", 1)[-1].strip()
+        try:
+            gold_value(gold)
+        except ValueError:
+            raise HarnessError(
+                f"data.path: {source} row {number}: the gold answer {gold[:60]!r} is not a number "
+                f"(it is what follows the last '####')"
+            ) from None
+        problems.append(Problem(problem_id(row["question"]), row["question"], gold, row["answer"]))
+    if not problems:
+        raise HarnessError(f"data.path: {source}: no rows; a data set needs questions to train and to test on")
+    return problems

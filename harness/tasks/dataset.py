@@ -1,0 +1,188 @@
+"""Loading questions: where rows come from, ids, splits, and chat messages. What a row means is its benchmark's.
+
+Sources, in `data.path`: "tiny" (the embedded generator), a local folder or file (JSONL, Parquet), or a hub data set.
+`datasets` is imported only when data is really loaded.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.tasks.records import Problem
+from harness.util.errors import HarnessError
+
+SPLITS = ("train", "dev", "test")
+# One file without splits is cut by question hash, so that a row keeps its split when rows are added.
+TEST_SHARE = 5  # every fifth
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the questions of an experiment come from: its `data` source."""
+
+    path: str  # a hub id, a local folder or file, or "tiny"
+    subset: str = "main"  # of a hub data set; ignored for local data
+    revision: str | None = None  # a commit of the hub data set; ignored for local data
+    dev: int = 0  # problems set aside from train; 0: none
+
+
+# Checks the rows of one split and makes them problems; the text names where they come from, for errors.
+ReadRows = Callable[[Iterable[dict[str, Any]], str], list[Problem]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three splits of one data set; a question occurs once."""
+
+    train: tuple[Problem, ...]
+    dev: tuple[Problem, ...]  # cut from train: for watching and for choosing, never for the result
+    test: tuple[Problem, ...]
+    repeated: int  # rows left out because their question had occurred before
+    source: str
+
+    def split(self, name: str) -> tuple[Problem, ...]:
+        return {"train": self.train, "dev": self.dev, "test": self.test}[name]
+
+    def content_hash(self) -> str:
+        """SHA-256, in hex, over every split, in order: equal hashes mean equal data."""
+        return hashlib.sha256("".join(content_hash(self.split(name)) for name in SPLITS).encode()).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Problems a split, and the rows left out because their question had occurred before."""
+        return {name: len(self.split(name)) for name in SPLITS} | {"repeated": self.repeated}
+
+
+def content_hash(problems: Iterable[Problem]) -> str:
+    """SHA-256, in hex, over the ids and golds of the problems, in order."""
+    return hashlib.sha256("".join(f"{p.id} {p.gold}\n" for p in problems).encode()).hexdigest()
+
+
+def problem_id(question: str) -> str:
+    """The first 16 hex digits of the SHA-256 of the question's text."""
+    return hashlib.sha256(question.encode("utf-8")).hexdigest()[:16]
+
+
+def messages(question: str, system: str) -> list[dict[str, str]]:
+    """The chat that is put to the model: the same for both evaluations and for training."""
+    return [{"role": "system", "content": system}, {"role": "user", "content": question}]
+
+
+def load(source: Source, problems_of: ReadRows) -> Data:
+    """Load the data of an experiment. Raises HarnessError (one line) for anything that is wrong with it."""
+    if source.path == "tiny":
+        return _tiny(source.dev, problems_of)
+    path = Path(source.path)
+    if path.is_file():
+        rows = problems_of(_read_files(path, [path]), str(path))
+        test = [p for p in rows if _draw(p, "test") % TEST_SHARE == 0]
+        train = [p for p in rows if _draw(p, "test") % TEST_SHARE != 0]
+        return _cut(train, test, source.dev, str(path))
+    if path.is_dir():
+        splits = {name: _read_files(path, _split_files(path, source.subset, name)) for name in ("train", "test")}
+    elif path.suffix in (".jsonl", ".json", ".parquet", ".csv") or source.path.startswith((".", "/", "~")):
+        raise HarnessError(f"data.path: {source.path}: no such file or folder")
+    else:
+        splits = _hub(source)
+    train, test = (problems_of(splits[name], f"{source.path} {name}") for name in ("train", "test"))
+    return _cut(train, test, source.dev, source.path)
+
+
+def _tiny(dev: int, problems_of: ReadRows) -> Data:
+    from harness.tasks.tiny import problems as tiny_problems
+
+    if dev > (most := tiny_problems.SIZES["train"]):  # the generator, which repeats none, would look for them for hours
+        raise HarnessError(f"data.dev: {dev} is too many of the embedded problems; set at most {most}")
+    splits = {
+        name: problems_of(tiny_problems.rows(name, dev if name == "dev" else tiny_problems.SIZES[name]), f"tiny {name}")
+        for name in SPLITS
+        if name != "dev" or dev
+    }
+    return Data(tuple(splits["train"]), tuple(splits.get("dev", ())), tuple(splits["test"]), 0, "tiny")
+
+
+def _cut(train: list[Problem], test: list[Problem], dev: int, source: str) -> Data:
+    """Drop repeated questions and set the dev problems aside: those whose ids hash lowest, in train's order."""
+    total = len(train) + len(test)
+    test = _once(test, {}, source)
+    # A training question that is also a test question would be a leak: test keeps it.
+    train = _once(train, {p.id: p for p in test}, source)
+    repeated = total - len(train) - len(test)
+    if dev >= len(train):
+        raise HarnessError(f"data.dev: {dev} of {len(train)} training problems leave none to train on")
+    chosen = {p.id for p in sorted(train, key=lambda p: _draw(p, "dev"))[:dev]}
+    return Data(
+        tuple(p for p in train if p.id not in chosen),
+        tuple(p for p in train if p.id in chosen),
+        tuple(test),
+        repeated,
+        source,
+    )
+
+
+def _draw(problem: Problem, purpose: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{purpose} {problem.id}".encode()).digest()[:8])
+
+
+def _once(problems: list[Problem], seen: dict[str, Problem], source: str) -> list[Problem]:
+    kept = []
+    for problem in problems:
+        earlier = seen.setdefault(problem.id, problem)
+        if earlier is problem:
+            kept.append(problem)
+        elif earlier.gold != problem.gold:
+            raise HarnessError(
+                f"data.path: {source}: one question with two answers, {earlier.gold!r} and {problem.gold!r}: "
+                f"{problem.question[:60]!r}"
+            )
+    return kept
+
+
+def _split_files(folder: Path, config: str, split: str) -> list[Path]:
+    """The files of one split in a folder: train.jsonl, train.parquet, or the hub's layouts."""
+    patterns = [f"{split}.{kind}" for kind in ("jsonl", "json", "parquet")] + [f"{split}-*.parquet"]
+    for place in (folder, folder / config, folder / "data"):
+        for pattern in patterns:
+            if found := sorted(place.glob(pattern)):
+                return found
+    raise HarnessError(f"data.path: {folder} has no {split}.jsonl or {split}.parquet")
+
+
+def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
+    kinds = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+    kind = kinds.get(files[0].suffix)
+    if kind is None:
+        raise HarnessError(f"data.path: {source}: found {files[0].suffix or 'no'} file type, allowed: .jsonl, .parquet")
+    if not any(file.stat().st_size for file in files):
+        raise HarnessError(f"data.path: {files[0]}: no rows; a data set needs questions to train and to test on")
+    # Read anew each time: its cache tells files apart by their place and time alone. And places are patterns to it.
+    places = [glob.escape(str(file)) for file in files]
+    with tempfile.TemporaryDirectory(prefix="harness-") as cache:
+        return _load_dataset(str(source), kind, data_files=places, cache_dir=cache)
+
+
+def _hub(source: Source) -> dict[str, Iterable[dict[str, Any]]]:
+    return {
+        split: _load_dataset(source.path, source.path, source.subset, revision=source.revision, split=split)
+        for split in ("train", "test")
+    }
+
+
+def _load_dataset(shown: str, *args: Any, split: str = "train", **kwargs: Any) -> list[dict[str, Any]]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    try:
+        return list(datasets.load_dataset(*args, split=split, **kwargs))
+    except Exception as error:  # its errors have no common base: offline, missing, gated, torn files
+        cause = error.__cause__ or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]
+        raise HarnessError(
+            f"data.path: {shown} could not be loaded ({type(error).__name__}: {reason}); check the path, or give "
+            f"a local copy with data.path=FOLDER"
+        ) from None

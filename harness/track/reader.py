@@ -1,0 +1,185 @@
+"""What a run has to show in SwanLab: read from its files, step by step, each once.
+
+Keys are the places in the run directory: train/<metric> at its step (train/seed-<s>/<metric> of several seeds), as
+SwanLab's callback for the trainer names them too; base/<score>, tuned/<score> and difference/<score>, each with the
+ends of its 95% interval; completions as text; the report's plots as images. Numbers are those of metrics.jsonl and
+summary.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.runs import results
+from harness.runs.directory import RunDir
+from harness.stats import scores
+from harness.util import files
+from harness.util.errors import HarnessError
+
+COMPLETIONS = 8  # a step, of those shown
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is shown of one step."""
+
+    step: int
+    numbers: dict[str, float] = field(default_factory=dict)
+    texts: dict[str, list[tuple[str, str]]] = field(default_factory=dict)  # text and caption
+    charts: dict[str, str] = field(default_factory=dict)  # SVG files
+
+
+class Reader:
+    """What the stages of a run have written and was not shown yet."""
+
+    def __init__(self, run: RunDir, *, following: bool) -> None:
+        """following: stages may be at work, or will be."""
+        self.run = run
+        self._shown: set[str] = set()
+        self._last: dict[Path, int] = {}  # step shown, by file
+        self._read: dict[Path, tuple[int, ...]] = {}  # state when it was read
+        self._lines: dict[tuple[Path, int], int] = {}  # read of a log, by file and inode
+        # A training that goes on forgets the steps past its resume point, and takes them again: until it has
+        # written these files itself they are not shown.
+        unfinished = [seed for seed in run.config.train.seeds if following and not run.adapter(seed).exists()]
+        self._stale = {file: _state(file) for seed in unfinished for file in self._logs(seed)}
+
+    def new(self) -> Iterator[Shown]:
+        run, steps = self.run, self.run.config.train.steps
+        yield from self._side(run.base, "base", 0)
+        yield from self._side(run.again, "again", 0)
+        for seed in run.config.train.seeds:
+            metrics, completions = self._logs(seed)
+            place = self._place("train", seed)
+            for row in self._rows(metrics, self._added):
+                numbers = {f"{place}/{key}": value for key, value in row.items() if key != "step" and value is not None}
+                yield Shown(row["step"], numbers)
+            yield from self._rollouts(f"{place}/completions", self._rows(completions, _parquet))
+            yield from self._curve(seed)
+        for seed in run.config.train.seeds:
+            yield from self._side(run.tuned(seed), self._place("tuned", seed), self._tuned_step(seed) or steps)
+
+    def closing(self) -> Iterator[Shown]:
+        """What is there once the report is."""
+        run, numbers = self.run, files.read_json(self.run.summary)
+        found = {f"difference/{name}": numbers["difference"][name] for name in scores.COMPARED}
+        if len(run.config.train.seeds) > 1:  # of one seed the evaluation has shown it
+            found |= {f"tuned/{name}": numbers["tuned"][name] for name in scores.QUANTITIES}
+        yield Shown(
+            run.config.train.steps,
+            {key: value for name, each in found.items() for key, value in _with_interval(name, each).items()},
+            {"report/verdict": [(numbers["verdict"]["sentence"], run.path.name)]},
+            {f"report/{file.stem}": file.read_text(encoding="utf-8") for file in sorted(run.plots.glob("*.svg"))},
+        )
+
+    def _place(self, stage: str, seed: int) -> str:
+        return f"{stage}/seed-{seed}" if len(self.run.config.train.seeds) > 1 else stage
+
+    def _logs(self, seed: int) -> tuple[Path, Path]:
+        return self.run.train(seed) / "metrics.jsonl", self.run.train(seed) / "completions.parquet"
+
+    def _once(self, file: Path) -> bool:
+        if str(file) in self._shown or not file.exists():
+            return False
+        self._shown.add(str(file))
+        return True
+
+    def _side(self, folder: Path, name: str, step: int) -> Iterator[Shown]:
+        """The scores of an evaluation, as the summary has them, and its first completions."""
+        if not self._once(folder / "result.json"):
+            return
+        result = files.read_json(folder / "result.json")
+        columns, count = scores.per_question(result["scores"]), self.run.config.eval.samples
+        numbers = {}
+        for quantity, values in columns.items():
+            numbers |= _with_interval(f"{name}/{quantity}", scores.rate(values, count))
+        said, questions = results.texts(folder / "samples.jsonl"), result.get("questions", {})
+        texts = []
+        for score in result["scores"][:COMPLETIONS]:
+            if (text := said.get((score["id"], score["sample"]))) is None:
+                raise HarnessError(
+                    f"{folder / 'samples.jsonl'}: the completion of problem {score['id']} is missing; "
+                    f"delete {folder} and run again"
+                )
+            caption = f"problem {score['id']}, gold {score['gold']}, answer {score['answer']}, {score['why']}"
+            texts.append((_dialogue(questions.get(score["id"]), text), caption))
+        yield Shown(step, numbers, {f"{name}/completions": texts})
+
+    def _curve(self, seed: int) -> Iterator[Shown]:
+        file = self.run.curve(seed) / "curve.json"
+        if self._once(file):
+            for point in files.read_json(file)["points"]:
+                numbers = {}
+                for name in scores.COMPARED:
+                    numbers |= _with_interval(f"{self._place('curve', seed)}/{name}", point[name])
+                yield Shown(point["step"], numbers)
+
+    def _tuned_step(self, seed: int) -> int | None:
+        file = self.run.curve(seed) / "curve.json"
+        return files.read_json(file)["chosen"] if file.exists() else None
+
+    def _rollouts(self, key: str, rows: list[dict[str, Any]]) -> Iterator[Shown]:
+        """The group that was kept of the first rollout, the last, and those on which every resume_every steps end.
+
+        Several steps learn from one rollout where num_iterations says so; it is shown at the first of them.
+        """
+        t = self.run.config.train
+        groups: dict[int, list[dict[str, Any]]] = {}
+        for row in rows:
+            before, after = row["step"] - 1, row["step"] - 1 + t.num_iterations
+            if before == 0 or after >= t.steps or before // t.resume_every < after // t.resume_every:
+                groups.setdefault(row["step"], []).append(row)
+        for step, group in groups.items():
+            texts = [
+                (
+                    _dialogue(row["question"], row["completion"]),
+                    f"problem {row['problem_id']}, gold {row['gold']}, reward {row['reward']:.2f}",
+                )
+                for row in group[:COMPLETIONS]
+            ]
+            yield Shown(step, texts={key: texts})
+
+    def _rows(self, file: Path, read: Callable[[Path, int], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The rows of a training's log that come after the last step shown."""
+        now = _state(file)
+        if now is None or now in (self._read.get(file), self._stale.get(file)):
+            return []
+        self._read[file], last = now, self._last.get(file, 0)
+        rows = [row for row in read(file, last) if row["step"] > last]
+        self._last[file] = max((row["step"] for row in rows), default=last)
+        return rows
+
+    def _added(self, log: Path, last: int) -> list[dict[str, Any]]:
+        """The rows that were appended since the last look: in a training of many steps each is parsed once."""
+        key = log, log.stat().st_ino  # another one where the log was written anew
+        rows = files.read_lines(log, after=self._lines.get(key, 0))
+        self._lines[key] = self._lines.get(key, 0) + len(rows)
+        return rows
+
+
+def _state(file: Path) -> tuple[int, ...] | None:
+    """What changes when a file is replaced or grows; None where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        found = file.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
+
+
+def _parquet(file: Path, last: int) -> list[dict[str, Any]]:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(file, filters=[("step", ">", last)]).to_pylist()
+
+
+def _with_interval(name: str, found: dict[str, Any]) -> dict[str, float]:
+    """A rate or difference of the summary; without its interval where it has none."""
+    numbers = {name: found["value"], f"{name}_low": found.get("low"), f"{name}_high": found.get("high")}
+    return {key: value for key, value in numbers.items() if value is not None}
+
+
+def _dialogue(question: str | None, completion: str) -> str:
+    return f"{question}\n\n{completion}" if question else completion

@@ -1,0 +1,85 @@
+"""The training stage: one GRPO training a seed.
+
+    python -m harness.train exp/quickstart.yaml
+    python -m harness.train results/quickstart-1a2b3c4d --seed 3407
+
+harness.run gives each seed a process of its own, whose GPU memory is really free before the next. The training itself
+is harness.train.grpo.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.runs import directory
+from harness.runs.directory import RunDir
+from harness.runs.machine import cannot_train, less_to_train, needs_unsloth, within_memory
+from harness.util import files, logs
+from harness.util.cli import Parser, exit_code
+from harness.util.console import say
+from harness.util.errors import HarnessError
+
+
+def _backend(run: RunDir) -> str:
+    """The backend that trains: the one asked for, made ready, or TRL and PEFT where Unsloth cannot run and they can.
+
+    Raises HarnessError where neither can.
+    """
+    if run.config.train.backend == "trl":
+        return "trl"
+    from harness.train import unsloth_backend
+
+    try:
+        unsloth_backend.patch(run.path.parent / ".cache" / "unsloth")
+        return "unsloth"
+    except HarnessError as error:
+        if needs_unsloth(run.config):
+            raise
+        say(f"{error}. Training with TRL and PEFT instead.")
+        return "trl"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser("train", __doc__)
+    parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
+    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    parser.add_argument("--seed", type=int, help="one of train.seeds; without it all of them, one after the other")
+    parser.add_argument("--results", type=Path, default=directory.RESULTS, metavar="DIR")
+    args = parser.parse(argv)
+    run = directory.open_run(args.run, args.overrides, args.results)
+    if reason := cannot_train(run.config):
+        raise HarnessError(reason)
+    with files.lock(run.path):
+        logs.keep(run.path, "train")
+        if wanted := _lacking(run, args.seed):
+            backend = _backend(run)
+            from harness.train import grpo
+
+            with within_memory(less_to_train(run.config)):
+                for seed in wanted:
+                    grpo.train(run, seed, backend)
+    return 0
+
+
+def _lacking(run: RunDir, seed: int | None) -> list[int]:
+    """The seeds to train: the one asked for, or all, without those that are done. Raises HarnessError."""
+    seeds = run.config.train.seeds
+    if seed is not None and seed not in seeds:
+        raise HarnessError(f"--seed: {seed} is none of this run's train.seeds ({', '.join(map(str, seeds))})")
+    lacking = []
+    for each in seeds if seed is None else [seed]:
+        if run.adapter(each).exists():
+            say(f"Training seed {each}: done already.")
+        else:
+            lacking.append(each)
+    if len(lacking) > 1 and run.config.train.rollouts == "vllm":
+        raise HarnessError(
+            "train.rollouts: vllm keeps the GPU's memory until its process ends; train one --seed at a time, as "
+            "harness.run does"
+        )
+    return lacking
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

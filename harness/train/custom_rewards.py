@@ -1,0 +1,110 @@
+"""Reward functions of the user's own: loaded from a file, and held to their contract."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.util.errors import HarnessError
+
+RewardFunction = Callable[..., list[float | None]]
+
+
+LARGEST = 3.4e38  # TRL keeps rewards in float32
+
+
+class RewardError(HarnessError, ValueError):
+    """A reward function that cannot be found or does not do what it must; the message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"rewards.functions: {message}")
+
+
+def users_own(name: str, base_dir: Path, modules: dict[Path, ModuleType]) -> RewardFunction:
+    file, _, attribute = name.rpartition(":")
+    if not file or not attribute:
+        raise RewardError(f"reward {name!r} names no function; write path/to/file.py:function")
+    path = locate(file, base_dir)
+    if path not in modules:
+        modules[path] = _load(path)
+    function = getattr(modules[path], attribute, None)
+    if function is None:
+        raise RewardError(f"reward {name!r}: {path} has no function {attribute!r}")
+    if not callable(function):
+        raise RewardError(f"reward {name!r}: {attribute!r} is not a function")
+    if inspect.iscoroutinefunction(function):
+        raise RewardError(f"reward {name!r}: {attribute!r} is asynchronous; write a plain function")
+    reward = _checked(name, path, function)
+    reward.__name__ = reward.__qualname__ = own_name(path, attribute)
+    return reward
+
+
+def own_name(path: Path, attribute: str) -> str:
+    return f"{path.stem}_{attribute}"
+
+
+def locate(file: str, base_dir: Path) -> Path:
+    places = [(folder / file).resolve() for folder in (base_dir, Path(__file__).parents[2])]
+    return next((place for place in places if place.is_file()), places[0])
+
+
+def _load(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise RewardError(f"reward file {path} does not exist; a path starts where the command does")
+    # Under a name of our own: the file must not hide an installed module, nor be hidden by one.
+    spec = importlib.util.spec_from_file_location(f"harness_reward_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise RewardError(f"reward file {path} is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[spec.name]
+        raise RewardError(f"reward file {path} cannot be loaded: {_one_line(error, path)}") from error
+    return module
+
+
+def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunction:
+    """The user's function, held to its contract: one finite number or None for each completion."""
+
+    def reward(*, completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        try:
+            # Copies: what it changes in them must not reach the other rewards and the record.
+            own = {name: copy.deepcopy(value) if isinstance(value, list) else value for name, value in columns.items()}
+            returned = function(completions=copy.deepcopy(completions), **own)
+            rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
+        except (Exception, SystemExit) as error:
+            raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}") from error
+        is_list = isinstance(rewards, list) and not isinstance(returned, (Mapping, str))
+        if not is_list or len(rewards) != len(completions):
+            count = len(rewards) if is_list else "no list of"
+            raise RewardError(f"reward {name!r} returned {count} rewards for {len(completions)} completions")
+        return [None if value is None else _finite(name, value) for value in rewards]
+
+    return reward
+
+
+def _finite(name: str, value: Any) -> float:
+    try:
+        number = value.item() if hasattr(value, "item") else value
+    except (ValueError, RuntimeError):  # NumPy's and torch's, of an array or a tensor of several
+        number = None
+    if not isinstance(number, Real) or not abs(number) <= LARGEST:
+        raise RewardError(f"reward {name!r} returned {str(value)[:60]!r}, no number that float32 holds")
+    return float(number)
+
+
+def _one_line(error: BaseException, path: Path) -> str:
+    """The error's type, what it says, and the last line of the user's file that it passed."""
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f"{text} (line {lines[-1]})" if lines else text

@@ -1,0 +1,321 @@
+"""GRPO with TRL and PEFT, every setting pinned, checked and resumable (python -m harness.train starts it).
+
+After the trainer is built its effective settings are compared with what was asked, and its prompts with the
+evaluation's token ids: what a library dropped, renamed or changed stops the run before the first step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PreTrainedTokenizerBase, PrinterCallback
+from trl import GRPOConfig, GRPOTrainer
+
+from harness.config.schema import Config
+from harness.models import full_finetuning, prompts
+from harness.models.checkpoint import Checkpoint, resolve
+from harness.models.hf_engine import DTYPES, load_base
+from harness.models.lora import lora_config
+from harness.models.prompts import Prompt
+from harness.runs import provenance
+from harness.runs.directory import RunDir
+from harness.tasks import dataset
+from harness.tasks.benchmarks import gsm8k
+from harness.tasks.records import Problem
+from harness.train import rewards, unsloth_backend
+from harness.train.effective_settings import PINNED, check_settings
+from harness.train.recorder import Recorder
+from harness.train.resume import ResumePoints, last_resume_point, step_of
+from harness.util import files
+from harness.util.console import progress, say, working
+from harness.util.errors import HarnessError
+
+
+def train(run: RunDir, seed: int, backend: str) -> None:
+    """Train one seed by "unsloth" or "trl", or go on from its last resume point. The caller holds the run's lock.
+
+    Leaves adapter/ (adapter and tokenizer), metrics.jsonl, completions.parquet, effective_settings.json and
+    checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
+    """
+    config, folder = run.config, run.train(seed)
+    began = time.perf_counter()
+    prompts.quiet()
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the trainer forks after tokenizing
+    checkpoint = resolve(config.model)
+    data = gsm8k.load(config.data.source())
+    if config.model.max_seq_length > checkpoint.context:
+        raise HarnessError(
+            f"model.max_seq_length: {config.model.max_seq_length} is more than {checkpoint.id}'s context of "
+            f"{checkpoint.context} tokens"
+        )
+    run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | rewards.inputs(config))
+    tokenizer, end = training_tokenizer(checkpoint)
+    problems, asked = _fitting(config, data.train, tokenizer, folder)
+    _set_padding(tokenizer, checkpoint, asked)
+    resume = last_resume_point(folder / "checkpoints")
+    recorder = Recorder(
+        folder,
+        config,
+        stop_ids=prompts.stop_ids(checkpoint, tokenizer),
+        eos_id=tokenizer.eos_token_id,
+        done=step_of(resume) if resume else 0,
+    )
+    run.note("backends", {f"training (seed {seed})": backend})
+    with working("preparation of the training"):
+        trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
+        _same_prompts(trainer, problems, asked, config)
+    settings = check_settings(trainer, config, seed, end)
+    files.write_json(folder / "effective_settings.json", settings)
+    started = time.perf_counter()
+    say(f"Training seed {seed}: {settings['trainable_parameters']['effective']:,} trainable parameters.")
+    if backend == "unsloth":
+        say("The first step compiles; on a new machine that takes minutes, later runs find it in the cache.")
+        recorder.first_step_compiles = True
+    with progress(f"training (seed {seed})", config.train.steps, recorder.step, unit="steps") as update:
+        recorder.update = update
+        if recorder.first_step_compiles:
+            update(recorder.step, "the first step compiles")
+        if recorder.resumed_at < config.train.steps:
+            with _diverging():
+                trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        else:  # killed after its last step: train() would take one step more
+            trainer._load_from_checkpoint(str(resume))
+    if config.train.rollouts == "vllm":
+        unsloth_backend.tidy()
+    seconds = time.perf_counter() - started
+    recorder.save()
+    _save(trainer, config, checkpoint, run.adapter(seed))
+    steps = config.train.steps - recorder.resumed_at
+    cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
+    run.note("stages", {f"training (seed {seed})": cost})
+    say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
+
+
+@contextmanager
+def _diverging() -> Iterator[None]:
+    """Raise HarnessError where rollouts cannot be sampled any more: the weights give no probabilities."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "probability tensor contains" not in str(error):
+            raise
+        raise HarnessError(
+            "train: the model gives no probabilities to sample from any more: the training diverged; run again with a "
+            "lower train.learning_rate"
+        ) from error
+
+
+def training_tokenizer(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerBase, str]:
+    """The tokenizer as training needs it, and the token that ends the model's turn.
+
+    TRL 1.14 stops rollouts at the tokenizer's one eos and nothing else, whatever the checkpoint's own stop ids
+    say. Gemma ends its turn with <end_of_turn>: with <eos> every completion would run to the token limit.
+    """
+    tokenizer = prompts.load_tokenizer(checkpoint)
+    end = prompts.turn_end(tokenizer)
+    tokenizer.eos_token = end
+    return tokenizer, end
+
+
+def _fitting(
+    config: Config, problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> tuple[list[Problem], list[Prompt]]:
+    """The training problems whose prompts fit, with those prompts; the others are listed in a file or refused."""
+    limit = config.train.max_prompt_tokens
+    encoded = prompts.encode(tokenizer, problems, config.prompt.system)
+    pairs = list(zip(problems, encoded, strict=True))
+    long = [{"id": prompt.problem_id, "tokens": len(prompt.ids)} for _, prompt in pairs if len(prompt.ids) > limit]
+    if long and config.train.long_prompts == "refuse":
+        raise HarnessError(
+            f"train.long_prompts: {len(long)} of {len(problems)} training prompts have more than {limit} tokens (the "
+            f"longest {max(p['tokens'] for p in long)}); raise train.max_prompt_tokens or set long_prompts to drop"
+        )
+    files.write_json(folder / "dropped_prompts.json", {"limit": limit, "of": len(problems), "dropped": long})
+    if long:
+        say(f"Training leaves out {len(long)} of {len(problems)} prompts: more than {limit} tokens.")
+    kept = [(problem, prompt) for problem, prompt in pairs if len(prompt.ids) <= limit]
+    if len(kept) < config.train.prompts_per_step:
+        raise HarnessError(
+            f"train.max_prompt_tokens: {len(kept)} training prompts of at most {limit} tokens are left, a step needs "
+            f"{config.train.prompts_per_step}; raise it"
+        )
+    return [problem for problem, _ in kept], [prompt for _, prompt in kept]
+
+
+def _set_padding(tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint, asked: Sequence[Prompt]) -> None:
+    """Give the tokenizer a padding token that no prompt holds and no turn ends with.
+
+    TRL goes by masks, and any token would do. Unsloth takes the token for padding wherever it stands: the published
+    SmolLM2 pads with the end of a turn, and would be trained on prompts without theirs, and on no end at all.
+    """
+    if (found := prompts.padding(tokenizer, asked)) not in (None, tokenizer.pad_token):
+        say(f"Training pads with {found}: the prompts of {checkpoint.id} hold its own padding token, or it has none.")
+        tokenizer.pad_token = found
+
+
+def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Problem]:
+    """The prompts of the whole training, one after the other: as many passes over the problems as the steps need.
+
+    Each pass has an order of its own, by a hash of seed, pass and problem id. TRL would shuffle too, but goes back
+    to its first pass when it is resumed.
+    """
+    wanted = config.rollouts * config.train.prompts_per_step
+    ordered: list[Problem] = []
+    passes = itertools.count()
+    while len(ordered) < wanted:
+        number = next(passes)
+        ordered += sorted(problems, key=lambda p: hashlib.sha256(f"{seed} {number} {p.id}".encode()).digest())
+    return ordered[:wanted]
+
+
+def _build(
+    config: Config,
+    seed: int,
+    checkpoint: Checkpoint,
+    tokenizer: PreTrainedTokenizerBase,
+    problems: Sequence[Problem],
+    folder: Path,
+    recorder: Recorder,
+    backend: str,
+) -> GRPOTrainer:
+    rows = [
+        {"prompt": dataset.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
+        for p in in_order(problems, config, seed)
+    ]
+    model, adapter = _model(config, checkpoint, tokenizer, backend)
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=recorder.wrap(rewards.of(config)),
+        args=_arguments(config, seed, folder, tokenizer.eos_token_id, backend),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=adapter,
+        callbacks=[recorder, ResumePoints(config, folder / "checkpoints", recorder)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _model(
+    config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, backend: str
+) -> tuple[Any, LoraConfig | None]:
+    """What the trainer trains, and the adapter that it shall put on it: none if that is done, or if all is trained."""
+    if backend == "unsloth":
+        model = unsloth_backend.load(config, checkpoint, tokenizer)
+    else:
+        model = load_base(checkpoint, config.model.precision)
+    if config.model.full_finetuning:
+        full_finetuning.freeze_vision(model)
+    if backend == "unsloth" or config.model.full_finetuning:
+        return model, None
+    adapter = lora_config(config)
+    if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
+        raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
+    torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
+    return model, adapter
+
+
+def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: str) -> GRPOConfig:
+    """The trainer's arguments; its batch arithmetic is in completions, ours in prompts times generations."""
+    t, cuda = config.train, torch.cuda.is_available()
+    vllm: dict[str, Any] = {}
+    if t.rollouts == "vllm":
+        # As rollouts by hf: stopped by the turn's end and by nothing else.
+        stops = {"ignore_eos": True, "stop_token_ids": [end_id]}
+        vllm = {"use_vllm": True, "vllm_mode": "colocate", "generation_kwargs": stops}
+    micro = t.micro_batch or config.completions_per_step
+    asked: dict[str, Any] = dict(
+        output_dir=str(folder / "checkpoints"),
+        seed=seed,
+        use_cpu=not cuda,
+        bf16=config.model.precision == "bf16",
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=config.completions_per_step // micro,
+        num_generations=t.generations,
+        max_completion_length=t.max_completion_tokens,
+        max_steps=t.steps,
+        learning_rate=t.learning_rate,
+        warmup_steps=config.warmup_steps,  # transformers 5 has no warmup_ratio any more
+        lr_scheduler_type=t.lr_scheduler,
+        optim=t.optimizer,
+        adam_beta1=t.adam_beta1,
+        adam_beta2=t.adam_beta2,
+        adam_epsilon=t.adam_epsilon,
+        weight_decay=t.weight_decay,
+        max_grad_norm=t.max_grad_norm,
+        loss_type=t.loss_type,
+        beta=t.beta,
+        use_bias_correction_kl=t.kl_importance_weighted,
+        scale_rewards=t.scale_rewards,
+        importance_sampling_level=t.importance_sampling,
+        epsilon=t.epsilon,
+        epsilon_high=t.epsilon,  # some libraries choose it by the loss type
+        num_iterations=t.num_iterations,
+        mask_truncated_completions=t.mask_truncated_completions,
+        temperature=t.temperature,
+        top_p=t.top_p,
+        top_k=t.top_k,
+        min_p=t.min_p or None,
+        reward_weights=[function.weight for function in config.rewards.functions],
+        gradient_checkpointing=t.gradient_checkpointing,
+        logging_steps=t.logging_steps,
+        save_strategy="no",  # _ResumePoints decides
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=cuda,
+        **PINNED,
+        **vllm,
+    )
+    if config.model.full_finetuning and t.beta:
+        # Of the reference that the KL term needs where there is no adapter to turn off; fp32 by default.
+        asked["model_init_kwargs"] = {"dtype": DTYPES[config.model.precision]}
+        # It says that they are ignored: by the model, not by the reference.
+        trl_log = logging.getLogger("trl.trainer.grpo_trainer")
+        trl_log.addFilter(lambda record: "model_init_kwargs" not in record.getMessage())
+    if backend == "unsloth":
+        asked |= unsloth_backend.arguments(config)
+    return GRPOConfig(**asked)
+
+
+# --- the checks before the first step ------------------------------------------------------------------------
+
+
+def _same_prompts(trainer: GRPOTrainer, problems: Sequence[Problem], asked: Sequence[Prompt], config: Config) -> None:
+    """Raise HarnessError where the ids that the trainer makes of a training prompt are not ours."""
+    chats = [dataset.messages(problem.question, config.prompt.system) for problem in problems]
+    made, *_ = trainer._tokenize_prompts(chats)  # the very path of its rollouts; nothing public tells
+    for prompt, ids in zip(asked, made, strict=True):
+        if prompts.ids_hash(ids) != prompt.hash:
+            raise HarnessError(
+                f"prompt: the trainer makes other token ids than the evaluation of problem {prompt.problem_id}: "
+                f"{list(ids)[:8]}... and {list(prompt.ids)[:8]}...; the two would train and test different prompts"
+            )
+
+
+def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome: Path) -> None:
+    """Write the adapter, or all the weights, whole."""
+    part = outcome.with_name(f".{outcome.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if config.model.full_finetuning:
+        full_finetuning.save(model, checkpoint, part)
+    else:
+        model.peft_config[
+            "default"
+        ].base_model_name_or_path = checkpoint.id  # as the experiment names it, no local path
+        model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
+        prompts.load_tokenizer(checkpoint).save_pretrained(part)
+    part.rename(outcome)

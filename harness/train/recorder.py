@@ -1,0 +1,148 @@
+"""What a training leaves to read: metrics.jsonl, sampled completions; and what stops one that is lost."""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import torch
+from torch.nn.utils import get_total_norm
+from transformers import TrainerCallback
+
+from harness.config.schema import Config
+from harness.train import rewards
+from harness.util import files
+from harness.util.console import say
+from harness.util.errors import HarnessError
+
+SHOWN = 10  # steps over which the bar shows the mean reward: a single one is mostly noise
+PATIENCE = 3  # steps in a row on which every completion ran into the limit although its text had ended
+
+
+class Recorder(TrainerCallback):
+    """Listens to the trainer's log and to its reward functions.
+
+    Of every rollout it keeps one prompt's whole group of completions, with each one's rewards.
+    """
+
+    def __init__(self, folder: Path, config: Config, *, stop_ids: Sequence[int], eos_id: int, done: int) -> None:
+        """Start recording after step `done`; what earlier attempts recorded beyond it is forgotten."""
+        self.metrics, self.parquet = folder / "metrics.jsonl", folder / "completions.parquet"
+        self.config = config
+        self.tags = config.prompt.tags.record()
+        self.stop_ids, self.eos_id = frozenset(stop_ids), eos_id
+        self.step = self.resumed_at = done
+        self.tokens = 0
+        self.never_stopped = 0
+        self.update: Callable[[int, str], None] = lambda completed, note: None
+        self.first_step_compiles = False
+        files.write_lines(self.metrics, [row for row in files.read_lines(self.metrics) if row["step"] <= done])
+        rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
+        self.rows = [row for row in rows if row["step"] <= done]
+        self._rewards: dict[str, list[float | None]] = {}
+        self._step_began = 0.0
+
+    # --- reward functions
+
+    def wrap(self, functions: Sequence[Callable[..., list[float | None]]]) -> list[Callable[..., list[float | None]]]:
+        """The same reward functions, overheard; after the last one of a rollout its completions are recorded."""
+
+        def overheard(number: int, function: Callable[..., list[float | None]]):
+            @functools.wraps(function)
+            def recorded(**kwargs: Any) -> list[float | None]:
+                values = function(**kwargs)
+                self._rewards[f"reward_{function.__name__}"] = list(values)
+                if number == len(functions) - 1:
+                    self._rollout(kwargs)
+                return values
+
+            return recorded
+
+        return [overheard(number, function) for number, function in enumerate(functions)]
+
+    def _rollout(self, given: dict[str, Any]) -> None:
+        texts = [completion[0]["content"] for completion in given["completions"]]
+        for name, share in rewards.disagreement(texts, given["answer"], self.tags).items():
+            given["log_metric"](f"profiles_disagree/{name}", share)
+        self.tokens += sum(map(len, given["completion_ids"]))
+        self._check_stopping(given["completion_ids"])
+        step = given["trainer_state"].global_step + 1
+        weights = [function.weight for function in self.config.rewards.functions]
+        for i in range(self.config.train.generations):
+            values = [rewarded[i] for rewarded in self._rewards.values()]
+            self.rows.append(
+                {
+                    "step": step,
+                    "problem_id": given["problem_id"][i],
+                    "question": given["prompts"][i][-1]["content"],
+                    "gold": given["answer"][i],
+                    "completion": texts[i],
+                    "tokens": len(given["completion_ids"][i]),
+                    "reward": sum(w * v for w, v in zip(weights, values, strict=True) if v is not None),
+                    **dict(zip(self._rewards, values, strict=True)),
+                }
+            )
+
+    def _check_stopping(self, completion_ids: Sequence[Sequence[int]]) -> None:
+        """Stop a training whose completions all run to the limit past a token that ends them.
+
+        Then the rollout does not know the token: rewards are given for what follows the answer.
+        """
+        clipped = all(ids[-1] != self.eos_id for ids in completion_ids)
+        ended = any(token in self.stop_ids for ids in completion_ids for token in ids[:-1])
+        self.never_stopped = self.never_stopped + 1 if clipped and ended else 0
+        if self.never_stopped >= PATIENCE:
+            raise HarnessError(
+                f"train: for {PATIENCE} steps every completion ran to the token limit although its text had ended "
+                f"before: the rollout does not stop at the turn's end; check the checkpoint's chat template"
+            )
+
+    # --- the trainer's log
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if not logs or "train_runtime" in logs:  # the closing summary holds times only
+            return
+        # JSON has no NaN and no infinity: a gradient norm that is none of the numbers is written as null.
+        values = {
+            key: value if value is not None and math.isfinite(value) else None
+            for key, value in logs.items()
+            if value is None or isinstance(value, (int, float))
+        }
+        files.append_lines(self.metrics, [{"step": state.global_step} | values])
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self._step_began = time.perf_counter()
+
+    def on_step_end(self, args, state, control, model, **kwargs):
+        self.step = state.global_step
+        norm = get_total_norm([p for p in model.parameters() if p.requires_grad])
+        if not torch.isfinite(norm):
+            raise HarnessError(
+                f"train: after step {self.step} the norm of the weights is {norm:g}: the training diverged; run again "
+                f"with a lower train.learning_rate, and without model.load_in_8bit if that is on"
+            )
+        if self.first_step_compiles and self.step == self.resumed_at + 1:
+            say(f"The first step took {time.perf_counter() - self._step_began:.0f} s, compiling included.")
+        self.update(self.step, _note(state.log_history))
+
+    def save(self) -> None:
+        """Write the completions recorded so far, whole, in place."""
+        if self.rows:
+            buffer = io.BytesIO()
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(self.rows), buffer)
+            files.write_bytes(self.parquet, buffer.getvalue())
+
+
+def _note(history: Sequence[dict[str, float]]) -> str:
+    """The mean reward and completion length of the last steps, for the progress bar."""
+    last = [entry for entry in history if "reward" in entry][-SHOWN:]
+    if not last:
+        return ""
+    reward, length = (sum(e[key] for e in last) / len(last) for key in ("reward", "completions/mean_length"))
+    return f"reward {reward:.2f}, {length:.0f} tokens a completion (mean of the last {len(last)})"

@@ -1,0 +1,1 @@
+"""What any part of the harness may use, and what knows nothing of experiments."""

@@ -1,0 +1,254 @@
+"""What a person sees while a stage works: lines, and a progress bar that is quiet when nobody watches."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column, Table
+from rich.text import Text
+
+from harness.util.interrupts import heed_interruption, interruption
+from harness.util.logs import LOG
+
+WIDE = 240  # characters a line where no terminal limits it
+EVERY = 30.0  # seconds between two lines about work that goes on, where no bar shows it, and in the log
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise  # rich would end the process without a word; errors.exit_code has one for the log
+
+
+_console = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else WIDE)
+
+
+def say(message: str) -> None:
+    """Print one plain line (no markup: model text and file names may hold brackets); a run's log keeps it."""
+    LOG.info(message.strip())
+    _console.print(message, markup=False)
+
+
+@contextmanager
+def hushed(really: bool = True) -> Iterator[None]:
+    """Drop what libraries print, from C too, in this process and in those it starts meanwhile.
+
+    For libraries that talk while they load: what goes wrong is an exception, not a line. With really=False nothing
+    is dropped.
+    """
+    if not really:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with open(os.devnull, "w") as nothing, _drawn_on(kept[0]):
+        try:
+            for number in (1, 2):
+                os.dup2(nothing.fileno(), number)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for number, old in enumerate(kept, 1):
+                os.dup2(old, number)
+                os.close(old)
+
+
+@contextmanager
+def _drawn_on(descriptor: int) -> Iterator[None]:
+    """Draw on the terminal behind a descriptor, so that a spinner turns while libraries are hushed."""
+    if not _console.is_terminal:
+        yield
+        return
+    shown = _console.file
+    with open(os.dup(descriptor), "w") as terminal:
+        _console.file = terminal
+        try:
+            yield
+        finally:
+            _console.file = shown
+
+
+def markdown(text: str) -> None:
+    """Show Markdown in the terminal; as it stands when the output is a file or a pipe."""
+    if _console.is_terminal:
+        from rich.markdown import Markdown
+
+        _console.print(Markdown(text), soft_wrap=False)  # which crops what rich has not wrapped itself
+    else:
+        sys.stdout.write(text + "\n")
+
+
+def table(caption: str, rows: Sequence[dict[str, str]], wanted: Sequence[str]) -> None:
+    """Print rows as a table: all columns where they fit, else the `wanted` ones with intervals on a second line."""
+    full = _grid(caption, rows)
+    width = _console.width if _console.is_terminal else WIDE  # of a terminal that the output does not go to, none
+    if _console.measure(full, options=_console.options.update(max_width=WIDE)).maximum <= width:
+        _console.print(full, width=width)
+        return
+    _console.print(_grid(caption, [{name: row[name].replace(" [", "\n[") for name in wanted} for row in rows]))
+    say("A wider terminal, or --format md, csv or json, shows the other columns.")
+
+
+def _grid(caption: str, rows: Sequence[dict[str, str]]) -> Table:
+    grid = Table(title=escape(caption) or None, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for number, name in enumerate(rows[0]):
+        grid.add_column(name, no_wrap=number == 0)
+    for row in rows:
+        grid.add_row(*map(escape, row.values()))
+    return grid
+
+
+@contextmanager
+def side_by_side(titles: Sequence[str]) -> Iterator[Callable[[Sequence[str]], None]]:
+    """Texts that grow, in columns; yields update(texts). At the end they stand there whole.
+
+    While they grow their last lines are shown, as many as the terminal has. Where the output is no terminal they are
+    printed when they are done, one after the other.
+    """
+    texts = [""] * len(titles)
+    if not _console.is_terminal:
+        yield lambda now: texts.__setitem__(slice(None), now)
+        for title, text in zip(titles, texts, strict=True):
+            say(f"--- {title}\n{text}")
+        return
+    with Live(console=_console, transient=True, refresh_per_second=8) as live:
+
+        def update(now: Sequence[str]) -> None:
+            texts[:] = now
+            live.update(_columns(titles, texts, _console.height - 4))
+
+        yield update
+    _console.print(_columns(titles, texts, None))
+
+
+def _columns(titles: Sequence[str], texts: Sequence[str], lines: int | None) -> Table:
+    """Texts beside each other, or the last `lines` of each."""
+    width = (_console.width - 1) // len(titles) - 1
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in titles:
+        grid.add_column(title, width=width)
+    wrapped = [Text(text).wrap(_console, width) for text in texts]
+    grid.add_row(*(Text("\n").join(each[-lines:] if lines else each) for each in wrapped))
+    return grid
+
+
+@contextmanager
+def progress(
+    what: str, total: int, done: int = 0, *, unit: str = "completions"
+) -> Iterator[Callable[[int, str], None]]:
+    """A progress bar with an estimate of the time left; yields update(completed, note).
+
+    When the output is no terminal a line at the start is printed, and then one at most every EVERY seconds with the
+    count, the rate, the time left and the note. The run's log has these lines in either case. Ctrl-C is told how far
+    the work was.
+    """
+    tell = LOG.info if _console.is_terminal else say
+    tell(f"{what}: {total}" + (f" ({done} done already)" if done else ""))
+    began = told = time.monotonic()
+    at = done
+    with _bar(what, total, done) as draw:
+
+        def update(completed: int, note: str = "") -> None:
+            nonlocal told, at
+            at = completed
+            heed_interruption()
+            draw(completed, note)
+            now = time.monotonic()
+            if now - told >= EVERY and done < completed < total:
+                told = now
+                rate = (completed - done) / (now - began)
+                left = _duration((total - completed) / rate)
+                tell(f"{what}: {completed} of {total}, {rate:.3g} {unit}/s, {left} left" + f"; {note}" * bool(note))
+
+        try:
+            yield update
+        except BaseException:
+            if stopped := interruption():
+                stopped.where = f"{what}, at {at} of {total} {unit}"
+            raise
+
+
+class _Note(TextColumn):
+    """What is cut first, with the bar, where a terminal is narrow: counts and times stay whole."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
+
+
+@contextmanager
+def _bar(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None]]:
+    if not _console.is_terminal:
+        yield lambda completed, note: None
+        return
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        _Note("{task.fields[note]}", markup=False, table_column=Column()),
+    ]
+    with Progress(*columns, console=_console) as bar:
+        task = bar.add_task(escape(what), total=total, completed=done, note="")
+        yield lambda completed, note: bar.update(task, completed=completed, note=note)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Work of unknown length, named by a noun: a spinner with the time so far, or a line when there is no terminal.
+
+    How long it took goes to the run's log. Ctrl-C is told what it interrupted.
+    """
+    began = time.monotonic()
+    try:
+        heed_interruption()
+        if _console.is_terminal:
+            columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+            # Unredirected, or what a library prints in `hushed` would find its way around.
+            spinner = Progress(*columns, console=_console, transient=True, redirect_stdout=False, redirect_stderr=False)
+            with spinner:
+                spinner.add_task(escape(what), total=None)
+                yield
+        else:
+            say(f"{what[0].upper()}{what[1:]}.")
+            yield
+    except BaseException:
+        if stopped := interruption():
+            stopped.where = stopped.where or what
+        raise
+    LOG.info(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def show_cursor() -> None:
+    """Give a terminal its cursor back, which a bar hides and a stage that was killed leaves hidden."""
+    _console.show_cursor()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,13 @@
+"""Errors that a user can cause: one line, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """Something the user can put right. The message is one line and names the remedy."""
+
+
+def in_short(error: Exception) -> str:
+    """The first two sentences of an error's first line, 200 characters at most; its class where it says nothing."""
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    return ". ".join(said.split(". ")[:2])[:200]

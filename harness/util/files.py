@@ -1,0 +1,166 @@
+"""Files that are whole: written beside their place and renamed, logs that survive a kill, and a folder's lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.util.console import say
+from harness.util.errors import HarnessError
+
+# The stages of harness.run inherit its lock, and find its file named here.
+LOCK_HELD = "HARNESS_LOCK_HELD"
+
+
+SYNC_SECONDS = 1.0  # between two waits for the disk while a log is appended to
+
+
+# --- one writer ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
+    """Hold the folder's lock. Another holder is a HarnessError, or waited for with wait=True.
+
+    Yields the lock's file descriptor, for a stage to inherit: the lock then lasts as long as the longer-lived
+    of the two processes, also when one is killed. Yields None in a stage that inherited it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / ".lock").resolve()
+    if os.environ.get(LOCK_HELD) == str(file):
+        yield None
+        return
+    with file.open("a+") as stream:
+        _acquire(stream, folder, wait)
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield stream.fileno()
+
+
+def _acquire(stream: Any, folder: Path, wait: bool) -> None:
+    # A killed run's stage dies with it, but a moment later: give it that moment.
+    deadline = time.monotonic() + 0.5
+    while time.monotonic() < deadline:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.05)
+    stream.seek(0)
+    holder = f"another process (pid {stream.read().strip() or 'unknown'})"
+    if not wait:
+        raise HarnessError(f"{folder}: {holder} is working on this run; wait for it or stop it")
+    say(f"Waiting for {holder} that works on {folder}.")
+    fcntl.flock(stream, fcntl.LOCK_EX)
+
+
+# --- files that are whole ---------------------------------------------------------------------------------
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put a file in place whole: a reader, or a kill, sees the old content or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    part.replace(path)
+
+
+def write_text(path: Path, content: str) -> None:
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys: equal values are equal bytes. NaN is refused: it is no JSON."""
+    write_text(path, as_json(value))
+
+
+def as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
+    except ValueError as error:
+        raise HarnessError(f"{path}: not JSON ({error}); delete it and run again") from None
+
+
+def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Replace a log by these rows, whole."""
+    write_text(path, _as_lines(rows))
+
+
+@contextmanager
+def appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
+    """Open a log to append to, without the last line that a kill tore; yields append(rows), one JSON line a row.
+
+    What append() was given survives the death of this process at once. It is on the disk (where a power cut spares
+    it) within SYNC_SECONDS of the next call, and at the end: a wait for the disk at every call would slow a GPU down.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_torn_line(path)
+    with path.open("a", encoding="utf-8") as stream:
+        synced = time.monotonic()
+
+        def append(rows: list[dict[str, Any]]) -> None:
+            nonlocal synced
+            stream.write(_as_lines(rows))
+            stream.flush()
+            if time.monotonic() - synced > SYNC_SECONDS:
+                os.fsync(stream.fileno())
+                synced = time.monotonic()
+
+        try:
+            yield append
+        finally:
+            os.fsync(stream.fileno())
+
+
+def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Append one JSON line a row and return when they are on the disk."""
+    with appending(path) as append:
+        append(rows)
+
+
+def _drop_torn_line(path: Path) -> None:
+    """Cut a log after its last newline: what follows was never finished."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    with path.open("rb+") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read() != b"\n":
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+
+
+def _as_lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+
+
+def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
+    """Read an append-only log after its first so many lines.
+
+    A last line that a kill tore is passed over, any other broken line is an error.
+    """
+    if not path.exists():
+        return []
+    rows = []
+    lines = path.read_bytes().split(b"\n")[:-1]  # past the last newline all is torn
+    for number, line in enumerate(lines[after:], after + 1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            raise HarnessError(f"{path} line {number}: not JSON; delete the file and run again") from None
+    return rows

@@ -1,0 +1,93 @@
+"""Processes that must not outlive what started them: a stage its run, and what a stage started the stage.
+
+A GPU's memory stays taken as long as any process lives that holds it. Linux only; elsewhere these do nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import subprocess
+import sys
+from collections.abc import Collection, Mapping, Sequence
+
+import psutil
+
+from harness.util.console import show_cursor
+from harness.util.interrupts import COMMAND, STOPPED, Stopped, command
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
+GRACE = 3  # seconds for those that end by themselves, as torch's compile workers do
+SECONDS = 10  # that a killed process may take to go, and one that was asked to end before it is killed
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, so that a killed run leaves no stage behind."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose own parent dies, so that they can be found."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequence[int] = ()) -> int:
+    """Run `python ARGUMENTS` as a process that does not outlive this one, and return its exit code (-n: by signal n).
+
+    Where this process is told to stop it hands that on, waits until the other has ended (a second Ctrl-C kills it)
+    and raises Stopped.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        env=dict(environment) | {COMMAND: command()},
+        pass_fds=pass_fds,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        return process.wait()
+    except Stopped as stopped:
+        _end(process, stopped.number)
+        stopped.said = process.returncode in STOPPED
+        raise
+
+
+def run_whole(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """As run, for a command that has processes of its own: whatever it leaves behind is ended, and the cursor shown."""
+    adopt_orphans()
+    try:
+        return run(arguments, environment)
+    finally:
+        show_cursor()
+        end_descendants()
+
+
+def _end(process: subprocess.Popen, number: int) -> None:
+    try:
+        process.send_signal(number)
+        process.wait(timeout=SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        process.kill()
+        process.wait()
+
+
+def descendants() -> set[psutil.Process]:
+    """The processes that this one started, and those that they started."""
+    return set(psutil.Process().children(recursive=True))
+
+
+def end_descendants(spared: Collection[psutil.Process] = ()) -> list[str]:
+    """Kill the descendants of this process that do not end by themselves, wait for them, and return their names."""
+    _, left = psutil.wait_procs(descendants().difference(spared), timeout=GRACE)
+    names = []
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            names.append(process.name())
+            process.kill()
+    psutil.wait_procs(left, timeout=SECONDS)
+    return names
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value)

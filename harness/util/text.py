@@ -1,0 +1,56 @@
+"""Text that is safe to show: invisible characters spelled out, one line, one table cell."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markupsafe import Markup
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+# What a reader could not see, or what would act on the text around it: controls, line separators, all that Unicode
+# lets a renderer ignore (Default_Ignorable_Code_Point: bidirectional marks, zero widths, fillers, tags), the blank
+# Braille cell, interlinear marks, lone surrogates, non-characters. Tab and newline are text.
+_UNSEEN = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ufdd0-\ufdef\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
+)
+# Joiners and variation selectors are spelling in some scripts and in emoji, but only behind a character that they can
+# act on: one outside Latin-1 that is itself seen.
+_JOINING = "\u200c\u200d\ufe00-\ufe0f"
+INVISIBLE = re.compile(f"[{_UNSEEN}]|(?<![^\x00-\xff{_UNSEEN}{_JOINING}])[{_JOINING}]")
+
+
+def code_point(character: str) -> str:
+    return f"U+{ord(character):04X}"
+
+
+def visible(text: str) -> str:
+    """The text with every invisible character spelled out, such as ⟨U+202E⟩; it can be encoded and shown anywhere."""
+    return INVISIBLE.sub(lambda match: f"⟨{code_point(match[0])}⟩", text)
+
+
+def one_line(text: str) -> str:
+    """The text visible and on one line, for a list, a heading or a terminal: what ends a line is spelled out too."""
+    return visible(text).replace("\n", "↵")
+
+
+def cell(text: str) -> str:
+    """The text as a cell of a Markdown table, which a line's end or a bar would break."""
+    return one_line(text).replace("|", "\\|")
+
+
+def shown(value: Any) -> Any:
+    """A value on its way into markup: plain text visible, markup and all that is no text as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def spelled_out(text: str) -> str:
+    """A line whose control characters are named instead of acting."""
+    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in text)

@@ -1,0 +1,70 @@
+"""Frozen dataclasses as JSON: read, checked and written by one rule; what does not fit is one line naming the field.
+
+A file's owner defines its dataclass and calls `read` and `plain`; nobody else opens the file. Unknown fields are passed
+over, so that a newer version may add some; a missing or mistyped one is refused. A field with
+`metadata=OMITTED` (and None as its default) is left out of the file where it is None.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.util.errors import HarnessError
+
+T = TypeVar("T")
+OMITTED = {"omitted": True}  # of a field: no key in the file where the value is None
+
+
+def read(kind: type[T], path: Path) -> T:
+    """The dataclass that a JSON file holds.
+
+    Raises HarnessError (one line) where the file is missing, is not JSON, or holds something else.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
+    return parse(kind, content, str(path))
+
+
+def parse(kind: type[T], content: bytes, source: str) -> T:
+    """The dataclass that a JSON text holds; `source` is named in the error. Raises HarnessError as `read`."""
+    try:
+        return _adapter(kind).validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise HarnessError(f"{source}: {_in_words(first)}; delete it and run again") from None
+
+
+def plain(value: Any) -> Any:
+    """A dataclass, and what it holds, as JSON knows it: dicts, lists, texts, numbers, booleans and None."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kept = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
+        return {f.name: plain(held) for f, held in kept if not (held is None and f.metadata.get("omitted"))}
+    if isinstance(value, dict):
+        return {key: plain(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(held) for held in value]
+    return value
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
+
+
+def _in_words(first: Any) -> str:
+    """Such as "scores.3.gold is missing" or "n: found 'many', expected a valid integer"."""
+    place, kind = ".".join(map(str, first["loc"])), first["type"]
+    if kind == "json_invalid":
+        return f"not JSON ({first['ctx']['error']})"
+    if kind == "missing":
+        return f"{place} is missing (damaged, or written by another version)"
+    found = repr(first["input"])
+    found = found if len(found) <= 60 else f"{found[:57]}..."
+    return f"{place or 'its content'}: found {found}, expected {first['msg'].removeprefix('Input should be ')}"

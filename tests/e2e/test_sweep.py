@@ -1,0 +1,192 @@
+"""Sweeps: the grid and its refusals, and real ones that share the base, are stopped and go on, and have a run fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import run as run_command
+from harness import sweep
+from harness.runs import directory
+from harness.util import files
+from harness.util.errors import HarnessError
+from harness.util.logs import LOG
+from tests.conftest import HANG, ROOT, SMALL, harness, refused, wait_until
+from tests.e2e.test_run import lines
+from tests.e2e.test_stopping import nothing_is_left
+
+
+@pytest.mark.parametrize(
+    ("item", "key", "values"),
+    [
+        ("lora.r=4,8, 16", "lora.r", ["4", "8", " 16"]),
+        ("lora.r=4", "lora.r", ["4"]),
+        ("train.seeds=0,1", "train.seeds", ["[0]", "[1]"]),
+        ("train.seeds=7", "train.seeds", ["[7]"]),
+        ("train.seeds=[0,1]", "train.seeds", ["[0,1]"]),
+        ("train.seeds=[0,1],[2,3]", "train.seeds", ["[0,1]", "[2,3]"]),
+        ("prompt.system='Think, then say.',Think.", "prompt.system", ["'Think, then say.'", "Think."]),
+        ('prompt.system="It\'s [easy, Think."', "prompt.system", ['"It\'s [easy, Think."']),
+        ("prompt.system=Don't", "prompt.system", ["Don't"]),
+        ("rewards.functions=[{name: a.py:f, weight: 2.0},{name: b.py:f}]", "rewards.functions",
+         ["[{name: a.py:f, weight: 2.0},{name: b.py:f}]"]),
+        ("eval.limit=null,8", "eval.limit", ["null", "8"]),
+        ("no.such=1,2", "no.such", ["1", "2"]),
+        ("prompt.system=", "prompt.system", [""]),
+    ],
+)  # fmt: skip
+def test_commas_part_values_but_not_in_brackets_and_quotes(item, key, values):
+    assert sweep.split(item) == (key, values)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["lora.r"], "allowed: key.path=value,value"),
+        (["lora.r=4,,8"], "nothing between two commas"),
+        (["lora.r=4,8,"], "nothing between two commas"),
+        (["lora.r=4,8", "lora.r=16"], "given twice"),
+        (["prompt.system=a,[b"], "leaves a ] out"),
+        (["prompt.system=it's,ok"], "leaves a ' out"),
+        (["lora.r=4,8,eight"], "lora.r: found 'eight'"),
+        (["lora.r=4,8", "train.stps=5"], "did you mean train.steps?"),
+        (["data.path=tiny,./nowhere"], "./nowhere: no such file or folder"),
+        (["rewards.functions={name: check_answer},{name: none.py:f}"], "none.py does not exist"),
+    ],
+)
+def test_a_mistake_in_any_combination_is_found_before_the_first_starts(overrides, message, tmp_path):
+    with pytest.raises(HarnessError) as error:
+        sweep.main(["quickstart", *overrides, "--results", str(tmp_path)])
+    assert message in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_grid_is_all_combinations_and_a_run_that_occurs_twice_is_one(tmp_path, capsys):
+    """4 and 4.0 are not: a rank is an integer. eval.batch_invariant changes nothing where vLLM is not the engine."""
+    grid = ["lora.r=4,8", "train.seeds=0,[1,2]", "eval.batch_invariant=true,false", "train.steps=9"]
+    planned, repeated = sweep.plan("quickstart", grid, tmp_path)
+    configs = [each.run.config for each in planned]
+    assert [(c.lora.r, c.train.seeds) for c in configs] == [(4, [0]), (4, [1, 2]), (8, [0]), (8, [1, 2])]
+    assert {c.train.steps for c in configs} == {9}
+    assert planned[1].label == "lora.r=4 train.seeds=[1,2] eval.batch_invariant=true"
+    assert len(repeated) == 4 and repeated[1] == (planned[1].label.replace("true", "false"), planned[1].label)
+    assert sweep.main(["quickstart", *grid, "--dry-run", "--results", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "4 runs: 0 complete, 0 begun, 4 new." in said and said.count("is the same run as") == 4
+    for each in planned:
+        assert each.run.path.name in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_is_named_for_the_runs(tmp_path):
+    def name(*grid: str) -> str:
+        return sweep.page_name(sweep.plan("quickstart", list(grid), tmp_path)[0])
+
+    assert name("lora.r=4,8") == name("lora.r=4,8", "eval.batch_invariant=true,false") != name("lora.r=4,16")
+
+
+def test_what_is_no_experiment_or_no_page_is_refused(tmp_path):
+    refused(harness("sweep", tmp_path, "lora.r=4,8"), "is a directory; a sweep starts from an experiment file")
+    refused(harness("sweep", "quickstart", "lora.r=4,8", "--out", "x.csv"), "x.csv is no file name that ends in .html")
+    done = harness("sweep", "--help")
+    assert done.returncode == 0 and "python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16" in done.stdout
+    assert "train.seeds=[0,1,2] one run of three" in done.stdout
+
+
+def copied(finished: Path, place: Path) -> Path:
+    """The results with the finished run and its base somewhere else."""
+    results = place / "results"
+    for name in (finished.name, ".base"):
+        shutil.copytree(finished.parent / name, results / name)
+    return results
+
+
+def test_a_sweep_shares_the_base_is_stopped_and_goes_on(finished, tmp_path):
+    results = copied(finished, tmp_path)
+    arguments = ["exp/quickstart.yaml", *SMALL, "lora.r=8,4", "--results", str(results)]
+    command = [sys.executable, "-m", "harness.sweep", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    new = directory.open_run("quickstart", [*SMALL, "lora.r=4"], results, create=False)
+    wait_until(lambda: lines(new.train(3407) / "metrics.jsonl") >= 3, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=HANG)
+    assert process.returncode == 130 and errors.count("\n") == 1
+    assert errors.startswith("Stopped in the training (seed 3407), at ")
+    assert f"goes on: {sys.executable} -m harness.sweep exp/quickstart.yaml " in errors
+    assert nothing_is_left(process.pid)
+
+    done = harness("sweep", *arguments)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout
+    assert "2 runs: 1 complete, 1 begun, 0 new." in said and "Run 1 of 2: lora.r=8: complete already." in said
+    assert f"Base completions: generated by {finished.name}; 1 of 2 runs took what was there." in said
+    assert f"{finished.name}: lora.r=8\n" in said and f"{new.path.name}: lora.r=4\n" in said
+    assert "p (Holm)" in said and sweep.SELECTION in said
+    assert "base" not in new.read_manifest()["stages"]
+    (page,) = results.glob("sweep-quickstart-*.html")
+    text = page.read_text(encoding="utf-8")
+    assert "2 runs compared" in text and f'href="{new.path.name}/report.html"' in text
+
+
+def test_a_run_that_fails_does_not_stop_the_others(finished, tmp_path):
+    results, page = copied(finished, tmp_path), tmp_path / "page.html"
+    done = harness(
+        "sweep", "exp/quickstart.yaml", *SMALL, "train.max_prompt_tokens=1,256", "--results", results, "--out", page
+    )
+    assert done.returncode == 2
+    *_, last = done.stderr.splitlines()
+    assert last == "error: 1 of 2 runs failed; the same command tries them again"
+    assert "Run 2 of 2: train.max_prompt_tokens=256: complete already." in done.stdout
+    assert f"Base completions: generated by {finished.name}.\n" in done.stdout
+    assert "(train.max_prompt_tokens=1): train.max_prompt_tokens: 0 training prompts of at most 1 tokens" in done.stdout
+    assert "1 run" in page.read_text(encoding="utf-8") and "Holm" not in done.stdout
+
+
+def test_a_complete_run_of_a_reward_that_changed_since_is_no_part_of_the_sweep(tmp_path, monkeypatch, capsys):
+    reward = tmp_path / "own.py"
+    reward.write_text("def f(completions, **columns):\n    return [0.0] * len(completions)\n")
+    overrides = ["lora.r=4", f"rewards.functions={{name: {reward}:f}}"]
+    planned, _ = sweep.plan("quickstart", overrides, tmp_path)
+    (each,) = planned
+    directory.open_run("quickstart", each.overrides, tmp_path)
+    each.run.pin(run_command.local_inputs(each.run.config))
+    monkeypatch.setattr(sweep, "complete", lambda run: True)
+    assert sweep.execute(planned, "quickstart", tmp_path) == {}
+    assert "complete already" in capsys.readouterr().out
+    reward.write_text("def f(completions, **columns):\n    return [1.0] * len(completions)\n")
+    failed = sweep.execute(planned, "quickstart", tmp_path)
+    assert "the reward file" in failed[0] and "changed since this run began" in failed[0]
+    monkeypatch.setattr(sweep.run_groups, "load", lambda paths: [] if not paths else pytest.fail(f"shown: {paths}"))
+    sweep.finish(planned, tmp_path / "page.html", failed)
+
+
+def test_a_run_that_another_command_completes_meanwhile_did_not_fail(finished, tmp_path, capfd):
+    results = copied(finished, tmp_path)
+    (report,) = results.glob("quickstart-*/report.md")
+    text = report.read_text(encoding="utf-8")
+    report.unlink()
+    planned, _ = sweep.plan("quickstart", [*SMALL], results)
+    with files.lock(report.parent):
+        assert sweep.execute(planned, "quickstart", results) == {0: "its error line above says why"}
+        assert "another process (pid " in capfd.readouterr().err
+
+    class Meanwhile(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:  # at the line that announces the run
+            report.write_text(text, encoding="utf-8")
+
+    meanwhile = Meanwhile()
+    LOG.addHandler(meanwhile)
+    try:
+        refused_now = [dataclasses.replace(planned[0], overrides=["no.such=1"])]
+        assert sweep.execute(refused_now, "quickstart", results) == {}
+    finally:
+        LOG.removeHandler(meanwhile)
+    assert "unknown key" in capfd.readouterr().err

@@ -1,0 +1,255 @@
+"""summary.json and report.md: numbers that add up, sentences that are true, text that stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from harness.report import gallery, html_report, markdown, summary, write
+from harness.report.sections import training
+from harness.runs import directory
+from harness.stats import intervals, paired, paired_tests, power
+from harness.util import files
+from harness.util.errors import HarnessError
+from tests import constructed
+from tests.conftest import harness
+from tests.constructed import make_run, reported
+
+
+def test_the_summary_has_the_promised_names_and_the_statistics_of_stats(tmp_path):
+    base = ["right"] * 40 + ["right, no format"] * 30 + ["wrong"] * 20 + ["nothing"] * 10
+    tuned = ["right"] * 60 + ["wrong"] * 10 + ["right"] * 25 + ["nothing, cut"] * 5
+    numbers = summary.summarize(make_run(tmp_path, base, tuned))
+    assert numbers["n"] == 100
+    for side, accuracy, strict, form in (("base", 70, 40, 60), ("tuned", 85, 85, 95)):
+        for name, k in (("accuracy", accuracy), ("strict", strict), ("format", form)):
+            rate, wilson = numbers[side][name], intervals.wilson(k, 100)
+            assert (rate["value"], rate["low"], rate["high"]) == (k / 100, wilson.low, wilson.high)
+    for name in ("accuracy", "strict", "format"):
+        found = numbers["difference"][name]
+        assert {"value", "low", "high", "method", "gained", "lost", "mid_p", "exact_p"} <= set(found)
+    accuracy = numbers["difference"]["accuracy"]
+    assert (accuracy["gained"], accuracy["lost"]) == (25, 10)
+    assert accuracy["mid_p"] == paired_tests.mcnemar(25, 10).mid_p
+    assert (numbers["base"]["unparsed"], numbers["tuned"]["unparsed"], numbers["tuned"]["truncated"]) == (10, 5, 5)
+    parts = numbers["decomposition"]
+    together = parts["mathematics"]["value"] + parts["format"]["value"]
+    assert together == pytest.approx(numbers["difference"]["strict"]["value"], abs=1e-15)
+    rules = parts["by_rule"]
+    assert sum(counts["base"] for counts in rules.values()) == sum(counts["tuned"] for counts in rules.values()) == 100
+    assert rules["phrase"] == {"base": 30, "base_correct": 30, "tuned": 0, "tuned_correct": 0}
+
+
+def test_the_report_tells_counts_standard_error_correlation_and_what_can_be_detected(tmp_path):
+    base, tuned = ["right"] * 40 + ["wrong"] * 60, ["right"] * 70 + ["wrong"] * 30
+    run = reported(tmp_path, base, tuned)
+    right = [[outcome == "right" for outcome in side] for side in (base, tuned)]
+    d = paired.paired_difference(*right)
+    assert d.correlation == pytest.approx(np.corrcoef(*right)[0, 1])
+    told = (
+        f"Accuracy: right answers 40 and 70 of 100, paired standard error of the difference {100 * d.se:.2f} points, "
+        f"correlation of base and tuned over the questions {d.correlation:.2f}, this design detects ≥ "
+        f"{100 * power.detectable(d):.2f} points with 80% power."
+    )
+    assert told in run.report.read_text() and told in run.page.read_text()
+    nothing = reported(tmp_path / "same", ["right"] * 9, ["right"] * 9).report.read_text()
+    assert "Accuracy: right answers 9 and 9 of 9.\n" in nothing  # a standard error of 0 is no certainty
+
+
+def test_cut_completions_stay_in_n_and_count_as_wrong(tmp_path):
+    numbers = summary.summarize(make_run(tmp_path, ["right"] * 30, ["right, cut"] * 30))
+    assert numbers["tuned"]["accuracy"]["value"] == 0 and numbers["n"] == 30
+    assert numbers["tuned"]["truncated"] == 30 and numbers["tuned"]["unparsed"] == 0
+
+
+def test_more_than_a_percent_cut_is_said_aloud(tmp_path):
+    run = reported(tmp_path, ["right"] * 99 + ["right, cut"], ["right"] * 98 + ["right, cut"] * 2)
+    text = run.report.read_text()
+    assert "**2.0% of the tuned completions were cut" in text and "of the base completions were cut" not in text
+    run = reported(tmp_path / "b", ["right"] * 200, ["right"] * 197 + ["right, cut"] * 3)
+    assert "**1.5% of the tuned completions were cut" in run.report.read_text()
+
+
+def test_one_question_is_one_question(tmp_path):
+    run = reported(tmp_path, ["wrong"], ["right"])
+    for text in (run.report.read_text(), run.page.read_text()):
+        assert "1 question" in text and not re.search(r"\b1 questions", text)
+
+
+def test_nothing_changed_is_said_as_it_is(tmp_path):
+    run = reported(tmp_path, ["right", "wrong"] * 50, ["right", "wrong"] * 50)
+    text = run.report.read_text()
+    assert "No difference in accuracy detected; this design" in text
+    assert "check that the adapter was applied" in text
+    assert "no effect" not in text.lower()
+
+
+def test_where_only_the_format_improved_mathematics_is_zero(tmp_path):
+    run = reported(tmp_path, ["right, no format"] * 60 + ["wrong"] * 40, ["right"] * 60 + ["wrong"] * 40)
+    numbers = json.loads(run.summary.read_text())
+    assert numbers["decomposition"]["mathematics"]["value"] == 0
+    assert numbers["decomposition"]["format"]["value"] == pytest.approx(0.6)
+    assert "+60.0" in run.report.read_text()
+
+
+@pytest.mark.parametrize("condition", ["prompts", "engine", "precision", "max_new_tokens", "stop_ids"])
+def test_sides_that_were_not_evaluated_alike_are_refused(tmp_path, condition):
+    run = make_run(tmp_path, ["right"] * 10, ["right"] * 10)
+    other = constructed.result(["right"] * 10, **{condition: "other"})
+    files.write_json(run.tuned(3407) / "result.json", other)
+    with pytest.raises(HarnessError, match=f"not evaluated alike \\({condition}"):
+        summary.summarize(run)
+
+
+def test_sides_that_answered_different_questions_are_refused(tmp_path):
+    run = make_run(tmp_path, ["right"] * 10, ["right"] * 10)
+    other = constructed.result(["right"] * 10)
+    other["scores"][3]["id"] = "another"
+    files.write_json(run.tuned(3407) / "result.json", other)
+    with pytest.raises(HarnessError, match="answered different questions"):
+        summary.summarize(run)
+
+
+def test_model_text_cannot_leave_its_fence(tmp_path, monkeypatch):
+    hostile = "```\n# A heading\n<script>alert(1)</script>\n````"
+    monkeypatch.setitem(constructed.TEXTS, "nothing", hostile)
+    run = reported(tmp_path, ["nothing"] * 30, ["right"] * 30)
+    text = run.report.read_text()
+    start = text.index(hostile)
+    fence = text[:start].splitlines()[-1].removesuffix("text")
+    assert set(fence) == {"`"} and fence not in hostile
+
+
+def test_a_found_number_of_many_digits_is_cut_short(tmp_path, monkeypatch):
+    monkeypatch.setitem(constructed.TEXTS, "wrong", "<SOLUTION>" + "9" * 100_000)
+    text = reported(tmp_path, ["wrong"] * 30, ["right"] * 30).report.read_text()
+    assert f"base: answer {'9' * 40}… (100,000 characters), wrong number" in text
+    assert len(text) < 20_000
+
+
+def test_a_long_answer_keeps_its_end_where_the_number_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(constructed.TEXTS, "wrong", "b" * 5000 + "The answer is 9.")
+    text = reported(tmp_path, ["wrong"] * 30, ["right"] * 30).report.read_text()
+    left_out = 5016 - markdown.HEAD - markdown.TAIL
+    assert f"b\n[… {left_out:,} characters left out …]\nb" in text and "bbbThe answer is 9.\n```" in text
+
+
+def test_a_name_that_acts_on_a_terminal_is_spelled_out(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    hostile = tmp_path / f"\x1b[2J\n# a|b {run.path.name}"
+    run.path.rename(hostile)
+    write.write(directory.existing(hostile))
+    text = (hostile / "report.md").read_text()
+    assert text.startswith(f"# ⟨U+001B⟩[2J↵# a|b {run.path.name}\n") and "\x1b" not in text
+    assert "⟨U+001B⟩" in (hostile / "report.html").read_text()
+
+
+def test_the_plots_are_svg_and_the_same_every_time(tmp_path):
+    run = reported(tmp_path / "a", ["right", "wrong"] * 50, ["right"] * 100)
+    again = reported(tmp_path / "b", ["right", "wrong"] * 50, ["right"] * 100)
+    for name in ("before_after.svg", "differences.svg", "decomposition.svg", "reward.svg"):
+        content = (run.plots / name).read_bytes()
+        assert ElementTree.fromstring(content).tag.endswith("svg")
+        assert content == (again.plots / name).read_bytes()
+    assert run.summary.read_bytes() == again.summary.read_bytes()
+
+
+def test_a_broken_summary_beside_a_run_does_not_cost_its_report(tmp_path):
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/summary.json").write_text("not json")
+    for number, theirs in enumerate(({"conditions": None}, {"conditions": []}, [], None)):
+        files.write_json(tmp_path / f"foreign-{number}/summary.json", theirs)
+    run = reported(tmp_path, ["right"] * 30, ["right"] * 30)
+    assert "0 other finished runs in this results folder" in run.report.read_text()
+
+
+def test_damaged_or_older_files_of_the_run_itself_are_named_in_a_line(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["right"] * 30)
+    kept = run.train(3407) / "completions.parquet"
+    kept.write_bytes(b"")
+    with pytest.raises(HarnessError, match=r"completions\.parquet: cannot be read; delete it"):
+        write.write(run)
+    kept.unlink()
+    older = files.read_json(run.base / "result.json")
+    del older["scores"][7]["why"]
+    files.write_json(run.base / "result.json", older)
+    with pytest.raises(HarnessError, match=r"KeyError.'why'.*harness\.rescore"):
+        gallery.read(run, 3407)
+
+
+def test_a_long_table_behind_the_curves_is_thinned_over_all_steps(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    shared = {"reward": 1.0, "profiles_disagree/format": 0.0, "profiles_disagree/answer": 0.0}
+    rows = [{"step": step, "completions/mean_length": 9.0} | shared for step in range(1, 151)]
+    files.write_lines(run.train(3407) / "metrics.jsonl", rows)
+    numbers = summary.summarize(run)
+    folded = training.curves(run, numbers).blocks[-1]
+    assert folded.title == "The numbers, every 3 steps; metrics.jsonl has all"
+    assert [row[0] for row in folded.blocks[0].rows] == [str(step) for step in range(1, 151, 3)]
+
+
+def test_different_precisions_stand_in_the_report(tmp_path):
+    run = reported(tmp_path, ["right"] * 30, ["right"] * 30, "model.precision=bf16")
+    assert "| Weights | fp32 | fp32 | **trained in bf16** |" in run.report.read_text()
+
+
+def test_a_run_that_is_not_finished_has_no_report(tmp_path):
+    run = directory.open_run("quickstart", [], tmp_path)
+    with pytest.raises(HarnessError, match="missing; run the experiment again"):
+        write.write(run)
+
+
+def test_a_kill_while_it_is_drawn_anew_leaves_no_old_one_beside_new_numbers(tmp_path, monkeypatch):
+    run = reported(tmp_path, ["wrong"] * 30, ["right"] * 30)
+    monkeypatch.setattr(html_report, "draw", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write.write(run)
+    assert run.summary.exists() and not run.report.exists()
+
+
+def test_the_real_run(finished):
+    numbers = json.loads((finished / "summary.json").read_text())
+    assert numbers["n"] == 48 and numbers["proof"]["correlation_amplified"] > 0.95
+    assert numbers["train"]["profiles_disagree"].keys() == {"format", "answer"}
+    text = (finished / "report.md").read_text()
+    for part in (
+        "**",
+        "| Accuracy |",
+        "one seed",
+        "loss_type bnpo",
+        "Was the adapter applied?",
+        "tokens/s",
+        "torch",
+        "Step 1, reward",
+    ):
+        assert part in text
+    before = (finished / "report.md").read_bytes()
+    assert harness("report", finished).returncode == 0
+    assert (finished / "report.md").read_bytes() == before
+
+
+def test_time_and_memory_are_told_and_on_a_gpu_its_hours(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    stage = {"start_seconds": 65.1, "seconds": 20.0, "tokens": 1000, "peak_memory_mib": 900, "peak_gpu_mib": 71_000}
+    run.note("stages", {"base": stage})
+    run.note("wall_seconds", {"base evaluation": 100.0, "training": 3400.0, "tuned evaluation": 100.0})
+    write.write(run)
+    text = run.report.read_text()
+    assert "| base | 65.1 | 20.0 | 1,000 | 50 | 900 | 71000 |" in text
+    assert "base evaluation 100 s, training 3,400 s, tuned evaluation 100 s.\n" in text
+    run.note("machine", {"gpu": "NVIDIA H100"})
+    write.write(run)
+    assert "tuned evaluation 100 s; 1.000 GPU-hours on one NVIDIA H100." in run.report.read_text()
+
+
+def test_step_times_tell_the_first_step_from_the_others(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    metrics = run.train(3407) / "metrics.jsonl"
+    rows = files.read_lines(metrics)
+    files.write_lines(metrics, [row | {"step_time": 90.0 if row["step"] == 1 else 2.0} for row in rows])
+    write.write(run)
+    assert "A step took 2.00 s (median), the first one 90.00 s." in run.report.read_text()

@@ -1,0 +1,156 @@
+"""What the report says of seeds, scorers, cut answers, doing nothing and several samples; in Markdown and the page."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.report import write
+from tests.browser import ask, needs_browser
+from tests.constructed import evaluated, make_run, reported
+from tests.report.test_html import Tree, check_one_file
+from tests.report.test_html_report import words
+
+BASE = ["right"] * 50 + ["right, no format"] * 20 + ["wrong"] * 30
+TUNED = {5: ["right"] * 85 + ["wrong"] * 15, 6: ["right"] * 80 + ["wrong"] * 20, 7: ["right"] * 78 + ["wrong"] * 22}
+FOUR = [("right", "right", "wrong", "nothing")] * 30 + [("wrong",) * 4] * 30
+FOUR_TUNED = [("right",) * 4] * 20 + FOUR[20:]
+
+
+def first_screen(run):
+    return run.report.read_text().partition("\n## ")[0]
+
+
+def in_both(run, *parts):
+    markdown, page = run.report.read_text(), run.page.read_text()
+    check_one_file(page)
+    said = words(Tree(page).text)
+    for part in parts:
+        assert part in markdown, part
+        assert all(words(cell.strip(" *#")) in said for cell in part.split("|")), part
+
+
+def absent(run, *titles):
+    markdown, page = run.report.read_text(), run.page.read_text()
+    for title in titles:
+        assert f"## {title}" not in markdown and f">{title}" not in page
+
+
+@pytest.fixture(scope="module")
+def of_seeds(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("seeds"), BASE, TUNED)
+
+
+def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
+    numbers = json.loads(of_seeds.summary.read_text())
+    in_both(
+        of_seeds,
+        "| 100 questions | base | tuned, mean of 3 seeds | difference, points | gained | lost | p |",
+        "| 15 / 10 / 8 | 0 / 0 / 0 |",
+        "mean of 3 training seeds, +15.0, +10.0, +8.0",
+        "## Training seeds",
+        "| seed 6 | 80.0% [71.1, 86.7] | +10.0 [",
+        "| mean | 81.0% [",
+        "variation from retraining is included",
+        "once with the base and once with each of 3 tuned models",
+        "The mean reward of the first and of the last 10% of the steps: 0.50 to 5.00 (seed 5), 0.50 to 5.00 (seed 6)",
+        "| seed 7 | 28 of 28 | 0.9990 | 0.0000 | 0.0000 | 8 of 8 | 0.03 | 1e-07 |",
+        "Under other scorers (seed 5)",
+    )
+    text = of_seeds.report.read_text()
+    assert f"{100 * numbers['difference']['accuracy']['se_seed']:.2f} from the trainings" in text
+    assert "one seed" not in text and "measured to cover 92%" not in text
+    assert "Gained (3 of 15, seed 5)" in text
+    assert "with seed 5, the first" in of_seeds.page.read_text()
+    svg = (of_seeds.plots / "seeds.svg").read_text()
+    assert "seed 5: +15.0 [" in svg and "mean of 3 seeds, retraining included: +11.0 [" in svg
+
+
+def test_two_seeds_are_told_to_be_few(tmp_path):
+    in_both(reported(tmp_path, BASE, {1: TUNED[5], 2: TUNED[6]}), "such intervals were measured to cover 92%")
+
+
+def test_one_seed_has_no_section_on_seeds(tmp_path):
+    run = reported(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
+    absent(run, "Training seeds", "Several samples a question", "Cut at the token limit", "Doing nothing")
+    assert "not included (one seed)" in run.report.read_text() and "Of seed" not in run.report.read_text()
+    assert first_screen(run).count("**") == 2  # the verdict alone is loud
+
+
+def test_scorers_that_disagree_are_loud_and_say_why(tmp_path):
+    """Where the answer moves into a block with a number after it, the last number says the contrary."""
+    base = ["right at the end"] * 60 + ["wrong"] * 40
+    run = reported(tmp_path, base, ["right in the block"] * 80 + ["wrong"] * 20)
+    head = first_screen(run)
+    assert (
+        "**THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: +80.0 points by ours, −60.0 by lm-eval "
+        "flexible-extract, −60.0 by Inspect match(numeric); see Under other scorers.**"
+    ) in head
+    in_both(
+        run,
+        "| lm-eval flexible-extract | **disagrees** | 60.0% | 0.0% | −60.0 [",
+        "lm-eval flexible-extract takes the last number of the text",
+        "lm_eval/tasks/gsm8k/gsm8k.yaml",
+    )
+    assert '<p class="loud">THE SIGN OF THE ACCURACY DIFFERENCE FLIPS' in run.page.read_text().partition("<h2>")[0]
+
+
+def test_scorers_that_agree_are_one_calm_line(tmp_path):
+    run = reported(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
+    head = first_screen(run)
+    assert "\nThe sign of the accuracy difference is the same under 3 of 4 applicable scorers.\n" in head
+    in_both(run, "not reproduced, as none is detected there: Inspect match(numeric)")
+
+
+def test_more_than_a_percent_cut_bounds_the_difference_aloud(tmp_path):
+    run = reported(tmp_path, ["right"] * 80 + ["wrong"] * 20, ["right"] * 84 + ["wrong, cut"] * 6 + ["wrong"] * 10)
+    assert (
+        "**6.0% of the tuned completions were cut at the token limit and count as wrong; whatever they would have "
+        "been, the difference of accuracy lies between +4.0 and +10.0 points.**"
+    ) in first_screen(run)
+    in_both(
+        run, "| the base's wrong, the tuned model's right | +10.0 [", "does not depend on what they would have been"
+    )
+    turned = reported(tmp_path / "turned", ["right"] * 80 + ["wrong, cut"] * 20, ["right"] * 85 + ["wrong"] * 15)
+    in_both(
+        turned,
+        "**20.0% of the base's and 0.0% of the tuned model's completions were cut. The sign of the difference depends "
+        "on what they would have been.**",
+    )
+
+
+def test_up_to_a_percent_cut_is_said_in_its_section(tmp_path):
+    run = reported(tmp_path, ["right"] * 60 + ["wrong"] * 40, ["right"] * 99 + ["wrong, cut"])
+    assert "cut at the token limit" not in first_screen(run)
+    in_both(run, "0.0% of the base's and 1.0% of the tuned model's completions were cut.")
+
+
+def test_doing_nothing_stands_beside_the_difference(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED[5])
+    evaluated(run.path / "again", ["wrong"] * 2 + BASE[2:])
+    write.write(run)
+    assert "\nDoing nothing flips 2.0% of the questions (2 of 100; 95% interval 0.6% to 7.0%)" in first_screen(run)
+    in_both(run, "| Accuracy | 2.0% [0.6, 7.0] | 0 | 2 | −2.0 [", "scored the test questions twice with the base")
+
+
+def test_several_samples_have_their_measures(tmp_path):
+    run = reported(tmp_path, FOUR, FOUR_TUNED, "eval.samples=4", "eval.temperature=1.0")
+    in_both(run, "| pass@1 | 25.0% [", "| pass@4 | 50.0% [", "| pass^4 | 0.0% [", "| maj@4 | 50.0% [")
+    assert "maj@4 that the commonest answer is" in run.report.read_text()
+
+
+def test_only_the_format_improved_is_in_the_first_sentence_and_in_the_headline(tmp_path):
+    run = reported(tmp_path, ["right, no format"] * 60 + ["wrong"] * 40, ["right"] * 60 + ["wrong"] * 40)
+    assert (
+        "**No difference in accuracy detected, but the format rose by 60.0 points; this design cannot detect any at "
+        "this discordance, but were all changes in one direction it would detect ≥ 7.79 points of accuracy with 80% "
+        "power. Accuracy: not one of 100 questions changed. Format: 95% interval "
+    ) in first_screen(run)
+    assert "adapter" not in first_screen(run)
+    assert "<h1>No difference in accuracy detected, but the format rose by 60.0 points<span" in run.page.read_text()
+
+
+@needs_browser
+def test_360_pixels_are_enough_for_the_new_tables(of_seeds, tmp_path):
+    assert ask(of_seeds.page, "page.document.documentElement.scrollWidth", tmp_path) == 360

@@ -1,0 +1,204 @@
+"""What is said about a difference: the rule, the sentences, and the power that they claim."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from harness.stats import paired, seeds, verdict
+from harness.stats.intervals import wilson
+from harness.stats.paired import paired_difference
+from harness.stats.paired_tests import mcnemar
+from harness.stats.power import detectable, minimum_detectable_effect, moved, one_way
+from tests.stats.test_intervals import N, difference, pairs
+
+
+def said(difference):
+    return verdict.of(difference).sentence()
+
+
+# ---- what would have been detected
+
+
+def test_detectable_uses_the_upper_limit_of_the_discordance_and_the_correction():
+    d = difference(111, 58)
+    assert moved(d) == pytest.approx(169)
+    assert detectable(d) == minimum_detectable_effect(N, wilson(169, N).high, correction=1.0)
+    assert detectable(d) > minimum_detectable_effect(N, wilson(169, N).high)
+    assert detectable(difference(0, 0)) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "discordance", "low", "high"),
+    [(N, 0.02, 82, 84), (N, 0.05, 80, 82), (N, 0.15, 79.9, 81), (N, 0.4, 79.5, 80.5), (200, 0.1, 82, 84)],
+)
+def test_the_detectable_effect_has_the_power_that_is_claimed(n, discordance, low, high):
+    """By enumeration of the exact test, which is the strictest part of the rule; without the correction 76 to 79%."""
+    powers = []
+    for correction in (1.0, 0.0):
+        effect = minimum_detectable_effect(n, discordance, correction=correction)
+        gain, power = (1 + effect / discordance) / 2, 0.0
+        for changed in np.flatnonzero(scipy_stats.binom.pmf(np.arange(n + 1), n, discordance) > 1e-7):
+            lost = np.arange(changed // 2 + 1)
+            rejected = lost[2 * scipy_stats.binom.cdf(lost, changed, 0.5) < 0.05]
+            if len(rejected):
+                chance = scipy_stats.binom.cdf(rejected[-1], changed, 1 - gain)
+                power += scipy_stats.binom.pmf(changed, n, discordance) * chance
+        powers.append(100 * power)
+    assert low < powers[0] < high
+    assert 75 < powers[1] < 79
+
+
+def test_with_several_samples_small_moves_count_for_little():
+    """40 of 100 questions move by 1/4: 40/16 = 2.5 whole changes, of which the limit takes 3."""
+    d = paired.paired_difference(np.full(100, 0.5), 0.5 + np.repeat([0.25, -0.25, 0], [20, 20, 60]))
+    assert moved(d) == pytest.approx(2.5)
+    v = verdict.of(d)
+    assert (v.discordance, v.discordance_high) == (pytest.approx(0.025), wilson(3, 100).high)
+    # δ² stays below the mean square of the changes, δ itself need not.
+    assert v.detectable == minimum_detectable_effect(100, v.discordance_high, correction=1.0, whole=False)
+    assert v.detectable > v.discordance_high
+
+
+def test_changes_in_one_direction_need_six():
+    """P(Bin(n, δ) >= 6) = .8."""
+    for n in (6, 48, N):
+        assert scipy_stats.binom.sf(5, n, one_way(n)) == pytest.approx(0.8, abs=1e-9)
+    assert mcnemar(6, 0).exact < 0.05 < mcnemar(5, 0).exact
+    assert one_way(5) is None
+    assert said(difference(0, 0, 5)) == (
+        "No difference in accuracy detected; this design cannot detect any at this discordance. "
+        "Not one of 5 questions changed."
+    )
+
+
+def test_over_seeds_the_effect_is_that_of_the_t_test():
+    rng = np.random.default_rng(3)
+    d = seeds.over_seeds(rng.random(400) < 0.5, rng.random((4, 400)) < 0.55)
+    expected = d.se * (scipy_stats.t.ppf(0.975, d.df) + scipy_stats.t.ppf(0.8, d.df))
+    assert detectable(d) == pytest.approx(expected, rel=1e-8)
+
+
+# ---- verdict
+
+
+def test_detected():
+    v = verdict.of(paired_difference(*pairs(111, 58, both_right=865)))
+    assert (v.kind, v.direction, v.disagreement) == ("detected", "up", "")
+    assert v.discordance == pytest.approx(169 / N)
+    assert v.discordance_high == wilson(169, N).high
+    assert v.sentence() == (
+        "Accuracy rose by 4.0 points (95% interval 2.1 to 5.9; gained 111, lost 58; mid-p < 0.0001, exact p < 0.0001)."
+    )
+    assert (
+        verdict.of(difference(58, 111))
+        .sentence("strict accuracy")
+        .startswith("Strict accuracy fell by 4.0 points (95% interval −5.9 to −2.1; gained 58, lost 111;")
+    )
+
+
+def test_not_detected_is_never_no_effect():
+    v = verdict.of(difference(60, 55))
+    assert (v.kind, v.direction) == ("not detected", "up")
+    assert v.sentence() == (
+        "No difference in accuracy detected; "
+        f"this design detects ≥ {100 * v.detectable:.2f} points with 80% power. "
+        "Observed +0.4 points (95% interval −1.2 to 2.0; gained 60, lost 55; mid-p 0.64, exact p 0.71)."
+    )
+    assert "Observed −0.4 points" in verdict.of(difference(55, 60)).sentence()
+    assert "Observed 0.0 points" in verdict.of(difference(30, 30)).sentence()
+    assert "this design cannot detect any at this discordance" in verdict.of(difference(1, 1)).sentence()
+
+
+def test_identical_answers_say_what_would_have_been_seen_and_are_a_warning():
+    v = verdict.of(difference(0, 0))
+    assert (v.kind, v.detectable, v.direction) == ("not detected", None, "none")
+    nothing = (
+        "No difference in accuracy detected; this design cannot detect any at this discordance, but were all changes "
+        "in one direction it would detect ≥ 0.60 points with 80% power. Not one of 1,319 questions changed."
+    )
+    assert v.sentence() == verdict.opening(v, v, identical=False) == nothing
+    warned = verdict.opening(v, v, identical=True)
+    assert warned == f"{nothing} Nor did the format of one completion: check that the adapter was applied."
+
+
+def test_a_change_of_the_format_alone_is_in_the_first_sentence():
+    accuracy, better, worse = (verdict.of(difference(*counts)) for counts in ((60, 55), (300, 10), (10, 300)))
+    first, rest = verdict.opening(accuracy, better, identical=False).split(". ", 1)
+    assert first == (
+        "No difference in accuracy detected, but the format rose by 22.0 points; this design detects "
+        f"≥ {100 * accuracy.detectable:.2f} points of accuracy with 80% power"
+    )
+    assert rest.startswith("Accuracy: observed +0.4 points (95% interval −1.2 to 2.0; gained 60, lost 55;")
+    assert "Format: 95% interval 19.6 to 24.3; gained 300, lost 10;" in rest
+    assert "the format fell by 22.0 points" in verdict.opening(accuracy, worse, identical=False)
+    # Where accuracy changed too, or the format may not have, the verdict is about accuracy alone.
+    assert verdict.opening(better, better, identical=False) == better.sentence()
+    assert verdict.opening(accuracy, accuracy, identical=False) == accuracy.sentence()
+
+
+def test_over_seeds_few_changes_are_no_reason_to_say_that_nothing_can_be_detected():
+    """Of 200 questions each of five seeds gains 6 of its own: parts of many questions, whose squares are small."""
+    tuned = np.zeros((5, 200))
+    for seed in range(5):
+        tuned[seed, 6 * seed : 6 * seed + 6] = 1
+    d = seeds.over_seeds(np.zeros(200), tuned)
+    assert d.means and verdict.of(d).kind == "detected"
+    assert 0.02 < detectable(d) < 0.06
+    assert "means" not in verdict.record(d)
+
+
+def test_over_seeds_the_seeds_stand_in_the_sentence():
+    base = np.repeat([1, 0], [50, 50])
+    tuned = np.array([np.repeat([1, 0], [k, 100 - k]) for k in (70, 72, 75)])
+    d = seeds.over_seeds(base, tuned)
+    sentence = said(d)
+    assert sentence.startswith("Accuracy rose by 22.3 points (95% interval ")
+    assert sentence.endswith(f"; mean of 3 training seeds, +20.0, +22.0, +25.0; p {verdict.spell_p(d.p)}).")
+    v = verdict.of(seeds.over_seeds(base, np.array([base, np.roll(base, 1)])))
+    assert (v.kind, v.discordance) == ("not detected", None)
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost"),
+    [(24, 12), (28, 15), (32, 18), (36, 21), (40, 24), (41, 25), (45, 28), (50, 32), (55, 36), (56, 37)],
+)
+def test_an_endpoint_of_exactly_zero_contains_zero(gained, lost):
+    for d in (difference(gained, lost), difference(lost, gained)):
+        assert 0.0 in (d.low, d.high)
+        assert d.mid_p < 0.05
+        v = verdict.of(d)
+        assert v.kind == "borderline"
+        assert "the interval contains 0 while mid-p" in v.disagreement
+
+
+def test_an_interval_without_zero_and_a_large_p_is_borderline():
+    v = verdict.of(difference(7, 1, 200))
+    assert v.difference.low > 0
+    assert (v.kind, v.direction) == ("borderline", "up")
+    assert v.disagreement == "the interval excludes 0 while exact p is not below 0.05"
+    assert v.sentence() == (
+        "Borderline: accuracy rose by 3.0 points (95% interval 0.3 to 6.6; gained 7, lost 1; mid-p 0.039, "
+        "exact p 0.070), but the interval excludes 0 while exact p is not below 0.05; "
+        f"this design detects ≥ {100 * v.detectable:.2f} points with 80% power."
+    )
+    both = verdict.of(difference(4, 0, 200))
+    assert both.disagreement == "the interval excludes 0 while mid-p and exact p are not below 0.05"
+
+
+def test_verdict_follows_its_rule_for_all_small_counts():
+    for gained, lost in itertools.product(range(0, 60, 2), range(0, 60, 3)):
+        d = difference(gained, lost, 400)
+        excluded, small = d.low > 0 or d.high < 0, {d.mid_p < 0.05, d.exact_p < 0.05}
+        expected = {(True, True): "detected", (False, False): "not detected"}
+        kind = expected[excluded, small.pop()] if small in ({excluded},) else "borderline"
+        assert verdict.of(d).kind == kind
+
+
+def test_small_limits_do_not_read_as_zero():
+    v = verdict.of(difference(70, 40, 100_000))
+    assert v.kind == "detected"
+    assert "Accuracy rose by 0.03 points (95% interval 0.01 to 0.05;" in v.sentence()

@@ -1,0 +1,61 @@
+"""What outlives a stage is found and ended, also when its own parent is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.conftest import HANG, ROOT
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone")
+
+# A stage that starts a helper and ends without it.
+STAGE = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+RUN = f"""
+import subprocess, sys
+from harness.util import processes
+processes.adopt_orphans()
+subprocess.run([sys.executable, "-c", {STAGE!r}], preexec_fn=processes.die_with_parent, check=True)
+print(processes.end_descendants(), processes.end_descendants())
+"""
+
+
+def test_an_orphan_of_a_stage_is_ended():
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.strip().rsplit(" ", 1)
+    assert "python" in first and second == "[]"
+
+
+def test_a_stage_dies_with_its_run():
+    endless = "import time; print('on', flush=True); time.sleep(600)"
+    run = (
+        "import subprocess, sys; from harness.util import processes; "
+        f"stage = subprocess.Popen([sys.executable, '-c', {endless!r}], preexec_fn=processes.die_with_parent); "
+        "print(stage.pid, flush=True); stage.wait()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", run], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    said = {process.stdout.readline().strip() for _ in range(2)}
+    (stage,) = (int(line) for line in said if line != "on")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + HANG
+    while psutil.pid_exists(stage) and psutil.Process(stage).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "0"), ("2,3", "2"), ("", ""), ("GPU-8f2c,1", "GPU-8f2c")])
+def test_a_run_uses_one_gpu(given, used):
+    environment = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    environment |= {} if given is None else {"CUDA_VISIBLE_DEVICES": given}
+    code = "import os; from harness.util import startup; startup.prepare(); print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == used
