@@ -64,6 +64,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
     run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | rewards.inputs(config))
     tokenizer, end = training_tokenizer(checkpoint)
     problems, asked = _fitting(config, data.train, tokenizer, folder)
+    _set_padding(tokenizer, checkpoint, asked)
     resume = last_resume_point(folder / "checkpoints")
     recorder = Recorder(
         folder,
@@ -154,6 +155,17 @@ def _fitting(
     return [problem for problem, _ in kept], [prompt for _, prompt in kept]
 
 
+def _set_padding(tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint, asked: Sequence[Prompt]) -> None:
+    """Give the tokenizer a padding token that no prompt holds and no turn ends with.
+
+    TRL goes by masks, and any token would do. Unsloth takes the token for padding wherever it stands: the published
+    SmolLM2 pads with the end of a turn, and would be trained on prompts without theirs, and on no end at all.
+    """
+    if (found := prompts.padding(tokenizer, asked)) not in (None, tokenizer.pad_token):
+        say(f"Training pads with {found}: the prompts of {checkpoint.id} hold its own padding token, or it has none.")
+        tokenizer.pad_token = found
+
+
 def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Problem]:
     """The prompts of the whole training, one after the other: as many passes over the problems as the steps need.
 
@@ -183,7 +195,7 @@ def _build(
         {"prompt": dataset.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
         for p in in_order(problems, config, seed)
     ]
-    model, adapter = _model(config, checkpoint, backend)
+    model, adapter = _model(config, checkpoint, tokenizer, backend)
     trainer = GRPOTrainer(
         model=model,
         reward_funcs=recorder.wrap(rewards.of(config)),
@@ -197,10 +209,12 @@ def _build(
     return trainer
 
 
-def _model(config: Config, checkpoint: Checkpoint, backend: str) -> tuple[Any, LoraConfig | None]:
+def _model(
+    config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, backend: str
+) -> tuple[Any, LoraConfig | None]:
     """What the trainer trains, and the adapter that it shall put on it: none if that is done, or if all is trained."""
     if backend == "unsloth":
-        model = unsloth_backend.load(config, checkpoint.path)
+        model = unsloth_backend.load(config, checkpoint, tokenizer)
     else:
         model = load_base(checkpoint, config.model.precision)
     if config.model.full_finetuning:

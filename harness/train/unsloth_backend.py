@@ -13,13 +13,20 @@ import math
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.config.schema import Config
+from harness.models.checkpoint import Checkpoint
 from harness.runs import machine
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
 # Its variables that a person may set: how it compiles. Others change the loss, or how rollouts are sampled.
@@ -82,10 +89,11 @@ def set_environment(caches: Path) -> None:
     os.environ |= ours
 
 
-def load(config: Config, path: Path) -> Any:
+def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Any:
     """The model with the experiment's LoRA adapter on it, unless all weights are trained.
 
-    For rollouts by vllm it holds the engine too, which shares its weights.
+    For rollouts by vllm it holds the engine too, which shares its weights. The tokenizer is the training's: its
+    padding token is neither its end token nor past the vocabulary. Raises HarnessError where Unsloth changes the model.
     """
     import torch
     from unsloth import FastModel
@@ -100,9 +108,10 @@ def load(config: Config, path: Path) -> Any:
             "max_num_seqs": config.completions_per_step,
         }
     inductor = os.environ["TORCHINDUCTOR_CACHE_DIR"]
-    with hushed(not _loud()):
+    with hushed(not _loud()), _tokenizer_folder(checkpoint, tokenizer) as folder:
         loaded, _ = FastModel.from_pretrained(
-            model_name=str(path.resolve()),
+            model_name=str(checkpoint.path.resolve()),
+            tokenizer_name=folder,
             max_seq_length=model.max_seq_length,
             dtype=torch.bfloat16,
             load_in_4bit=model.load_in_4bit,
@@ -118,12 +127,41 @@ def load(config: Config, path: Path) -> Any:
         )
         if engine and not hasattr(loaded, "vllm_engine"):  # it prints why, and goes on without
             raise HarnessError("train.rollouts: Unsloth does not run vLLM on this machine; set train.rollouts to hf")
+        _same_vocabulary(loaded, checkpoint)
         trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # which vLLM has pointed into its own cache
     if not _loud():
         logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a line a layer and pass about 8-bit's casts
     return trained
+
+
+@contextmanager
+def _tokenizer_folder(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """A folder with this tokenizer and, of a multimodal checkpoint, the rest of its processor.
+
+    Given the checkpoint's own tokenizer, Unsloth looks for another padding token where that is none or the end token.
+    Finding none it adds one, and a row to embedding and head for it, under torch.inference_mode: the new weights can
+    take no part in a training ("Inference tensors cannot be saved for backward"), and the model has a token more.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for file in [*checkpoint.path.glob("*.json"), *checkpoint.path.glob("*.jinja")]:
+            if not file.name.endswith(".index.json"):
+                shutil.copy(file, folder)
+        tokenizer.save_pretrained(folder)
+        yield folder
+
+
+def _same_vocabulary(model: Any, checkpoint: Checkpoint) -> None:
+    """Raise HarnessError where Unsloth has given the model more or fewer tokens than its checkpoint has."""
+    from transformers import AutoConfig
+
+    asked = AutoConfig.from_pretrained(checkpoint.path).get_text_config().vocab_size
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows != asked:
+        raise HarnessError(
+            f"train.backend: Unsloth made {rows} tokens of {checkpoint.id}'s {asked}; set train.backend to trl"
+        )
 
 
 def _with_adapter(config: Config, model: Any) -> Any:

@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from harness.config import loading, schema
 from harness.models import checkpoint, full_finetuning, prompts
@@ -181,6 +183,40 @@ def test_a_vision_tower_that_full_finetuning_trains_is_seen():
     full_finetuning.freeze_vision(model)
     assert effective_settings._whole(SimpleNamespace(model=model))["vision_trained"] == []
     assert model["language"].weight.requires_grad
+
+
+def test_a_padding_token_that_ends_the_turn_is_exchanged_with_a_line(capsys):
+    """Unsloth takes it for padding wherever it stands: the ends of all turns would be left out."""
+    tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
+    encoded = prompts.encode(tokenizer, gsm8k.load(CONFIG.data).train[:2], CONFIG.prompt.system)
+    grpo._set_padding(tokenizer, CHECKPOINT, encoded)
+    assert (tokenizer.pad_token, capsys.readouterr().out) == ("<pad>", "")
+    tokenizer.pad_token = end
+    grpo._set_padding(tokenizer, CHECKPOINT, encoded)
+    assert tokenizer.pad_token == "<pad>" and "Training pads with <pad>" in capsys.readouterr().out
+
+
+def test_unsloth_gets_the_trainings_tokenizer_with_the_rest_of_the_processor(tmp_path):
+    """With the checkpoint's own it may add a padding token, and weights for it that cannot be trained through."""
+    shutil.copytree(CHECKPOINT.path, tmp_path / "model")
+    for name in ("preprocessor_config.json", "model.safetensors.index.json"):
+        (tmp_path / "model" / name).write_text("{}")
+    tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
+    tokenizer.pad_token = "<unk>"
+    with unsloth_backend._tokenizer_folder(checkpoint.Checkpoint("mine", tmp_path / "model"), tokenizer) as folder:
+        found = AutoTokenizer.from_pretrained(folder)
+        assert (found.pad_token, found.eos_token) == ("<unk>", end)
+        names = {path.name for path in Path(folder).iterdir()}
+        assert "preprocessor_config.json" in names and "config.json" in names
+        assert not any("safetensors" in name for name in names)
+
+
+def test_a_model_that_was_given_another_vocabulary_is_refused(built):
+    unsloth_backend._same_vocabulary(built.trainer.model, CHECKPOINT)
+    embedding = torch.nn.Embedding(CHECKPOINT.text_config["vocab_size"] + 1, 4)
+    grown = SimpleNamespace(get_input_embeddings=lambda: embedding)
+    with pytest.raises(HarnessError, match=r"made \d+ tokens of tiny's \d+; set train.backend to trl"):
+        unsloth_backend._same_vocabulary(grown, CHECKPOINT)
 
 
 def test_of_unsloths_variables_only_those_that_change_no_number_are_a_persons(tmp_path, monkeypatch, capsys):
