@@ -30,16 +30,8 @@ def impossible(config: Config) -> Iterator[str]:
         yield "model.load_in_8bit: choose one of load_in_4bit and load_in_8bit"
     if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
         yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
-    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit):
-        yield "train.backend: trl trains on unquantized weights only; use unsloth for the rest"
     if model.full_finetuning and lora.finetune_vision_layers:
         yield "lora.finetune_vision_layers: full finetuning trains the language model alone; set it to false"
-    if train.backend == "trl" and train.rollouts == "vllm":
-        yield "train.rollouts: trl's colocated vLLM cannot follow Gemma 3's weights; use hf, or backend unsloth"
-    if train.backend == "unsloth" and model.precision == "fp32":
-        yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
-    if train.backend == "unsloth" and train.loss_type == "bnpo" and train.micro_batch not in (None, step):
-        yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
     if train.rollouts == "vllm" and (model.load_in_8bit or model.full_finetuning or lora.finetune_vision_layers):
         yield "train.rollouts: vllm serves no 8-bit weights, full finetuning or vision adapters; use hf"
     if not lora.finetune_language_layers and not lora.finetune_vision_layers:

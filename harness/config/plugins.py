@@ -40,6 +40,10 @@ class Plugin:
 ENGINES: Registry[Any] = Registry(
     {"vllm": "harness.models.vllm:ENGINE", "transformers": "harness.models.hf:ENGINE"},
 )
+# Rows of harness.train.backend.TrainerBackend.
+BACKENDS: Registry[Any] = Registry(
+    {"unsloth": "harness.train.unsloth_backend:BACKEND", "trl": "harness.train.trl_backend:BACKEND"}
+)
 # Rows of harness.track.tracker.TrackerKind.
 TRACKERS: Registry[Any] = Registry({"swanlab": "harness.track.swanlab:TRACKER"})
 
@@ -58,12 +62,13 @@ def _known(registry: Registry[Any]) -> AfterValidator:
 
 
 Engine = Annotated[str, _known(ENGINES)]
+Backend = Annotated[str, _known(BACKENDS)]
 Tracker = Annotated[str, _known(TRACKERS)]
 
 
 def chosen(config: Config) -> list[Plugin]:
     """What the experiment chose of each kind."""
-    return [ENGINES.get(config.eval.engine), TRACKERS.get(config.track.tracker)]
+    return [ENGINES.get(config.eval.engine), BACKENDS.get(config.train.backend), TRACKERS.get(config.track.tracker)]
 
 
 def idle(config: Config) -> tuple[str, ...]:

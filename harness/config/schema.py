@@ -104,7 +104,7 @@ class RewardsSection(Section):
 
 
 class TrainSection(Section):
-    backend: Literal["unsloth", "trl"] = "unsloth"
+    backend: plugins.Backend = "unsloth"
     rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
     seeds: list[Seed] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
     steps: Positive = 50  # optimizer steps

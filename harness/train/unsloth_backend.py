@@ -19,13 +19,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.config.plugins import BACKENDS
 from harness.config.schema import Config
 from harness.models.checkpoint import Checkpoint
 from harness.runs import machine
+from harness.train.backend import TrainerBackend
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
 
 if TYPE_CHECKING:
+    from peft import LoraConfig
     from transformers import PreTrainedTokenizerBase
 
 LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
@@ -36,6 +39,65 @@ KEPT = {LOGGING, "UNSLOTH_COMPILE_DISABLE", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_FO
 # repeats itself four times a completion: for 64 of them that takes minutes.
 PASS = 4
 ROLLOUT_ADAPTERS = "vllm_gen_lora*"  # folders that Unsloth leaves in the working directory
+
+
+class Unsloth(TrainerBackend):
+    name = "unsloth"
+    compiles = True
+
+    def refusals(self, config: Config) -> Iterator[str]:
+        train, step = config.train, config.completions_per_step
+        if config.model.precision == "fp32":
+            yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
+        if train.loss_type == "bnpo" and train.micro_batch not in (None, step):
+            yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
+
+    def unavailable(self, config: Config) -> str | None:
+        needed_for = _only_here(config)
+        if not needed_for:  # otherwise TRL takes over
+            return None
+        found = machine.gpus()
+        if not found:
+            return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU; this machine shows none"
+        if reason := machine.unfit(found[0]):
+            return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
+        if not machine.installed("unsloth"):
+            return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
+        return None
+
+    def ready(self, config: Config, caches: Path) -> TrainerBackend:
+        """As TrainerBackend.ready: itself, or TRL and PEFT, with a line, where it cannot run and they can."""
+        try:
+            patch(caches / "unsloth")
+            return self
+        except HarnessError as error:
+            if _only_here(config):
+                raise
+            say(f"{error}. Training with TRL and PEFT instead.")
+            return BACKENDS.get("trl")
+
+    def load(
+        self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
+    ) -> tuple[Any, LoraConfig | None]:
+        return load(config, checkpoint, tokenizer), None
+
+    def arguments(self, config: Config) -> dict[str, Any]:
+        return arguments(config)
+
+    def tidy(self) -> None:
+        tidy()
+
+    def less_memory(self, config: Config) -> list[str]:
+        model = config.model
+        whole = model.load_in_4bit or model.load_in_8bit or model.full_finetuning
+        return [] if whole else ["set model.load_in_4bit to true"]
+
+
+def _only_here(config: Config) -> str | None:
+    """What of the experiment TRL and PEFT cannot take over; None where they can."""
+    if config.model.load_in_4bit or config.model.load_in_8bit:
+        return "training on quantized weights"
+    return "rollouts by vllm" if config.train.rollouts == "vllm" else None
 
 
 def patch(caches: Path) -> None:
@@ -211,3 +273,6 @@ def tidy() -> None:
         torch.distributed.destroy_process_group()
     for folder in Path().glob(ROLLOUT_ADAPTERS):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+BACKEND = Unsloth()

@@ -20,7 +20,7 @@ from harness.models import checkpoint, full_finetuning, prompts
 from harness.models.lora import lora_config
 from harness.runs import directory
 from harness.tasks.benchmarks import gsm8k
-from harness.train import effective_settings, grpo, resume, rewards, unsloth_backend
+from harness.train import effective_settings, grpo, resume, rewards, trl_backend, unsloth_backend
 from harness.train.recorder import PATIENCE, Recorder, _note
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -50,7 +50,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
     problems, asked = grpo._fitting(CONFIG, gsm8k.load(CONFIG.data.source()).train[:12], tokenizer, folder)
-    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder), "trl")
+    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder), trl_backend.BACKEND)
     return SimpleNamespace(trainer=trainer, problems=problems, asked=asked, end=end)
 
 
