@@ -15,7 +15,7 @@ import pytest
 
 from harness import rundir, sweep
 from harness.errors import LOG, HarnessError
-from tests.conftest import HANG, ROOT, SMALL, harness, refused, wait_until
+from tests.conftest import HANG, SMALL, harness, refused, started, wait_until
 from tests.test_run import lines
 from tests.test_stopping import nothing_is_left
 
@@ -108,8 +108,7 @@ def copied(finished: Path, place: Path) -> Path:
 def test_a_sweep_shares_the_base_is_stopped_and_goes_on(finished, tmp_path):
     results = copied(finished, tmp_path)
     arguments = ["exp/quickstart.yaml", *SMALL, "lora.r=8,4", "--results", str(results)]
-    command = [sys.executable, "-m", "harness.sweep", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    process = started("sweep", *arguments, stderr=subprocess.PIPE, start_new_session=True)
     new = rundir.open_run("quickstart", [*SMALL, "lora.r=4"], results, create=False)
     wait_until(lambda: lines(new.train(3407) / "metrics.jsonl") >= 3, process)
     os.killpg(process.pid, signal.SIGINT)

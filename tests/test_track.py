@@ -29,6 +29,13 @@ from tests.swanlab_server import KEY, Server
 pytest.importorskip("swanlab")
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch) -> None:
+    """On a slow machine SwanLab takes longer than a person is left without a line."""
+    monkeypatch.setattr(track, "START_SECONDS", HANG)
+    monkeypatch.setattr(track, "PATIENCE_SECONDS", HANG)
+
+
 def read(run: Path) -> SimpleNamespace:
     """What SwanLab's own reader finds in the run's one SwanLab run; rows are (step, value or file names)."""
     from swanlab.proto.swanlab.record.v1.record_pb2 import Record
@@ -162,6 +169,7 @@ def test_the_experiments_own_process_imports_nothing_of_swanlab(finished, tmp_pa
     code = f"""
 import sys
 from harness import rundir, run, track
+track.PATIENCE_SECONDS = {HANG}
 here = rundir.existing(__import__("pathlib").Path({str(copy)!r}))
 track.check(here.config)
 print(track.following(here, None, lambda: 7), [name for name in sys.modules if name.startswith("swanlab")])
@@ -353,7 +361,6 @@ def test_a_tracker_that_fails_is_a_line_and_the_experiment_goes_on(finished, tmp
 
 def test_a_tracker_that_hangs_or_is_killed_is_a_line_too(finished, tmp_path, capsys, monkeypatch):
     run = rundir.existing(copied(finished, tmp_path))
-    monkeypatch.setattr(track, "START_SECONDS", HANG)
     monkeypatch.setattr(track, "PATIENCE_SECONDS", 0.25)
     for number, seconds, why in (
         (signal.SIGSTOP, 0.5, "not done after 0.5 s"), (signal.SIGKILL, HANG, "(ended by SIGKILL)")
