@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from harness.runs import machine
-from harness.util import startup
+from harness.util import processes, startup
+from tests import warm
 
 # Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
 # imported, and inherited by every process that a test starts.
@@ -38,16 +39,28 @@ without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tells what happen
 HANG = 1200
 
 
-def harness(module: str, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+# A GPU's libraries want to be imported in their own order.
+WARM = sys.platform == "linux" and not machine.gpus()
+
+
+def harness(module: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess:
     """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
-    return subprocess.run(
-        _command(module, arguments), cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=HANG
-    )
+    with started(module, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        try:
+            output, errors = process.communicate(timeout=HANG)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def started(module: str, *arguments: str | Path) -> subprocess.Popen:
-    """The same, left running."""
-    return subprocess.Popen(_command(module, arguments), cwd=ROOT, env=_environment())
+def started(module: str, *arguments: str | Path, cold: bool = False, **options: Any) -> subprocess.Popen:
+    """The same, left running; the options are those of subprocess.Popen.
+
+    The process is a fork of one that has imported torch and the like (tests/warm.py); `cold` starts Python anew.
+    """
+    kind = warm.Popen if WARM and not cold else subprocess.Popen
+    return kind(_command(module, arguments), **{"cwd": ROOT, "env": _environment(), "text": True} | options)
 
 
 def _command(module: str, arguments: tuple[str | Path, ...]) -> list[str]:
@@ -117,6 +130,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(f"{shared} {places[0]}" if places else shared))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _the_process_that_forks_goes_on() -> None:
+    """Also where a test calls, in its own process, what ends all that this process has started."""
+    found = processes.descendants
+    processes.descendants = lambda: {
+        each for each in found() if not warm.Popen.server or each.pid != warm.Popen.server.pid
+    }
+
+
 @pytest.fixture(scope="session")
 def gsm8k_folder() -> Path:
     """The folder of real GSM8K (train.jsonl, test.jsonl) that HARNESS_GSM8K names; skips by name without it."""
@@ -130,7 +152,7 @@ def gsm8k_folder() -> Path:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of one small, complete run of the quickstart experiment, tracked as runs are by default."""
     results = tmp_path_factory.mktemp("finished") / "results"
-    done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results)
+    done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results, cold=True)
     assert done.returncode == 0, done.stderr
     (run,) = results.glob("quickstart-*")
     return run

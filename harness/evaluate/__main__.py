@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.models import registry
 from harness.runs import directory
 from harness.runs.machine import within_memory
-from harness.util import files, logs
+from harness.util import files, interrupts, logs
 from harness.util.cli import Parser, exit_code
 
 SIDES = ("base", "again", "curve", "tuned")
@@ -32,8 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     with files.lock(run.path):
         logs.keep(run.path, f"evaluate {args.side}")
         remedy = "end other programs on the GPU" + registry.kind(run.config.eval).less_memory(run.config.eval)
-
-        from harness.evaluate.evaluation import evaluate
+        with interrupts.importing():
+            from harness.evaluate.evaluation import evaluate
 
         with within_memory(remedy):
             evaluate(run, args.side)

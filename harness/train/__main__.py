@@ -16,7 +16,7 @@ from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.runs.machine import cannot_train, within_memory
 from harness.train import backend
-from harness.util import files, logs
+from harness.util import files, interrupts, logs
 from harness.util.cli import Parser, exit_code
 from harness.util.console import say
 from harness.util.errors import HarnessError
@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         logs.keep(run.path, "train")
         if wanted := _lacking(run, args.seed):
             trainer = backend.chosen(run.config).ready(run.config, run.path.parent / ".cache")
-            from harness.train import grpo
+            with interrupts.importing():
+                from harness.train import grpo
 
             with within_memory(backend.less_memory(run.config)):
                 for seed in wanted:

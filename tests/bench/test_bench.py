@@ -43,7 +43,7 @@ def test_a_step_by_another_backend_than_the_path_names_is_no_row():
     """
     done = harness(
         "bench", "train", "exp/quickstart.yaml", "model.precision=bf16", "train.prompts_per_step=2",
-        "train.generations=2", "--paths", "trl-hf,unsloth-hf", "--steps", "2", "--warm-up", "1",
+        "train.generations=2", "--paths", "trl-hf,unsloth-hf", "--steps", "2", "--warm-up", "1", cold=True,
     )  # fmt: skip
     refused(done, "bench train: unsloth could not run")
     assert "| unsloth-hf |" not in done.stdout

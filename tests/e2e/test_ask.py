@@ -22,7 +22,7 @@ from harness.runs import directory
 from harness.tasks.records import Completion, Tags
 from harness.util import console, files
 from harness.util.errors import HarnessError
-from tests.conftest import HANG, ROOT, harness, refused
+from tests.conftest import HANG, harness, refused, started
 from tests.export.test_export import full_run
 
 WORK, END, OPEN, CLOSE = "<start_working_out>", "<end_working_out>", "<SOLUTION>", "</SOLUTION>"
@@ -87,9 +87,9 @@ def test_a_person_is_asked_line_by_line_and_a_question_too_long_ends_nothing(fin
     settings = termios.tcgetattr(other)
     settings[3] &= ~termios.ECHO
     termios.tcsetattr(other, termios.TCSANOW, settings)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.ask", str(finished), "--greedy", "--max-new-tokens", "16"],
-        cwd=ROOT, stdin=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = started(
+        "ask", finished, "--greedy", "--max-new-tokens", "16",
+        stdin=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     os.write(terminal, f"{'7 ' * 1500}\n{QUESTION}\n".encode() + b"\x04")
     out, err = process.communicate(timeout=HANG)

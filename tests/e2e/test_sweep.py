@@ -19,7 +19,7 @@ from harness.runs import directory
 from harness.util import files
 from harness.util.errors import HarnessError
 from harness.util.logs import LOG
-from tests.conftest import HANG, ROOT, SMALL, harness, refused, wait_until
+from tests.conftest import HANG, SMALL, harness, refused, started, wait_until
 from tests.e2e.test_run import lines
 from tests.e2e.test_stopping import nothing_is_left
 
@@ -112,8 +112,7 @@ def copied(finished: Path, place: Path) -> Path:
 def test_a_sweep_shares_the_base_is_stopped_and_goes_on(finished, tmp_path):
     results = copied(finished, tmp_path)
     arguments = ["exp/quickstart.yaml", *SMALL, "lora.r=8,4", "--results", str(results)]
-    command = [sys.executable, "-m", "harness.sweep", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    process = started("sweep", *arguments, stderr=subprocess.PIPE, start_new_session=True)
     new = directory.open_run("quickstart", [*SMALL, "lora.r=4"], results, create=False)
     wait_until(lambda: lines(new.train(3407) / "metrics.jsonl") >= 3, process)
     os.killpg(process.pid, signal.SIGINT)

@@ -32,6 +32,13 @@ from tests.swanlab_server import KEY, Server
 pytest.importorskip("swanlab")
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch) -> None:
+    """On a slow machine SwanLab takes longer than a person is left without a line."""
+    monkeypatch.setattr(follow, "START_SECONDS", HANG)
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", HANG)
+
+
 def read(run: Path) -> SimpleNamespace:
     """What SwanLab's own reader finds in the run's one SwanLab run; rows are (step, value or file names)."""
     from swanlab.proto.swanlab.record.v1.record_pb2 import Record
@@ -167,6 +174,7 @@ import sys
 from harness import run
 from harness.runs import directory
 from harness.track import follow as track
+track.PATIENCE_SECONDS = {HANG}
 here = directory.existing(__import__("pathlib").Path({str(copy)!r}))
 track.check(here.config)
 print(track.following(here, None, lambda: 7), [name for name in sys.modules if name.startswith("swanlab")])
@@ -359,7 +367,6 @@ def test_a_tracker_that_fails_is_a_line_and_the_experiment_goes_on(finished, tmp
 
 def test_a_tracker_that_hangs_or_is_killed_is_a_line_too(finished, tmp_path, capsys, monkeypatch):
     run = directory.existing(copied(finished, tmp_path))
-    monkeypatch.setattr(follow, "START_SECONDS", HANG)
     monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.25)
     for number, seconds, why in (
         (signal.SIGSTOP, 0.5, "not done after 0.5 s"), (signal.SIGKILL, HANG, "(ended by SIGKILL)")
