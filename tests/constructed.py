@@ -9,7 +9,7 @@ from typing import Any
 from harness.report import write
 from harness.runs import directory
 from harness.tasks import dataset, scoring
-from harness.tasks.records import Problem
+from harness.tasks.records import Problem, Tags
 from harness.util import files
 
 GOLD = "18"
@@ -54,7 +54,8 @@ def result(outcomes: Outcomes, **conditions: Any) -> dict[str, Any]:
     shared = {
         "data": dataset.content_hash(Problem(each, "", GOLD) for each in ids),
         "split": "test", "questions": len(outcomes), "prompts": "e" * 64, "scorer": scoring.VERSION,
-        "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": len(scores) // len(ids),
+        "tags": dataclasses.asdict(Tags()), "max_new_tokens": 72, "samples": len(scores) // len(ids),
+        "sampling": {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}, "seed": None, "stop_ids": [1, 5],
         "engine": "transformers", "precision": "fp32",
     }  # fmt: skip
     return {

@@ -7,14 +7,91 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.runs.directory import RunDir
 from harness.tasks import scoring, selftest
-from harness.tasks.records import Tags
-from harness.util import files
+from harness.tasks.records import ProblemCounts, Score, Tags
+from harness.util import files, typed
 from harness.util.errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParameters:
+    """How the next token is drawn."""
+
+    temperature: float  # 0 is greedy
+    top_p: float  # 1.0 disables
+    top_k: int  # 0 disables
+    min_p: float  # 0.0 disables
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What two evaluations must share to be compared; harness.compare groups by exactly these fields."""
+
+    data: str  # SHA-256, in hex, over ids and golds of the questions
+    split: str  # "train", "dev" or "test"
+    questions: int
+    prompts: str  # SHA-256, in hex, over the ordered prompt hashes
+    scorer: str  # scoring.VERSION
+    tags: Tags
+    max_new_tokens: int  # a completion
+    sampling: SamplingParameters
+    samples: int  # completions a question
+    seed: int | None  # of the sampling; None: greedy decoding draws nothing
+    stop_ids: tuple[int, ...]  # tokens that end a completion, ascending
+    engine: str  # with the versions of all that decides its last bits
+    precision: str  # of the weights: "bf16" or "fp32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredCompletion(Score):
+    """One completion with its score: an entry of `scores` in result.json."""
+
+    id: str  # of the problem
+    sample: int  # which of its completions, from 0
+    gold: str  # as written in the data
+    prompt: str  # hash of the token ids that were put to the model
+    finish_reason: str  # "stop" (the turn was ended) or "length" (max_new_tokens reached)
+    tokens: int  # generated tokens, the turn-ending one included
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestCounts:
+    """What the scorer proved about itself before an evaluation, as numbers of cases; all of them passed."""
+
+    golds: int  # gold answers tried
+    spellings: int  # right texts made of them
+    adversarial: int  # texts that must score wrong, or must not be in the exact format
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a second evaluation of the base did otherwise than the first."""
+
+    order: str  # SHA-256, in hex, over the prompt hashes in the order in which they were asked
+    seed: int | None  # of the sampling; None: greedy decoding draws nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One evaluation, as result.json holds it."""
+
+    conditions: Conditions
+    problems: ProblemCounts
+    selftest: SelfTestCounts
+    adapter: str | None  # SHA-256, in hex, of what was trained; None for the base
+    scores: tuple[ScoredCompletion, ...]  # in question order, then by sample
+    questions: dict[str, str] | None = field(default=None, metadata=typed.OMITTED)  # texts by problem id
+    changed: Changed | None = field(default=None, metadata=typed.OMITTED)  # of the base evaluated again
+
+
+def read_evaluation(place: Path) -> Evaluation:
+    """The evaluation that a folder, or a result.json itself, holds. Raises HarnessError (one line) as typed.read."""
+    return typed.read(Evaluation, place if place.suffix == ".json" else place / "result.json")
 
 
 class Asked(NamedTuple):
