@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats import intervals, pass_at_k, rates, seeds
+from harness.util.typed import OMITTED
 
 
 class Judged(Protocol):
@@ -39,6 +41,21 @@ COMPARED = ("accuracy", "strict", "format")
 # The scores of a side by quantity: shape (n,), or of tuned models (s, n) with a row for each of several seeds.
 Columns = dict[str, NDArray[np.float64]]
 Scores = Sequence[Judged]  # one side's, such as `scores` of an evaluation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What `rate` finds, as files hold it: a mean with its 95% interval, as proportions."""
+
+    value: float
+    low: float
+    high: float
+    method: str  # how the interval was made
+    # With one sample a question and one training, else None:
+    k: int | None = field(default=None, metadata=OMITTED)  # questions for which it holds, of n
+    n: int | None = field(default=None, metadata=OMITTED)
+    bootstrap_low: float | None = field(default=None, metadata=OMITTED)  # the exact bootstrap's interval, beside it
+    bootstrap_high: float | None = field(default=None, metadata=OMITTED)
 
 
 def per_question(scores: Scores) -> Columns:
