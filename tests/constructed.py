@@ -9,7 +9,7 @@ from typing import Any
 from harness.report import write
 from harness.runs import directory
 from harness.tasks import dataset, scoring
-from harness.tasks.records import Problem
+from harness.tasks.records import Problem, Tags
 from harness.util import files
 
 GOLD = "18"
@@ -27,8 +27,10 @@ TEXTS = {  # what a completion may look like: (text, correct, strict, exact form
 PROOF = {
     "modules": 28, "modules_loaded": 28, "probes": 16, "tokens": 600, "scale": 8.0, "amplified_change": 0.6,
     "adapter_change": 0.03, "rerun_change": 1e-7, "correlation_amplified": 0.999, "correlation_zeroed": 0.0,
-    "correlation_renamed": 0.0, "completions_changed_by_peft": 8, "completions_changed": 8, "adapter": "a" * 64,
+    "correlation_renamed": 0.0, "completions_changed_by_peft": 8, "completions_changed": 8,
+    "adapter": "a" * 64, "content": "c" * 16,
 }  # fmt: skip
+WEIGHTS_PROOF = {"tensors": 30, "tensors_changed": 28, "changed": 0.9, "adapter": "a" * 64, "content": "c" * 16}
 
 
 Outcomes = list[str] | list[tuple[str, ...]]  # a question each; with several samples a tuple of them
@@ -54,7 +56,8 @@ def result(outcomes: Outcomes, **conditions: Any) -> dict[str, Any]:
     shared = {
         "data": dataset.content_hash(Problem(each, "", GOLD) for each in ids),
         "split": "test", "questions": len(outcomes), "prompts": "e" * 64, "scorer": scoring.VERSION,
-        "max_new_tokens": 72, "sampling": {"temperature": 0.0}, "samples": len(scores) // len(ids),
+        "tags": dataclasses.asdict(Tags()), "max_new_tokens": 72, "samples": len(scores) // len(ids),
+        "sampling": {"temperature": 0.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}, "seed": None, "stop_ids": [1, 5],
         "engine": "transformers", "precision": "fp32",
     }  # fmt: skip
     return {
@@ -98,7 +101,8 @@ def make_run(
     evaluated(run.base, base, **conditions)
     for seed, outcomes in seeds.items():
         evaluated(run.tuned(seed), outcomes, **conditions)
-        files.write_json(run.tuned(seed) / "proof.json", PROOF)
+        proof = WEIGHTS_PROOF if run.config.model.full_finetuning else PROOF
+        files.write_json(run.tuned(seed) / "proof.json", proof)
         files.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
         files.append_lines(
             run.train(seed) / "metrics.jsonl",

@@ -44,7 +44,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(summary, dict) or not summary.keys() >= NEEDED or not isinstance(summary["conditions"], dict):
         raise HarnessError(f"{path}: its summary.json is not one of a run")
     run = directory.existing(path)
-    settings = _flat(run.config.deciding()) | _contents(run.read_manifest().get("inputs", {}))
+    settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # What another base gained is no answer to what these settings gain: its runs have a table of their own.
     conditions = summary["conditions"] | {BASE: summary.get("base_weights")}
     ours = {"run": one_line(path.resolve().name), "path": path, "settings": settings}

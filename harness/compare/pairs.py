@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report.wording import points_text
+from harness.runs.results import read_evaluation
 from harness.stats import multiple_comparisons, verdict
 from harness.stats.intervals import ALPHA
 from harness.stats.multiple_comparisons import Comparison
 from harness.stats.paired import PairedDifference
 from harness.stats.verdict import spell_p
-from harness.util import files
 from harness.util.errors import HarnessError
 from harness.util.text import plural
 
@@ -126,14 +126,10 @@ def tuned_scores(path: Path, seeds: Sequence[int]) -> tuple[tuple[str, ...], NDA
     """
     ids, rows = set(), []
     for seed in seeds:
-        file = path / "tuned" / f"seed-{seed}" / "result.json"
         answers: dict[str, list[bool]] = {}
-        try:
-            for score in files.read_json(file)["scores"]:
-                answers.setdefault(score["id"], []).append(score["correct"])
-            rows.append([sum(correct) / len(correct) for _, correct in sorted(answers.items())])
-        except (KeyError, TypeError) as error:
-            raise HarnessError(f"{file}: not a result of an evaluation ({error!r})") from None
+        for score in read_evaluation(path / "tuned" / f"seed-{seed}").scores:
+            answers.setdefault(score.id, []).append(score.correct)
+        rows.append([sum(correct) / len(correct) for _, correct in sorted(answers.items())])
         ids.add(tuple(sorted(answers)))
     if len(ids) != 1 or not rows[0]:
         raise HarnessError(f"{path}: its training seeds were not asked the same questions")

@@ -22,6 +22,7 @@ from harness.report import markdown, scorer_panel, wording
 from harness.report.scorer_panel import Completed
 from harness.report.wording import points
 from harness.runs.directory import RunDir
+from harness.runs.results import read_evaluation
 from harness.stats import paired, pass_at_k, verdict
 from harness.stats.scores import rate
 from harness.stats.verdict import spell_p
@@ -79,7 +80,7 @@ def _ours(run: RunDir, material: Material, seed: int | None) -> list[Completed]:
     """The run's own completions of the questions that lm-eval was asked, all samples."""
     where = run.base if seed is None else run.tuned(seed)
     wanted = {problem.id for problem in material.asked}
-    scores = [score for score in files.read_json(where / "result.json")["scores"] if score["id"] in wanted]
+    scores = [score for score in read_evaluation(where).scores if score.id in wanted]
     return scorer_panel.completed(scores, where / "samples.jsonl")
 
 
@@ -198,7 +199,7 @@ def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
     if check.our_prompt:
         greedy = not run.config.eval.temperature and run.config.eval.samples == 1  # else ours are drawn by chance
         ours = {(seed, each.id): each.text for seed, side in answers.ours.items() for each in side}
-        asked = {score["id"]: score["prompt"] for score in files.read_json(run.base / "result.json")["scores"]}
+        asked = {score.id: score.prompt for score in read_evaluation(run.base).scores}
         rows = [(seed, row) for seed, side in answers.theirs.items() for row in side]
         same = sum(row["prompt_hash"] == asked[row["id"]] for _, row in rows)
         alike = sum(row["completion"] == ours[seed, row["id"]] for seed, row in rows)

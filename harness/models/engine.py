@@ -65,6 +65,14 @@ class Engine(Protocol):
         """Names of the modules that carry the adapter's weights after loading it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """What decides which completions share a batch; None: not that."""
+
+    batch_size: int | None = None  # prompts
+    gpu_memory_utilization: float | None = None  # share of the GPU's free memory
+
+
 class EngineKind(Plugin):
     """An engine as the experiment file names it: what it needs, what its completions depend on, how it is started."""
 
@@ -80,9 +88,9 @@ class EngineKind(Plugin):
         """Start it. Raises HarnessError where it cannot run."""
         raise NotImplementedError
 
-    def batching(self, section: EvalSection) -> dict[str, float]:
+    def batching(self, section: EvalSection) -> Batching:
         """The settings that decide what shares a batch, where a completion's last bits depend on that."""
-        return {}
+        return Batching()
 
     def memory_share(self, section: EvalSection) -> float:
         """The share of a GPU's memory that it may fill."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from harness.config.schema import EvalSection
 from harness.models.checkpoint import Checkpoint
-from harness.models.engine import Engine, EngineKind, Work
+from harness.models.engine import Batching, Engine, EngineKind, Work
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -25,8 +25,8 @@ class Transformers(EngineKind):
 
         return TransformersEngine(checkpoint, tokenizer, section.precision, section.batch_size)
 
-    def batching(self, section: EvalSection) -> dict[str, float]:
-        return {"batch_size": section.batch_size}
+    def batching(self, section: EvalSection) -> Batching:
+        return Batching(batch_size=section.batch_size)
 
     def less_memory(self, section: EvalSection) -> str:
         return f", or lower eval.batch_size (now {section.batch_size})"

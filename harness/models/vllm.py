@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from harness.config.compatibility import VLLM_RANKS, VLLM_TEMPERATURES
 from harness.config.schema import Config, EvalSection
 from harness.models.checkpoint import Checkpoint
-from harness.models.engine import Engine, EngineKind, Work
+from harness.models.engine import Batching, Engine, EngineKind, Work
 from harness.runs import machine
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Vllm(EngineKind):
 
         return VllmEngine(section, checkpoint, tokenizer, work)
 
-    def batching(self, section: EvalSection) -> dict[str, float]:
-        return {} if section.batch_invariant else {"gpu_memory_utilization": section.gpu_memory_utilization}
+    def batching(self, section: EvalSection) -> Batching:
+        return Batching(gpu_memory_utilization=None if section.batch_invariant else section.gpu_memory_utilization)
 
     def memory_share(self, section: EvalSection) -> float:
         return section.gpu_memory_utilization

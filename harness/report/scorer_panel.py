@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.runs import results
+from harness.runs import completions
+from harness.runs.results import ScoredCompletion
 from harness.stats import paired, pass_at_k, verdict
 from harness.tasks.panel import SCORERS, Scorer
 from harness.tasks.records import Tags
@@ -27,16 +28,15 @@ class Completed(NamedTuple):
 # --- a run under all of them
 
 
-def completed(scores: Sequence[dict[str, Any]], log: Path) -> list[Completed]:
-    """The completions of one side: the entries of its result.json with their texts from its samples.jsonl.
+def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
+    """The completions of one side: its scores with their texts from its samples.jsonl.
 
     Raises HarnessError where a text is missing.
     """
-    texts = results.texts(log)
-    try:
-        return [Completed(s["id"], s["gold"], texts[s["id"], s["sample"]], s["correct"]) for s in scores]
-    except KeyError as error:
-        raise HarnessError(f"{log}: the completion {error} of result.json is missing; run harness.evaluate") from None
+    texts = completions.texts(log)
+    if lost := [(s.id, s.sample) for s in scores if (s.id, s.sample) not in texts]:
+        raise HarnessError(f"{log}: the completion {lost[0]} of result.json is missing; run harness.evaluate")
+    return [Completed(s.id, s.gold, texts[s.id, s.sample], s.correct) for s in scores]
 
 
 def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def _under(scorer: Scorer, base: Sequence[Completed], tuned: Sequence[Completed]
     correct = [[ruling.correct for ruling in side] for side in rulings]
     difference = _difference(sides, correct)
     entry = {"name": scorer.name, "source": scorer.source, "reads": scorer.reads, "difference": difference}
-    for name, completions, right, share in zip(("base", "tuned"), sides, correct, extracted, strict=True):
-        as_ours = sum(theirs == c.correct for theirs, c in zip(right, completions, strict=True)) / len(completions)
+    for name, side, right, share in zip(("base", "tuned"), sides, correct, extracted, strict=True):
+        as_ours = sum(theirs == c.correct for theirs, c in zip(right, side, strict=True)) / len(side)
         entry[name] = {"accuracy": difference[name], "extracted": share, "as_ours": as_ours}
     return entry | {"applicable": min(extracted) >= APPLICABLE}
 

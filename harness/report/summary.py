@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.report import scorer_panel
+from harness.runs import curve, proof, training
+from harness.runs.comparable import check_pair
 from harness.runs.directory import RunDir
-from harness.runs.results import check_pair
+from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.stats import paired, pass_at_k, seeds, sensitivity, verdict
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, Scores, means, per_question, rate
-from harness.util import files
+from harness.util import typed
 from harness.util.errors import HarnessError
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
@@ -32,49 +34,49 @@ def summarize(run: RunDir) -> dict[str, Any]:
     Raises HarnessError where they are not comparable: other questions, prompts or settings.
     """
     trained, count = run.config.train.seeds, run.config.eval.samples
-    base = files.read_json(run.base / "result.json")
-    tuned = [files.read_json(run.tuned(seed) / "result.json") for seed in trained]
+    base = read_evaluation(run.base)
+    tuned = [read_evaluation(run.tuned(seed)) for seed in trained]
     for result in tuned:
         check_pair(run, base, result)
-    before = per_question(base["scores"])
+    before = per_question(base.scores)
     if len(tuned) > 1 and len(before["accuracy"]) < 2:
         raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
-    each = [per_question(result["scores"]) for result in tuned]
+    each = [per_question(result.scores) for result in tuned]
     after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in QUANTITIES}
     differences = {name: seeds.difference(before[name], after[name]) for name in COMPARED}
-    sides = [result["scores"] for result in tuned]
-    adapters = [result["adapter"] for result in tuned]
+    sides = [result.scores for result in tuned]
+    adapters = [result.adapter for result in tuned]
     return {
         "name": run.config.name,
         "digest": run.config.digest(),
         "n": len(before["accuracy"]),
         "samples": count,
-        "conditions": base["conditions"],
-        "base_weights": run.read_manifest().get("inputs", {}).get("base weights"),
-        "problems": base["problems"],
-        "selftest": base["selftest"],
-        "base": _side([base["scores"]], before, count),
+        "conditions": typed.plain(base.conditions),
+        "base_weights": run.read_manifest().inputs.get("base weights"),
+        "problems": typed.plain(base.problems),
+        "selftest": typed.plain(base.selftest),
+        "base": _side([base.scores], before, count),
         "tuned": _side(sides, after, count) | {"adapter": adapters if adapters[1:] else adapters[0]},
         "difference": {name: verdict.record(d) for name, d in differences.items()},
-        "decomposition": _decomposition(before, after) | {"by_rule": _by_rule(base["scores"], sides)},
-        "verdict": _verdict(differences, base["scores"], sides),
-        "truncation": _truncation(base["scores"], before, sides, after),
-        "panel": _panel(run, base["scores"], sides[0]),
+        "decomposition": _decomposition(before, after) | {"by_rule": _by_rule(base.scores, sides)},
+        "verdict": _verdict(differences, base.scores, sides),
+        "truncation": _truncation(base.scores, before, sides, after),
+        "panel": _panel(run, base.scores, sides[0]),
         "train": _training(run, trained[0]),
         "proof": _proof(run, trained[0]),
     } | _where_there(run, base, before, each, sides)
 
 
-def _where_there(run: RunDir, base: dict[str, Any], before: Columns, each: list[Columns], sides: list[Scores]) -> dict:
+def _where_there(run: RunDir, base: Evaluation, before: Columns, each: list[Columns], sides: list[Scores]) -> dict:
     """What only some runs have: a second evaluation of the base, a learning curve, several samples, several seeds."""
     found, count = {}, run.config.eval.samples
     if (run.again / "result.json").exists():
         found["noise_floor"] = _noise_floor(run, base, before)
-    curves = {seed: run.curve(seed) / "curve.json" for seed in run.config.train.seeds}
-    if any(file.exists() for file in curves.values()):
-        found["curve"] = {str(seed): files.read_json(file) for seed, file in curves.items()}
+    curves = {seed: run.curve(seed) for seed in run.config.train.seeds}
+    if any((folder / curve.NAME).exists() for folder in curves.values()):
+        found["curve"] = {str(seed): typed.plain(curve.read(folder)) for seed, folder in curves.items()}
     if count > 1:
-        found["of_samples"] = _of_samples(base["scores"], sides, count)
+        found["of_samples"] = _of_samples(base.scores, sides, count)
     if len(sides) > 1:
         found["seeds"] = [
             {
@@ -95,9 +97,9 @@ def _side(sides: list[Scores], columns: Columns, count: int) -> dict[str, Any]:
     scores = [score for side in sides for score in side]
     return {name: rate(values, count) for name, values in columns.items()} | {
         "completions": len(scores),
-        "truncated": sum(score["finish_reason"] == "length" for score in scores),
-        "unparsed": sum(score["answer"] is None for score in scores),
-        "mean_tokens": sum(score["tokens"] for score in scores) / len(scores),
+        "truncated": sum(score.finish_reason == "length" for score in scores),
+        "unparsed": sum(score.answer is None for score in scores),
+        "mean_tokens": sum(score.tokens for score in scores) / len(scores),
     }
 
 
@@ -105,7 +107,10 @@ def _verdict(differences: dict[str, Any], base: Scores, sides: list[Scores]) -> 
     found = {name: verdict.of(difference) for name, difference in differences.items()}
     fields = [QUANTITIES[name] for name in COMPARED]
     identical = all(
-        old[field] == new[field] for side in sides for old, new in zip(base, side, strict=True) for field in fields
+        getattr(old, field) == getattr(new, field)
+        for side in sides
+        for old, new in zip(base, side, strict=True)
+        for field in fields
     )
     accuracy = found["accuracy"]
     names = ("kind", "direction", "detectable", "one_way", "discordance", "discordance_high")
@@ -142,7 +147,7 @@ def _decomposition(before: Columns, after: Columns) -> dict[str, Any]:
 
 
 def _cut(scores: Scores) -> NDArray[np.float64]:
-    return means(scores, [score["finish_reason"] == "length" for score in scores])
+    return means(scores, [score.finish_reason == "length" for score in scores])
 
 
 def _truncation(base: Scores, before: Columns, sides: list[Scores], after: Columns) -> dict[str, Any]:
@@ -161,12 +166,12 @@ def _panel(run: RunDir, base: Scores, tuned: Scores) -> dict[str, Any]:
     return scorer_panel.compare(*completed, run.config.prompt.tags.record())
 
 
-def _noise_floor(run: RunDir, base: dict[str, Any], before: Columns) -> dict[str, Any]:
+def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> dict[str, Any]:
     """The base against itself, evaluated again; what the second evaluation changed is `changed`."""
-    again = files.read_json(run.again / "result.json")
+    again = read_evaluation(run.again)
     check_pair(run, base, again, "again")
-    after = per_question(again["scores"])
-    found: dict[str, Any] = {"changed": again.get("changed")}
+    after = per_question(again.scores)
+    found: dict[str, Any] = {"changed": typed.plain(again.changed)}
     for name in COMPARED:
         floor = sensitivity.noise_floor(before[name], after[name])
         found[name] = dataclasses.asdict(floor) | {
@@ -197,12 +202,12 @@ def _of_samples(base: Scores, sides: list[Scores], count: int) -> list[dict[str,
 
 def _by_question(scores: Scores) -> tuple[list[list[str | None]], list[list[bool]]]:
     """The answers to each question and whether they are right; None for what was cut, which is wrong whatever it is."""
-    questions: dict[str, list[dict[str, Any]]] = {}
+    questions: dict[str, list[ScoredCompletion]] = {}
     for score in scores:
-        questions.setdefault(score["id"], []).append(score)
+        questions.setdefault(score.id, []).append(score)
     groups = questions.values()
-    answers = [[None if s["finish_reason"] == "length" else s["answer"] for s in group] for group in groups]
-    return answers, [[s["correct"] for s in group] for group in groups]
+    answers = [[None if s.finish_reason == "length" else s.answer for s in group] for group in groups]
+    return answers, [[s.correct for s in group] for group in groups]
 
 
 def _by_rule(base: Scores, sides: list[Scores]) -> dict[str, dict[str, float]]:
@@ -211,9 +216,9 @@ def _by_rule(base: Scores, sides: list[Scores]) -> dict[str, dict[str, float]]:
     for rule in (*RULES, None):
         counts: dict[str, float] = {}
         for side, each in (("base", [base]), ("tuned", sides)):
-            decided = [score for scores in each for score in scores if score["rule"] == rule]
+            decided = [score for scores in each for score in scores if score.rule == rule]
             counts[side] = len(decided) / len(each)
-            counts[f"{side}_correct"] = sum(score["correct"] for score in decided) / len(each)
+            counts[f"{side}_correct"] = sum(score.correct for score in decided) / len(each)
         if counts["base"] or counts["tuned"]:
             table[rule or "none"] = {name: int(c) if c == int(c) else c for name, c in counts.items()}
     return table
@@ -221,10 +226,11 @@ def _by_rule(base: Scores, sides: list[Scores]) -> dict[str, dict[str, float]]:
 
 def _training(run: RunDir, seed: int) -> dict[str, Any]:
     # Only the steps that began with a rollout have rewards; with num_iterations others learn from it again.
-    rollouts = [row for row in files.read_lines(run.train(seed) / "metrics.jsonl") if row.get("reward") is not None]
+    logged = [row.numbers for row in training.read_metrics(training.metrics_log(run.train(seed)))]
+    rollouts = [row for row in logged if row.get("reward") is not None]
     rewards = [row["reward"] for row in rollouts]
     ends = max(1, round(len(rewards) * REWARD_SHARE))
-    dropped = files.read_json(run.train(seed) / "dropped_prompts.json")
+    dropped = training.read_dropped(run.train(seed)).dropped
     disagree = {
         name: float(np.mean([row[f"profiles_disagree/{name}"] for row in rollouts]))
         for name in ("format", "answer")
@@ -234,7 +240,7 @@ def _training(run: RunDir, seed: int) -> dict[str, Any]:
         "seed": seed,
         "steps": run.config.train.steps,
         "completions": len(rollouts) * run.config.completions_per_step,
-        "dropped_prompts": len(dropped["dropped"]),
+        "dropped_prompts": len(dropped),
         "reward_first": float(np.mean(rewards[:ends])) if rewards else None,
         "reward_last": float(np.mean(rewards[-ends:])) if rewards else None,
         "profiles_disagree": disagree,
@@ -242,5 +248,4 @@ def _training(run: RunDir, seed: int) -> dict[str, Any]:
 
 
 def _proof(run: RunDir, seed: int) -> dict[str, Any]:
-    figures = files.read_json(run.tuned(seed) / "proof.json")
-    return {name: value for name, value in figures.items() if name not in ("adapter", "content")}
+    return typed.plain(proof.read(run.tuned(seed), full=run.config.model.full_finetuning))

@@ -83,6 +83,50 @@ class Verdict:
         return in_points(self.difference.estimate, self.difference.low, self.difference.high)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedRecord:
+    """A PairedDifference as files hold it, tuned minus base in proportions: what `record` makes of one."""
+
+    base: float
+    tuned: float
+    value: float  # tuned - base
+    low: float  # 95% interval of the difference
+    high: float
+    method: str  # how the interval was made
+    gained: int  # questions whose score rose
+    lost: int  # questions whose score fell
+    n: int
+    mid_p: float
+    exact_p: float
+    se: float | None  # paired standard error; None for n = 1
+    correlation: float | None  # of base and tuned over questions; None where either is constant
+    detectable: float | None  # smallest difference found with 80% power; None: none at this discordance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedsRecord:
+    """The same of a SeedsDifference, whose first side is the base."""
+
+    base: float
+    tuned: float
+    value: float  # tuned - base
+    low: float  # 95% interval of the difference, which holds the variation between trainings
+    high: float
+    method: str  # how the interval was made
+    gained: None  # a single pair's, as are the three below
+    lost: None
+    n: int
+    mid_p: None
+    exact_p: None
+    p: float
+    df: float | None  # of the t; None where nothing varies
+    se: float
+    se_question: float
+    se_seed: float
+    per_seed: tuple[float, ...]
+    detectable: float | None  # as of a PairedRecord
+
+
 def of(difference: PairedDifference | SeedsDifference) -> Verdict:
     """The verdict about one difference. Over several seeds interval and p are of one t test where many changed."""
     d = difference

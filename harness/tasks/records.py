@@ -26,6 +26,16 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class ProblemCounts:
+    """Problems in each split of a data set."""
+
+    train: int
+    dev: int
+    test: int
+    repeated: int  # rows left out because their question had occurred before
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One generated answer to one prompt, as the engine returned it."""
 

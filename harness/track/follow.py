@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import secrets
 import select
-import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from harness.config.plugins import TRACKERS
 from harness.config.schema import Config
 from harness.runs import stages as run_stages
 from harness.runs.directory import RunDir
+from harness.runs.manifest import Track
 from harness.track.reader import Reader
 from harness.track.tracker import TrackerKind
 from harness.util import processes
 from harness.util.console import hushed, say, working
-from harness.util.text import one_line
+from harness.util.text import one_line, quoted
 
 POLL_SECONDS = 1.0  # between two looks at the files
 START_SECONDS = 20  # that the tracker's server may take to answer
@@ -111,7 +110,7 @@ class Tracker:
             why = given_up or (f"ended by {signal.Signals(-code).name}" if code < 0 else last)
             say(
                 f"{self.title} has not got all of this run ({why}); the experiment has lost nothing. "
-                f"python -m harness.track {_quoted(self.run.path)} tracks it again."
+                f"python -m harness.track {quoted(self.run.path)} tracks it again."
             )
 
     def _rest(self, state: str) -> str:
@@ -144,14 +143,10 @@ def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
 
 def _identity(run: RunDir) -> str:
     """The id of the experiment's one run in its tracker, made once (the caller holds the run's lock)."""
-    if "track" not in run.read_manifest():
-        run.note("track", {"id": secrets.token_hex(8)})
-    return run.read_manifest()["track"]["id"]
-
-
-def _quoted(path: Path) -> str:
-    """A path as a shell takes it, on one line."""
-    return one_line(shlex.quote(str(path)))
+    if (noted := run.read_manifest().track) is None:
+        noted = Track(secrets.token_hex(8))
+        run.note("track", noted)
+    return noted.id
 
 
 # --- the process that follows -------------------------------------------------------------------------------

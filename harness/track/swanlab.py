@@ -9,11 +9,9 @@ import importlib.util
 import io
 import os
 import re
-import shlex
 import shutil
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.config.schema import Config
@@ -23,7 +21,7 @@ from harness.runs.directory import RunDir
 from harness.track.reader import Shown
 from harness.track.tracker import TrackerKind
 from harness.util.errors import HarnessError
-from harness.util.text import one_line, visible
+from harness.util.text import one_line, quoted, visible
 
 if TYPE_CHECKING:
     import swanlab
@@ -51,16 +49,11 @@ class SwanLab(TrackerKind):
 
     def where(self, run: RunDir, mode: str, identity: str) -> str:
         if mode == "local":
-            return f"swanlab watch {_quoted(run.tracked)}"
-        return f"offline; swanlab sync {_quoted(run.tracked / f'run-{identity}')} puts it online."
+            return f"swanlab watch {quoted(run.tracked)}"
+        return f"offline; swanlab sync {quoted(run.tracked / f'run-{identity}')} puts it online."
 
     def open(self, run: RunDir, mode: str, identity: str) -> SwanLabRun:
         return SwanLabRun(run, mode, identity)
-
-
-def _quoted(path: Path) -> str:
-    """A path as a shell takes it, on one line."""
-    return one_line(shlex.quote(str(path)))
 
 
 def _has_key() -> bool:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.util import files
 from harness.util.errors import HarnessError
 
 T = TypeVar("T")
@@ -30,6 +31,12 @@ def read(kind: type[T], path: Path) -> T:
     except FileNotFoundError:
         raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
     return parse(kind, content, str(path))
+
+
+def read_lines(kind: type[T], log: Path, after: int = 0) -> list[T]:
+    """The dataclasses that the lines of a log hold, as files.whole_lines. Raises HarnessError naming the line."""
+    lines = enumerate(files.whole_lines(log, after), after + 1)
+    return [parse(kind, line, f"{log} line {number}") for number, line in lines]
 
 
 def parse(kind: type[T], content: bytes, source: str) -> T:

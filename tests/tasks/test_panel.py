@@ -18,6 +18,7 @@ import pytest
 
 from harness.bench.__main__ import hostile_texts
 from harness.report import scorer_panel
+from harness.runs.results import read_evaluation
 from harness.tasks import panel
 from harness.tasks.records import Tags
 from harness.util import files
@@ -260,7 +261,7 @@ def compared(tmp_path, base, tuned, seed=3407):
     run = make_run(tmp_path, base, tuned)
     sides = []
     for folder in (run.base, run.tuned(seed)):
-        scores = files.read_json(folder / "result.json")["scores"]
+        scores = read_evaluation(folder).scores
         sides.append(scorer_panel.completed(scores, folder / "samples.jsonl"))
     found = scorer_panel.compare(*sides, TAGS)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
@@ -379,4 +380,4 @@ def test_a_missing_text_is_one_line(tmp_path):
     log = run.base / "samples.jsonl"
     files.write_lines(log, files.read_lines(log)[1:])
     with pytest.raises(HarnessError, match=r"is missing; run harness\.evaluate"):
-        scorer_panel.completed(files.read_json(run.base / "result.json")["scores"], log)
+        scorer_panel.completed(read_evaluation(run.base).scores, log)

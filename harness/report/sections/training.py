@@ -12,8 +12,8 @@ from harness.report.document import Block, Figure, Folded, Loud, Section, Table,
 from harness.report.sections.robustness import proofs
 from harness.report.wording import points_text, rate_text
 from harness.runs.directory import RunDir
+from harness.runs.training import metrics_log, read_metrics
 from harness.stats.scores import COMPARED
-from harness.util import files
 from harness.util.errors import HarnessError
 
 DRAWN = {"accuracy": "Dev accuracy, %", "format": "Dev format, %"}
@@ -125,7 +125,7 @@ def _pinned(run: RunDir, numbers: dict[str, Any]) -> Iterator[Block]:
         + ", ".join(f"{f.name} x {f.weight:g}" for f in run.config.rewards.functions)
         + ". What the trainer really used: train/*/effective_settings.json."
     )
-    for stage, backend in run.read_manifest().get("backends", {}).items():
+    for stage, backend in run.read_manifest().backends.items():
         if backend != t.backend:
             yield Loud(f"{stage}: by {backend}, because {t.backend} could not run there.")
     yield f"{pinned}\n{used}"
@@ -224,4 +224,5 @@ def proof(run: RunDir, numbers: dict[str, Any]) -> Section:
 
 
 def _metrics(run: RunDir, numbers: dict[str, Any]) -> list[dict[str, Any]]:
-    return files.read_lines(run.train(numbers["train"]["seed"]) / "metrics.jsonl")
+    log = metrics_log(run.train(numbers["train"]["seed"]))
+    return [{"step": row.step} | row.numbers for row in read_metrics(log)]
