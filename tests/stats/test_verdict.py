@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.stats import paired, seeds, verdict
+from harness.stats import paired, scores, seeds, verdict
 from harness.stats.intervals import wilson
 from harness.stats.paired import paired_difference
 from harness.stats.paired_tests import mcnemar
 from harness.stats.power import detectable, minimum_detectable_effect, moved, one_way
-from harness.util import typed
+from harness.util import files, typed
 from tests.stats.test_intervals import N, difference, pairs
 
 
@@ -203,3 +203,12 @@ def test_small_limits_do_not_read_as_zero():
     v = verdict.of(difference(70, 40, 100_000))
     assert v.kind == "detected"
     assert "Accuracy rose by 0.03 points (95% interval 0.01 to 0.05;" in str(v.sentence())
+
+
+def test_what_files_hold_of_a_difference_and_of_a_rate_has_a_type():
+    one, many = np.array([0, 1, 1, 0]), np.array([[1, 1, 1, 0], [1, 1, 0, 1]])
+    rates = ((scores.rate(one, 1), scores.Rate), (scores.rate(one / 2, 2), scores.Rate))
+    pairs = ((paired.paired(one, many[0]), verdict.PairedRecord), (seeds.difference(one, many), verdict.SeedsRecord))
+    for made, kind in (*rates, *((verdict.record(each), kind) for each, kind in pairs)):
+        assert isinstance(made, kind)
+        assert typed.parse(kind, files.as_json(typed.plain(made)).encode(), "here") == made
