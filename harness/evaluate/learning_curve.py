@@ -12,9 +12,10 @@ from typing import Any
 
 from harness.config.schema import Config
 from harness.runs.directory import RunDir
+from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.stats import paired, verdict
 from harness.stats.scores import COMPARED, Columns, per_question, rate
-from harness.util import files
+from harness.util import files, typed
 
 
 def watching(config: Config) -> Config:
@@ -24,7 +25,7 @@ def watching(config: Config) -> Config:
 
 def write(run: RunDir, seed: int) -> dict[str, Any]:
     """Make a seed's curve.json of the result.json of its steps, and return it. HarnessError where one is missing."""
-    made = drawn(run.config, [files.read_json(folder / "result.json") for folder in folders(run, seed).values()])
+    made = drawn(run.config, [read_evaluation(folder) for folder in folders(run, seed).values()])
     files.write_json(run.curve(seed) / "curve.json", made)
     return made
 
@@ -34,23 +35,23 @@ def folders(run: RunDir, seed: int) -> dict[int, Path]:
     return {step: run.curve(seed) / f"step-{step}" for step in (0, *run.config.kept_steps)}
 
 
-def drawn(config: Config, sides: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def drawn(config: Config, sides: Sequence[Evaluation]) -> dict[str, Any]:
     """The curve of the result.json of step 0 and of each kept step.
 
     A point a step: the rates of COMPARED with their 95% intervals, and from the first kept step on their paired
     differences to the base. `chosen` is the step whose adapter the tuned evaluation asks.
     """
     steps = (0, *config.kept_steps)
-    columns = [per_question(side["scores"]) for side in sides]
+    columns = [per_question(side.scores) for side in sides]
     points = [
-        {"step": step, "adapter": side["adapter"]}
-        | {name: rate(column[name], config.eval.samples) for name in COMPARED}
-        | _counts(side["scores"])
+        {"step": step, "adapter": side.adapter}
+        | {name: typed.plain(rate(column[name], config.eval.samples)) for name in COMPARED}
+        | _counts(side.scores)
         | {"difference": _differences(columns[0], column) if step else None}
         for step, side, column in zip(steps, sides, columns, strict=True)
     ]
     return {
-        "conditions": sides[0]["conditions"],
+        "conditions": typed.plain(sides[0].conditions),
         "n": len(columns[0]["accuracy"]),
         "points": points,
         "checkpoint": config.train.checkpoint,
@@ -63,13 +64,13 @@ def best(points: Sequence[dict[str, Any]]) -> int:
     return max((point for point in points if point["step"]), key=lambda p: (p["correct"], -p["step"]))["step"]
 
 
-def _counts(scores: Sequence[dict[str, Any]]) -> dict[str, int]:
+def _counts(scores: Sequence[ScoredCompletion]) -> dict[str, int]:
     return {
         "completions": len(scores),
-        "correct": sum(score["correct"] for score in scores),
-        "truncated": sum(score["finish_reason"] == "length" for score in scores),
+        "correct": sum(score.correct for score in scores),
+        "truncated": sum(score.finish_reason == "length" for score in scores),
     }
 
 
 def _differences(base: Columns, later: Columns) -> dict[str, Any]:
-    return {name: verdict.record(paired.paired(base[name], later[name])) for name in COMPARED}
+    return {name: typed.plain(verdict.record(paired.paired(base[name], later[name]))) for name in COMPARED}

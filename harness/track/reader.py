@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.report import summary
 from harness.runs import results
 from harness.runs.directory import RunDir
 from harness.stats import scores
+from harness.stats.records import Estimate
 from harness.util import files
 from harness.util.errors import HarnessError
 
@@ -65,14 +67,14 @@ class Reader:
 
     def closing(self) -> Iterator[Shown]:
         """What is there once the report is."""
-        run, numbers = self.run, files.read_json(self.run.summary)
-        found = {f"difference/{name}": numbers["difference"][name] for name in scores.COMPARED}
-        if len(run.config.train.seeds) > 1:  # of one seed the evaluation has shown it
-            found |= {f"tuned/{name}": numbers["tuned"][name] for name in scores.QUANTITIES}
+        run, numbers = self.run, summary.read(self.run.path)
+        found = {f"difference/{name}": getattr(numbers.difference, name) for name in scores.COMPARED}
+        if numbers.several:  # of one seed the evaluation has shown it
+            found |= {f"tuned/{name}": getattr(numbers.tuned, name) for name in scores.QUANTITIES}
         yield Shown(
             run.config.train.steps,
             {key: value for name, each in found.items() for key, value in _with_interval(name, each).items()},
-            {"report/verdict": [(numbers["verdict"]["sentence"], run.path.name)]},
+            {"report/verdict": [(numbers.verdict.sentence, run.path.name)]},
             {f"report/{file.stem}": file.read_text(encoding="utf-8") for file in sorted(run.plots.glob("*.svg"))},
         )
 
@@ -92,21 +94,21 @@ class Reader:
         """The scores of an evaluation, as the summary has them, and its first completions."""
         if not self._once(folder / "result.json"):
             return
-        result = files.read_json(folder / "result.json")
-        columns, count = scores.per_question(result["scores"]), self.run.config.eval.samples
+        result = results.read_evaluation(folder)
+        columns, count = scores.per_question(result.scores), self.run.config.eval.samples
         numbers = {}
         for quantity, values in columns.items():
             numbers |= _with_interval(f"{name}/{quantity}", scores.rate(values, count))
-        said, questions = results.texts(folder / "samples.jsonl"), result.get("questions", {})
+        said, questions = results.texts(folder / "samples.jsonl"), result.questions or {}
         texts = []
-        for score in result["scores"][:COMPLETIONS]:
-            if (text := said.get((score["id"], score["sample"]))) is None:
+        for score in result.scores[:COMPLETIONS]:
+            if (text := said.get((score.id, score.sample))) is None:
                 raise HarnessError(
-                    f"{folder / 'samples.jsonl'}: the completion of problem {score['id']} is missing; "
+                    f"{folder / 'samples.jsonl'}: the completion of problem {score.id} is missing; "
                     f"delete {folder} and run again"
                 )
-            caption = f"problem {score['id']}, gold {score['gold']}, answer {score['answer']}, {score['why']}"
-            texts.append((_dialogue(questions.get(score["id"]), text), caption))
+            caption = f"problem {score.id}, gold {score.gold}, answer {score.answer}, {score.why}"
+            texts.append((_dialogue(questions.get(score.id), text), caption))
         yield Shown(step, numbers, {f"{name}/completions": texts})
 
     def _curve(self, seed: int) -> Iterator[Shown]:
@@ -115,7 +117,10 @@ class Reader:
             for point in files.read_json(file)["points"]:
                 numbers = {}
                 for name in scores.COMPARED:
-                    numbers |= _with_interval(f"{self._place('curve', seed)}/{name}", point[name])
+                    numbers |= _with_interval(
+                        f"{self._place('curve', seed)}/{name}",
+                        Estimate(**{end: point[name][end] for end in ("value", "low", "high")}),
+                    )
                 yield Shown(point["step"], numbers)
 
     def _tuned_step(self, seed: int) -> int | None:
@@ -175,10 +180,8 @@ def _parquet(file: Path, last: int) -> list[dict[str, Any]]:
     return pyarrow.parquet.read_table(file, filters=[("step", ">", last)]).to_pylist()
 
 
-def _with_interval(name: str, found: dict[str, Any]) -> dict[str, float]:
-    """A rate or difference of the summary; without its interval where it has none."""
-    numbers = {name: found["value"], f"{name}_low": found.get("low"), f"{name}_high": found.get("high")}
-    return {key: value for key, value in numbers.items() if value is not None}
+def _with_interval(name: str, found: Estimate) -> dict[str, float]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _dialogue(question: str | None, completion: str) -> str:
