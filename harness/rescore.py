@@ -1,4 +1,4 @@
-"""Score the completions of a finished run again, with the scorer as it is now, and draw the report anew. No model.
+"""Score the completions of a finished run again, with the scorer as it is now, and draw the report again. No model.
 
     python -m harness.rescore results/quickstart-1a2b3c4d
 
@@ -8,17 +8,19 @@ longer be reached, and by no other answers than it was asked for. Everything is 
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.evaluate import learning_curve
 from harness.report import write
-from harness.runs import directory, provenance, results
+from harness.runs import curve, directory, provenance, results
+from harness.runs.comparable import check_pair
+from harness.runs.completions import Asked
 from harness.runs.directory import RunDir
-from harness.runs.results import Asked
-from harness.stats import scores
+from harness.runs.results import Evaluation, ScoredCompletion
+from harness.stats.scores import QUANTITIES
 from harness.tasks import dataset, scoring
 from harness.tasks.records import Problem
 from harness.util import files
@@ -43,82 +45,69 @@ def rescore(run: RunDir) -> None:
     curves = {seed: learning_curve.folders(run, seed) for seed in seeds}
     named = {f"curve (seed {s}, step {n})": folder for s in seeds for n, folder in curves[s].items()}
     folders = sides | named
-    before = {what: _stored(folder / "result.json") for what, folder in folders.items()}
+    before = {what: results.read_earlier(folder) for what, folder in folders.items()}
     after = {what: _scored(run, folder, before[what]) for what, folder in folders.items()}
     for what in sides:
-        results.check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
+        check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
     for seed in seeds:
         _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
-    versions = sorted({side["conditions"]["scorer"] for side in before.values()} - {scoring.VERSION})
+    versions = sorted({side.conditions.scorer for side in before.values()} - {scoring.VERSION})
     if versions:
         say(f"Scorer version: {', '.join(versions)} then, {scoring.VERSION} now.")
     for what, folder in folders.items():
-        say(f"{what}: {changes(before[what]['scores'], after[what]['scores'])}")
-        run.write_result(folder / "result.json", after[what])
+        say(f"{what}: {changes(before[what].scores, after[what].scores)}")
+        run.write_result(folder, after[what])
     for seed in seeds:
         learning_curve.write(run, seed)
     if before != after:
-        run.note("made_with", {"scoring anew": provenance.code() | {"versions": provenance.versions()}})
+        run.note("made_with", {"scoring anew": provenance.made_with()})
     write.write(run)
 
 
-def _same_choice(run: RunDir, seed: int, sides: Sequence[dict[str, Any]]) -> None:
-    evaluated = files.read_json(run.curve(seed) / "curve.json")["chosen"]
-    if (chosen := learning_curve.drawn(run.config, sides)["chosen"]) != evaluated:
+def _same_choice(run: RunDir, seed: int, sides: Sequence[Evaluation]) -> None:
+    evaluated = curve.read(run.curve(seed)).chosen
+    if (chosen := learning_curve.drawn(run.config, sides).chosen) != evaluated:
         raise HarnessError(
             f"{run.path}: with the present scorer the learning curve of seed {seed} chooses step {chosen}, and step "
             f"{evaluated} was evaluated; delete curve/seed-{seed}/curve.json and tuned/seed-{seed}, and run again"
         )
 
 
-def changes(before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> str:
-    """What another scorer made of the same completions, in words; entries of result.json in the same order."""
+def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion]) -> str:
+    """What another scorer made of the same completions, in words; both in the same order."""
     pairs = list(zip(before, after, strict=True))
-    fields = scores.QUANTITIES
-    judged = sum(any(old.get(field) != new[field] for field in fields.values()) for old, new in pairs)
+    verdicts = {name: [(getattr(old, of), getattr(new, of)) for old, new in pairs] for name, of in QUANTITIES.items()}
+    judged = sum(any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True))
     read = sum(old != new for old, new in pairs) - judged
     others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
     if not judged:
         return f"none of {len(pairs):,} verdicts changed{others}."
     counts = []
-    for name, field in fields.items():
-        gained = sum(new[field] and not old.get(field) for old, new in pairs)
-        lost = sum(bool(old.get(field)) and not new[field] for old, new in pairs)
+    for name, each in verdicts.items():
+        gained, lost = each.count((False, True)), each.count((True, False))
         if gained or lost:
             counts.append(f"{name} +{gained} −{lost}")
     return f"{judged:,} of {len(pairs):,} verdicts changed ({', '.join(counts)}){others}."
 
 
-def _stored(file: Path) -> dict[str, Any]:
-    """A result.json with all that scoring it again needs."""
-    stored = files.read_json(file)
-    try:
-        whole = stored["conditions"].keys() >= {"data", "scorer"}
-        whole = whole and all(score.keys() >= {"id", "sample", "gold", "prompt"} for score in stored["scores"])
-    except (TypeError, AttributeError, KeyError):
-        whole = False
-    if not whole:
-        raise HarnessError(f"{file}: is not the result of an evaluation; delete it and run the experiment again")
-    return stored
-
-
-def _scored(run: RunDir, folder: Path, stored: dict[str, Any]) -> dict[str, Any]:
-    """The result.json that the present scorer makes of the completions in a folder."""
+def _scored(run: RunDir, folder: Path, stored: Evaluation) -> Evaluation:
+    """The evaluation that the present scorer makes of the completions in a folder."""
     samples = run.config.eval.samples
-    asked = [Asked(s["id"], s["gold"], s["prompt"]) for s in stored["scores"][::samples]]
+    asked = [Asked(s.id, s.gold, s.prompt) for s in stored.scores[::samples]]
     expected = [(question.id, sample) for question in asked for sample in range(samples)]
     data = dataset.content_hash(Problem(question.id, "", question.gold) for question in asked)
-    if data != stored["conditions"]["data"] or expected != [(s["id"], s["sample"]) for s in stored["scores"]]:
+    if data != stored.conditions.data or expected != [(s.id, s.sample) for s in stored.scores]:
         raise HarnessError(
             f"{folder / 'result.json'}: its questions and golds are not those that were asked; delete it and run the "
             f"experiment again"
         )
     tags = run.config.prompt.tags.record()
-    return stored | {
-        "conditions": stored["conditions"] | {"scorer": scoring.VERSION},
-        "selftest": results.run_selftest(asked, tags),
-        "scores": results.score(folder / "samples.jsonl", asked, samples, tags),
-    }
+    return dataclasses.replace(
+        stored,
+        conditions=dataclasses.replace(stored.conditions, scorer=scoring.VERSION),
+        selftest=results.run_selftest(asked, tags),
+        scores=results.score(folder / "samples.jsonl", asked, samples, tags),
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -23,6 +23,7 @@ from harness.models import checkpoint
 from harness.report import write
 from harness.runs import directory, machine, provenance
 from harness.runs.directory import RunDir
+from harness.runs.manifest import Seeds
 from harness.runs.stages import complete, free_memory, stages, start
 from harness.stats import power
 from harness.tasks import dataset
@@ -46,7 +47,7 @@ def execute(run: RunDir, held: int | None) -> int:
     `held` is the descriptor of the run's lock, which the stages inherit.
     """
     began = time.perf_counter()
-    run.note("seeds", {"train": run.config.train.seeds, "lora": run.config.lora.seed, "eval": run.config.eval.seed})
+    run.note("seeds", Seeds(tuple(run.config.train.seeds), run.config.lora.seed, run.config.eval.seed))
     planned = stages(run)
     for number, stage in enumerate(planned, 1):
         place = f"[{number}/{len(planned) + 1}]"
@@ -54,7 +55,7 @@ def execute(run: RunDir, held: int | None) -> int:
             say(f"{place} {stage.name}: done already.")
             continue
         say(f"{place} {stage.name}{free_memory()}")
-        run.note("made_with", {stage.name: provenance.code() | {"versions": provenance.versions()}})
+        run.note("made_with", {stage.name: provenance.made_with()})
         if code := start(run, held, stage):
             return code
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")

@@ -27,8 +27,10 @@ TEXTS = {  # what a completion may look like: (text, correct, strict, exact form
 PROOF = {
     "modules": 28, "modules_loaded": 28, "probes": 16, "tokens": 600, "scale": 8.0, "amplified_change": 0.6,
     "adapter_change": 0.03, "rerun_change": 1e-7, "correlation_amplified": 0.999, "correlation_zeroed": 0.0,
-    "correlation_renamed": 0.0, "completions_changed_by_peft": 8, "completions_changed": 8, "adapter": "a" * 64,
+    "correlation_renamed": 0.0, "completions_changed_by_peft": 8, "completions_changed": 8,
+    "adapter": "a" * 64, "content": "c" * 16,
 }  # fmt: skip
+WEIGHTS_PROOF = {"tensors": 30, "tensors_changed": 28, "changed": 0.9, "adapter": "a" * 64, "content": "c" * 16}
 
 
 Outcomes = list[str] | list[tuple[str, ...]]  # a question each; with several samples a tuple of them
@@ -99,7 +101,8 @@ def make_run(
     evaluated(run.base, base, **conditions)
     for seed, outcomes in seeds.items():
         evaluated(run.tuned(seed), outcomes, **conditions)
-        files.write_json(run.tuned(seed) / "proof.json", PROOF)
+        proof = WEIGHTS_PROOF if run.config.model.full_finetuning else PROOF
+        files.write_json(run.tuned(seed) / "proof.json", proof)
         files.write_json(run.train(seed) / "dropped_prompts.json", {"limit": 256, "of": 10, "dropped": []})
         files.append_lines(
             run.train(seed) / "metrics.jsonl",

@@ -10,20 +10,27 @@ Every path is a process of its own, one after the other, on the same token ids w
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.bench import common
 from harness.config import loading, schema
 from harness.runs import machine
 from harness.runs.directory import RunDir
+from harness.runs.results import Conditions
 from harness.tasks.benchmarks import gsm8k
+from harness.util import typed
 from harness.util.console import say
 from harness.util.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.models.engine import Work
+    from harness.models.prompts import Questions
 
 PATHS = ("raw", "harness", "transformers")
 B_SPREAD = 1e-4  # of a random adapter's B: what 50 Adam steps at 5e-6 leave
@@ -83,7 +90,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
 # --- a path's own process ------------------------------------------------------------------------------------
 
 
-def _prepare(config: schema.Config, args: argparse.Namespace) -> tuple[Any, dict[str, Any], Any]:
+def _prepare(config: schema.Config, args: argparse.Namespace) -> tuple[Questions, Conditions, Work]:
     """Questions, evaluation conditions and work, as harness.evaluate makes them."""
     from harness.evaluate import generation
     from harness.models import prompts
@@ -92,7 +99,7 @@ def _prepare(config: schema.Config, args: argparse.Namespace) -> tuple[Any, dict
     work = generation.work(config, questions, adapters=bool(args.adapters))
     conditions = generation.conditions(config, questions, work)
     if args.fixed:
-        conditions["stop_ids"] = []
+        conditions = dataclasses.replace(conditions, stop_ids=())
     return questions, conditions, work
 
 
@@ -116,7 +123,8 @@ def _raw(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]
     llm = LLM(**settings)
     start = time.perf_counter() - began
     params = SamplingParams(
-        max_tokens=conditions["max_new_tokens"], **conditions["sampling"], stop_token_ids=conditions["stop_ids"],
+        max_tokens=conditions.max_new_tokens, **dataclasses.asdict(conditions.sampling),
+        stop_token_ids=list(conditions.stop_ids),
         ignore_eos=True,
     )  # fmt: skip
     asked = [{"prompt_token_ids": list(p.ids)} for p in questions.prompts for _ in range(config.eval.samples)]
@@ -133,8 +141,6 @@ def _raw(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]
 
 
 def _harness(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]]:
-    import dataclasses
-
     from harness.evaluate import adapter_proof, generation
     from harness.models import lora, prompts, registry
 
@@ -160,17 +166,15 @@ def _harness(config: schema.Config, args: argparse.Namespace) -> list[dict[str, 
             asked = dataclasses.replace(questions, problems=questions.problems[:few], prompts=questions.prompts[:few])
             log = folder / f"{what}.jsonl"
             generation.complete(log, run, what, asked, conditions, lazy, adapter)
-            cost = run.read_manifest()["stages"][what]
+            cost = run.read_manifest().stages[what]
             if not few:
-                rows.append(
-                    _row(args.only, what, cost["start_seconds"], cost["completions"], cost["tokens"], cost["seconds"])
-                )
+                rows.append(_row(args.only, what, cost.start_seconds, cost.completions, cost.tokens, cost.seconds))
 
         evaluated("warm-up", None, few=8)
         for number in range(args.repeats):
             evaluated(f"base, round {number + 1}", None)
         for number, (adapter, reference) in enumerate(zip(adapters, peft, strict=True), 1):
-            say(f"adapter {number}: {json.dumps(adapter_proof.prove(running, adapter, reference))}")
+            say(f"adapter {number}: {json.dumps(typed.plain(adapter_proof.prove(running, adapter, reference)))}")
             evaluated(f"adapter {number}", adapter)
         for kind in BROKEN if adapters else ():
             try:

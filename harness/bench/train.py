@@ -14,8 +14,7 @@ from typing import Any
 
 from harness.bench import common
 from harness.config import loading
-from harness.runs import directory
-from harness.util import files
+from harness.runs import directory, training
 from harness.util.errors import HarnessError
 
 PATHS = ("trl-hf", "unsloth-hf", "unsloth-vllm")
@@ -45,24 +44,24 @@ def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, An
     command = ["harness.train", args.experiment, *chosen, "--results", str(results)]
     common.run("train", path, command, os.environ)
     run = directory.existing(results / config.run_name())
-    (metrics,) = run.path.glob("train/*/metrics.jsonl")
-    logged = files.read_lines(metrics)
-    (cost,) = run.read_manifest()["stages"].values()
-    (trained_by,) = run.read_manifest()["backends"].values()
+    (seed,) = config.train.seeds
+    logged = [row.numbers for row in training.read_metrics(training.metrics_log(run.train(seed)))]
+    (cost,) = run.read_manifest().stages.values()
+    (trained_by,) = run.read_manifest().backends.values()
     if trained_by != backend:
         raise HarnessError(f"bench train: {backend} could not run (its message is above); leave {path} out of --paths")
     seconds = [row["step_time"] for row in logged]
     tokens = [row["completions/mean_length"] * config.completions_per_step for row in logged]
     return {
         "path": path,
-        "start": cost["start_seconds"],
+        "start": cost.start_seconds,
         "warm_up": seconds[:warm_up],
         "step": statistics.median(seconds[warm_up:]),
         "tokens": sum(tokens[warm_up:]) / sum(seconds[warm_up:]),
         "length": statistics.mean(tokens[warm_up:]) / config.completions_per_step,
         "completions": config.completions_per_step,
-        "gpu_mib": cost.get("peak_gpu_mib"),
-        "memory_mib": cost["peak_memory_mib"],
+        "gpu_mib": cost.peak_gpu_mib,
+        "memory_mib": cost.peak_memory_mib,
     }
 
 

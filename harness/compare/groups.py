@@ -58,7 +58,7 @@ def _load(path: Path) -> Run:
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
     numbers, run = summary.read(path), directory.existing(path)
-    settings = _flat(run.config.deciding()) | _contents(run.read_manifest().get("inputs", {}))
+    settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # What another base gained is no answer to what these settings gain: its runs have a table of their own.
     conditions = plain(numbers.conditions) | {BASE: numbers.base_weights}
     return Run(one_line(path.resolve().name), path, settings, conditions, numbers)

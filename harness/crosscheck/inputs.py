@@ -16,9 +16,9 @@ from harness.crosscheck import lm_eval_task
 from harness.models.checkpoint import Checkpoint, file_hash, resolve
 from harness.runs import machine
 from harness.runs.directory import RunDir
+from harness.runs.results import read_evaluation
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.records import Problem
-from harness.util import files
 from harness.util.cli import Parser
 from harness.util.errors import HarnessError
 
@@ -96,7 +96,7 @@ def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint
     else:
         loaded, adapter = material.checkpoint, path
         trained = file_hash(weights)
-    if trained != files.read_json(run.tuned(seed) / "result.json")["adapter"]:
+    if trained != read_evaluation(run.tuned(seed)).adapter:
         raise HarnessError(f"{path}: is not what tuned/seed-{seed} was made with; delete tuned/ and run again")
     return loaded, adapter, trained
 

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from harness.models.engine import Engine, Request, Sampling
 from harness.models.hf import load_base
 from harness.models.lora import adapter_weights, module_name, save_copy, with_b_scaled
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs, tail
+from harness.runs.proof import AdapterProof
 from harness.util.errors import HarnessError
 
 CHANGE = 0.5  # nats: B is scaled until PEFT's mean absolute log-prob change on the probes is at least this
@@ -61,15 +61,12 @@ def reference(
     return Reference(probes, start, stop_ids, scale, changes, moved)
 
 
-def prove(engine: Engine, adapter: Path, peft: Reference) -> dict[str, Any]:
-    """Hold the engine against PEFT and return the proof's figures; raise HarnessError where it fails.
+def prove(engine: Engine, adapter: Path, peft: Reference) -> AdapterProof:
+    """Hold the engine against PEFT and return the proof; raise HarnessError where it fails.
 
     The log-probs compared are those of the tokens after the prompts' common beginning (the system text), so
     that every probe counts once. Completions are generated too, because an engine may score with an adapter and
-    generate without. Figures: modules, scale (of B in the amplified copy), correlation of the amplified, zeroed and
-    renamed copies, the probes whose greedy completion the amplified copy changes in PEFT and, of those, in the
-    engine, and the mean absolute log-prob change (nats) of PEFT's amplified copy, of the real adapter in this
-    engine, and of an A/A rerun of the base one prompt at a time.
+    generate without.
     """
     probes = peft.probes
     weights = adapter_weights(adapter)
@@ -88,31 +85,33 @@ def prove(engine: Engine, adapter: Path, peft: Reference) -> dict[str, Any]:
             f"adapter on this checkpoint"
         )
     own = changes(adapter)
-    figures: dict[str, Any] = {
-        "modules": len(modules),
-        "modules_loaded": len(loaded),
-        "probes": len(probes),
-        "tokens": len(base),
-        "scale": peft.scale,
-        "amplified_change": float(np.abs(peft.changes).mean()),
-        "adapter_change": float(np.abs(own).mean()),
-        "rerun_change": float(np.abs(again - base).mean()),
-    }
     copies = {
         "amplified": with_b_scaled(weights, peft.scale),
         "zeroed": with_b_scaled(weights, 0),
         "renamed": {k.replace("base_model.model.", "base_model.model.elsewhere."): w for k, w in weights.items()},
     }
+    correlations = {}
     for name, copy in copies.items():
         with tempfile.TemporaryDirectory(prefix="adapter-proof-") as place:
             folder = save_copy(adapter, copy, Path(place))
-            figures[f"correlation_{name}"] = correlation(changes(folder), peft.changes)
+            correlations[f"correlation_{name}"] = correlation(changes(folder), peft.changes)
             if name == "amplified":
                 texts = [_generate(engine, probes[:GENERATED], peft.stop_ids, which) for which in (None, folder)]
-    figures["completions_changed_by_peft"] = len(peft.moved)
-    figures["completions_changed"] = sum(texts[0][i] != texts[1][i] for i in peft.moved)
-    _judge(adapter, figures)
-    return figures
+    given = AdapterProof(
+        modules=len(modules),
+        modules_loaded=len(loaded),
+        probes=len(probes),
+        tokens=len(base),
+        scale=peft.scale,
+        amplified_change=float(np.abs(peft.changes).mean()),
+        adapter_change=float(np.abs(own).mean()),
+        rerun_change=float(np.abs(again - base).mean()),
+        **correlations,
+        completions_changed_by_peft=len(peft.moved),
+        completions_changed=sum(texts[0][i] != texts[1][i] for i in peft.moved),
+    )
+    _judge(adapter, given)
+    return given
 
 
 def _example(names: set[str]) -> str:
@@ -128,23 +127,23 @@ def _generate(
     return [finished[i] for i in range(len(probes))]
 
 
-def _judge(adapter: Path, figures: dict[str, Any]) -> None:
-    if figures["correlation_amplified"] < AGREEMENT:
+def _judge(adapter: Path, given: AdapterProof) -> None:
+    if given.correlation_amplified < AGREEMENT:
         raise HarnessError(
-            f"{adapter}: the engine does not apply it: with B scaled by {figures['scale']:g} its log-probs change in "
-            f"correlation {figures['correlation_amplified']:.3f} with PEFT's, {AGREEMENT} is needed"
+            f"{adapter}: the engine does not apply it: with B scaled by {given.scale:g} its log-probs change in "
+            f"correlation {given.correlation_amplified:.3f} with PEFT's, {AGREEMENT} is needed"
         )
-    changed, by_peft = figures["completions_changed"], figures["completions_changed_by_peft"]
+    changed, by_peft = given.completions_changed, given.completions_changed_by_peft
     if 2 * changed < by_peft:
         raise HarnessError(
             f"{adapter}: the engine scores with it and generates without: of {by_peft} completions that PEFT's "
             f"amplified copy changes, the engine's changes {changed}"
         )
-    for name in ("zeroed", "renamed"):
-        if figures[f"correlation_{name}"] >= AGREEMENT:
+    for name, found in (("zeroed", given.correlation_zeroed), ("renamed", given.correlation_renamed)):
+        if found >= AGREEMENT:
             raise HarnessError(
-                f"{adapter}: the adapter proof is blind: a {name} copy passes it too (correlation "
-                f"{figures[f'correlation_{name}']:.3f}); the engine is scoring something else"
+                f"{adapter}: the adapter proof is blind: a {name} copy passes it too (correlation {found:.3f}); the "
+                f"engine is scoring something else"
             )
 
 

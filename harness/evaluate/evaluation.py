@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
-from typing import Any
 
 from harness.evaluate import adapter_proof, generation, learning_curve
 from harness.evaluate.adapter_proof import Reference
@@ -20,8 +19,12 @@ from harness.models.checkpoint import Checkpoint, file_hash
 from harness.models.engine import Work
 from harness.models.lora import adapter_weights, module_name
 from harness.models.prompts import Questions
-from harness.runs import provenance, results
+from harness.runs import proof, provenance, results, source
+from harness.runs.comparable import check_conditions
 from harness.runs.directory import RunDir
+from harness.runs.manifest import Evaluated
+from harness.runs.results import Changed, Conditions, Evaluation, read_evaluation
+from harness.runs.source import Content, Source
 from harness.tasks.benchmarks import gsm8k
 from harness.util import files
 from harness.util.console import say, working
@@ -52,15 +55,13 @@ def evaluate(run: RunDir, side: str) -> None:
     if side == "curve":
         models = 1 + len(config.kept_steps) * len(config.train.seeds)
         made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
-    evaluation = {
-        "conditions": generation.conditions(config, questions, made_for),
-        "problems": data.counts(),
-        "selftest": proven,
-    }
+    conditions = generation.conditions(config, questions, made_for)
+    # Of which each side makes its own.
+    evaluation = Evaluation(conditions, data.counts(), proven, adapter=None, scores=())
     loaded = LazyEngine(lambda: registry.load(config.eval, questions.checkpoint, questions.tokenizer, made_for))
-    if side in ("again", "tuned") and (before := run.base / "result.json").exists():
+    if side in ("again", "tuned") and (run.base / "result.json").exists():
         # Better now than when the report finds it out.
-        results.check_conditions(run, files.read_json(before)["conditions"], evaluation["conditions"], side)
+        check_conditions(run, read_evaluation(run.base).conditions, conditions, side)
     if side == "base":
         _base(run, questions, evaluation, loaded)
     if side == "again" or (side == "base" and config.eval.noise_floor):
@@ -76,64 +77,67 @@ def evaluate(run: RunDir, side: str) -> None:
             _all_tuned(run, questions, evaluation, loaded)
 
 
-def _all_tuned(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
+def _all_tuned(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
     # All of PEFT's side before the engine starts, which takes the GPU's memory for itself.
-    references = {seed: _reference(run, seed, questions, evaluation["conditions"]) for seed in run.config.train.seeds}
+    references = {seed: _reference(run, seed, questions, evaluation.conditions) for seed in run.config.train.seeds}
     for seed, reference in references.items():
         _tuned(run, seed, questions, evaluation, engine, reference)
         engine.is_running()
 
 
-def _base(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
-    _shared(run, run.base, "base", questions, evaluation["conditions"], engine)
-    _write_result(run, run.base, questions, evaluation | {"adapter": None})
+def _base(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
+    content = generation.content(run.config, questions, evaluation.conditions)
+    _shared(run, run.base, "base", questions, content, engine)
+    _write_result(run, run.base, questions, evaluation)
     engine.is_running()
 
 
-def _again(run: RunDir, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
+def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
     """Evaluate the base once more with what an innocent rerun may change: the order, and where it draws, the seed.
 
     result.json is in the order of the base's; its conditions are those that the two share, `changed` is the rest.
     """
-    seed, conditions = run.config.eval.seed + 1, evaluation["conditions"]
+    seed = run.config.eval.seed + 1
     pairs = zip(questions.problems, questions.prompts, strict=True)
     order = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed} {pair[0].id}".encode()).digest())
     problems, asked = zip(*order, strict=True)
     shuffled = dataclasses.replace(questions, problems=problems, prompts=asked)
-    changed = {"order": prompts.hash_of_all(asked), "seed": seed if run.config.eval.temperature else None}
-    _shared(run, run.again, "base again", shuffled, conditions | {"seed": changed["seed"], "again": True}, engine)
-    _write_result(run, run.again, questions, evaluation | {"adapter": None, "changed": changed})
+    changed = Changed(prompts.hash_of_all(asked), seed if run.config.eval.temperature else None)
+    content = generation.content(run.config, shuffled, evaluation.conditions)
+    content = dataclasses.replace(content, seed=changed.seed, again=True)
+    _shared(run, run.again, "base again", shuffled, content, engine)
+    _write_result(run, run.again, questions, dataclasses.replace(evaluation, changed=changed))
     engine.is_running()
 
 
-def _curve(run: RunDir, seed: int, questions: Questions, evaluation: dict[str, Any], engine: LazyEngine) -> None:
+def _curve(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
     """Score the base and the seed's kept adapters on the dev questions, step by step, and write curve.json."""
-    conditions = evaluation["conditions"]
-    content = generation.digest(generation.content(run.config, questions, conditions))
+    content = generation.content(run.config, questions, evaluation.conditions)
     for step in (0, *run.config.kept_steps):
         folder, what = run.curve(seed) / f"step-{step}", f"curve (seed {seed}, step {step})"
         if step:
             adapter = run.adapter_after(seed, step)
             adapter_hash = _kept(folder, adapter, content, engine)
-            generation.complete(folder / "samples.jsonl", run, what, questions, conditions, engine, adapter)
+            generation.complete(folder / "samples.jsonl", run, what, questions, content, engine, adapter)
         else:
             adapter_hash = None
             # Where there is room for adapters other kernels may run, whose last bits differ.
-            _shared(run, folder, what, questions, conditions | {"adapters": True}, engine)
-        _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})
+            _shared(run, folder, what, questions, dataclasses.replace(content, adapters=True), engine)
+        _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash))
         engine.is_running()
     made = learning_curve.write(run, seed)
-    run.note("checkpoints", {f"seed {seed}": {"evaluated": made["chosen"], "by": made["checkpoint"]}})
+    run.note("checkpoints", {f"seed {seed}": Evaluated(made.chosen, made.checkpoint)})
 
 
-def _kept(folder: Path, adapter: Path, content: str, engine: LazyEngine) -> str:
+def _kept(folder: Path, adapter: Path, content: Content, engine: LazyEngine) -> str:
     """The hash of an adapter that the training kept, once it is sure that its answers in `folder` are its own."""
     if not (adapter / "adapter_model.safetensors").exists():
         raise HarnessError(f"{adapter}: no adapter is there; delete train/ and curve/ of this run and run it again")
     lora.check_weights(adapter)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
-    if not _begun(folder / "source.json", adapter_hash, content):
-        files.write_json(folder / "source.json", {"adapter": adapter_hash, "content": content})
+    wanted = Source(adapter_hash, content.digest)
+    if not wanted.began(folder / "source.json"):
+        source.write_source(folder, wanted)
     if not (folder / "result.json").exists():
         modules = {module_name(key) for key in adapter_weights(adapter)}
         if missing := modules - engine.get().adapter_modules(adapter):
@@ -144,44 +148,26 @@ def _kept(folder: Path, adapter: Path, content: str, engine: LazyEngine) -> str:
     return adapter_hash
 
 
-def _shared(
-    run: RunDir, folder: Path, what: str, questions: Questions, conditions: dict[str, Any], engine: LazyEngine
-) -> None:
+def _shared(run: RunDir, folder: Path, what: str, questions: Questions, content: Content, engine: LazyEngine) -> None:
     """Make the base's completions in the folder that their content names, and copy them into the run's `folder`."""
-    content = generation.content(run.config, questions, conditions)
-    shared = run.shared_bases / generation.digest(content)
+    shared = run.shared_bases / content.digest
     with files.lock(shared, wait=True):
-        files.write_json(shared / "content.json", content)
-        generation.complete(shared / "samples.jsonl", run, what, questions, conditions, engine, None)
+        source.write_content(shared, content)
+        generation.complete(shared / "samples.jsonl", run, what, questions, content, engine, None)
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy(shared / "samples.jsonl", folder / ".samples.part")
     (folder / ".samples.part").replace(folder / "samples.jsonl")
 
 
-def _begun(file: Path, trained: str, content: str) -> bool:
-    """Whether the answers beside this file were begun already: for what was trained (a hash), as now (another).
-
-    Raises HarnessError where they were begun for something else.
-    """
-    if not file.exists():
-        return False
-    given = files.read_json(file)
-    if given["adapter"] != trained:
-        raise HarnessError(f"{file.parent}: holds the answers of another adapter; delete it and run again")
-    if given["content"] != content:
-        raise HarnessError(f"{file.parent}: was begun with another engine or other prompts; delete it and run again")
-    return True
-
-
-def _reference(run: RunDir, seed: int, questions: Questions, conditions: dict[str, Any]) -> Reference | None:
+def _reference(run: RunDir, seed: int, questions: Questions, conditions: Conditions) -> Reference | None:
     """What the seed's adapter does in PEFT, for the proof; None if the proof was given already."""
     adapter = run.evaluated(seed)
     lora.check_weights(adapter)
-    content = generation.digest(generation.content(run.config, questions, conditions))
-    if _begun(run.tuned(seed) / "proof.json", file_hash(adapter / "adapter_model.safetensors"), content):
+    adapter_hash = file_hash(adapter / "adapter_model.safetensors")
+    if _source(run, questions, conditions, adapter_hash).began(run.tuned(seed) / "proof.json"):
         return None
     say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
-    ids, stops = [prompt.ids for prompt in questions.prompts], tuple(conditions["stop_ids"])
+    ids, stops = [prompt.ids for prompt in questions.prompts], conditions.stop_ids
     with working("adapter proof in PEFT"):
         return adapter_proof.reference(questions.checkpoint, adapter, ids, stops, run.config.eval.precision)
 
@@ -190,7 +176,7 @@ def _tuned(
     run: RunDir,
     seed: int,
     questions: Questions,
-    evaluation: dict[str, Any],
+    evaluation: Evaluation,
     engine: LazyEngine,
     reference: Reference | None,
 ) -> None:
@@ -200,29 +186,32 @@ def _tuned(
     if reference:
         model = engine.get()
         with working("adapter proof in the engine"):
-            figures = adapter_proof.prove(model, adapter, reference)
-        content = generation.digest(generation.content(run.config, questions, evaluation["conditions"]))
-        files.write_json(folder / "proof.json", figures | {"adapter": adapter_hash, "content": content})
+            given = adapter_proof.prove(model, adapter, reference)
+        proof.write(folder, given, _source(run, questions, evaluation.conditions, adapter_hash))
     what = f"tuned (seed {seed})"
-    generation.complete(folder / "samples.jsonl", run, what, questions, evaluation["conditions"], engine, adapter)
-    _write_result(run, folder, questions, evaluation | {"adapter": adapter_hash})
+    generation.complete(folder / "samples.jsonl", run, what, questions, evaluation.conditions, engine, adapter)
+    _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash))
 
 
-def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: dict[str, Any], made_for: Work) -> None:
+def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, made_for: Work) -> None:
     """As _tuned, where all weights were trained: prove that they differ from the base's, and evaluate with them."""
     section, folder = run.config.eval, run.tuned(seed)
     trained = Checkpoint(questions.checkpoint.id, run.adapter(seed))
-    content = generation.digest(generation.content(run.config, questions, evaluation["conditions"]))
-    if not _begun(folder / "proof.json", trained.weights_hash, content):
-        figures = full_finetuning.change(questions.checkpoint, trained, section.precision)
-        files.write_json(folder / "proof.json", figures | {"adapter": trained.weights_hash, "content": content})
+    wanted = _source(run, questions, evaluation.conditions, trained.weights_hash)
+    if not wanted.began(folder / "proof.json"):
+        proof.write(folder, full_finetuning.change(questions.checkpoint, trained, section.precision), wanted)
     engine = LazyEngine(lambda: registry.load(section, trained, questions.tokenizer, made_for))
     what = f"tuned (seed {seed})"
-    generation.complete(folder / "samples.jsonl", run, what, questions, evaluation["conditions"], engine, None)
-    _write_result(run, folder, questions, evaluation | {"adapter": trained.weights_hash})
+    generation.complete(folder / "samples.jsonl", run, what, questions, evaluation.conditions, engine, None)
+    _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=trained.weights_hash))
 
 
-def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: dict[str, Any]) -> None:
+def _source(run: RunDir, questions: Questions, conditions: Conditions, trained: str) -> Source:
+    """What a proof about weights with this hash is for."""
+    return Source(trained, generation.content(run.config, questions, conditions).digest)
+
+
+def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: Evaluation) -> None:
     """Score every completion and write result.json."""
     config = run.config
     scores = results.score(
@@ -233,4 +222,4 @@ def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: d
     )
     # The report is drawn from the run directory alone, also where the data are gone.
     texts = {problem.id: problem.question for problem in questions.problems}
-    run.write_result(folder / "result.json", evaluation | {"questions": texts, "scores": scores})
+    run.write_result(folder, dataclasses.replace(evaluation, questions=texts, scores=scores))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,11 +14,12 @@ from harness.evaluate import adapter_proof
 from harness.models import prompts, registry
 from harness.models.engine import Engine, Request, Sampling, Work, completion_seed
 from harness.models.prompts import Questions
-from harness.runs import provenance, results
+from harness.runs import completions, provenance
+from harness.runs.completions import Asked, LoggedCompletion
 from harness.runs.directory import RunDir
-from harness.runs.results import Asked
+from harness.runs.results import Conditions, Generation, SamplingParameters
+from harness.runs.source import Content
 from harness.tasks import dataset, scoring
-from harness.util import files
 from harness.util.console import progress, say, working
 
 
@@ -36,88 +34,74 @@ def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
     )
 
 
-def conditions(config: Config, questions: Questions, made_for: Work) -> dict[str, Any]:
-    """What two evaluations must share to be compared; harness.compare groups by exactly these fields."""
+def conditions(config: Config, questions: Questions, made_for: Work) -> Conditions:
+    """What two evaluations of these questions must share to be compared."""
     section = config.eval
-    return {
-        "data": dataset.content_hash(questions.problems),
-        "split": section.split,
-        "questions": len(questions.problems),
-        "prompts": prompts.hash_of_all(questions.prompts),
-        "scorer": scoring.VERSION,
-        "tags": config.prompt.tags.model_dump(),
-        "max_new_tokens": section.max_new_tokens,
-        "sampling": {name: getattr(section, name) for name in ("temperature", "top_p", "top_k", "min_p")},
-        "samples": section.samples,
-        "seed": section.seed if section.temperature else None,
-        "stop_ids": prompts.stop_ids(questions.checkpoint, questions.tokenizer),
-        "engine": registry.version(section, made_for),
-        "precision": section.precision,
-    }
+    return Conditions(
+        data=dataset.content_hash(questions.problems),
+        split=section.split,
+        questions=len(questions.problems),
+        prompts=prompts.hash_of_all(questions.prompts),
+        scorer=scoring.VERSION,
+        tags=config.prompt.tags.record(),
+        max_new_tokens=section.max_new_tokens,
+        sampling=SamplingParameters(section.temperature, section.top_p, section.top_k, section.min_p),
+        samples=section.samples,
+        seed=section.seed if section.temperature else None,
+        stop_ids=tuple(prompts.stop_ids(questions.checkpoint, questions.tokenizer)),
+        engine=registry.version(section, made_for),
+        precision=section.precision,
+    )
 
 
-def content(config: Config, questions: Questions, conditions: dict[str, Any]) -> dict[str, Any]:
-    """All that a base completion depends on; golds, scorer and tags are left out because they only judge it."""
+def content(config: Config, questions: Questions, made: Generation) -> Content:
+    """All that a base completion depends on."""
     section = config.eval
     batches = section.engine == "vllm" and not section.batch_invariant
-    return {name: conditions[name] for name in conditions if name not in ("data", "scorer", "tags", "split")} | {
-        "problems": [problem.id for problem in questions.problems],
-        "weights": questions.checkpoint.weights_hash,
-        "tokenizer": questions.checkpoint.tokenizer_hash,
-        # What shares a batch, and how many threads add up, decides the last bits, where the engine leaves them open.
-        "batch_size": section.batch_size if section.engine == "transformers" else None,
-        "gpu_memory_utilization": section.gpu_memory_utilization if batches else None,
-        "threads": None if torch.cuda.is_available() else torch.get_num_threads(),
-    }
-
-
-def digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return Content(
+        **{each.name: getattr(made, each.name) for each in dataclasses.fields(Generation)},
+        problems=tuple(problem.id for problem in questions.problems),
+        weights=questions.checkpoint.weights_hash,
+        tokenizer=questions.checkpoint.tokenizer_hash,
+        batch_size=section.batch_size if section.engine == "transformers" else None,
+        gpu_memory_utilization=section.gpu_memory_utilization if batches else None,
+        threads=None if torch.cuda.is_available() else torch.get_num_threads(),
+    )
 
 
 def complete(
-    log: Path,
-    run: RunDir,
-    what: str,
-    questions: Questions,
-    conditions: dict[str, Any],
-    engine: LazyEngine,
-    adapter: Path | None,
+    log: Path, run: RunDir, what: str, questions: Questions, made: Generation, engine: LazyEngine, adapter: Path | None
 ) -> None:
     """Generate the completions that the log lacks, and note what it took."""
-    requests = _requests(questions, conditions)
-    sampling = Sampling(conditions["max_new_tokens"], **conditions["sampling"], stop_ids=tuple(conditions["stop_ids"]))
-    done = set(results.read(log, asked_questions(questions)))
+    requests, asked = _requests(questions, made), asked_questions(questions)
+    sampling = Sampling(made.max_new_tokens, **dataclasses.asdict(made.sampling), stop_ids=made.stop_ids)
+    done = set(completions.read(log, asked))
     if len(done) == len(requests):
         say(f"{what} evaluation: all {len(requests)} completions are there, none generated.")
         return
     model = engine.get()
-    began, tokens, correct, asked = time.perf_counter(), 0, 0, 0
+    began, tokens, correct, count = time.perf_counter(), 0, 0, 0
     tags = run.config.prompt.tags.record()
-    with files.appending(log) as append, progress(f"{what} evaluation", len(requests), len(done)) as update:
+    with completions.appending(log) as append, progress(f"{what} evaluation", len(requests), len(done)) as update:
         for finished in model.generate(requests, sampling, adapter, done):
-            rows = []
             for c in finished:
-                problem, prompt = questions.problems[c.index], questions.prompts[c.index]
-                values = dataclasses.asdict(c)
-                del values["index"]
-                rows.append({"id": problem.id, "prompt": prompt.hash} | values)
                 tokens += c.tokens
-                correct += scoring.score(c.text, problem.gold, finish_reason=c.finish_reason, tags=tags).correct
-            append(rows)
-            asked += len(rows)
-            update(len(done) + asked, f"accuracy so far {correct / asked:.1%}")
+                gold = asked[c.index].gold
+                correct += scoring.score(c.text, gold, finish_reason=c.finish_reason, tags=tags).correct
+            append([LoggedCompletion.of(asked[c.index], c) for c in finished])
+            count += len(finished)
+            update(len(done) + count, f"accuracy so far {correct / count:.1%}")
     seconds = time.perf_counter() - began
-    run.note("stages", {what: provenance.cost(engine.seconds, seconds, tokens, completions=asked)})
-    say(f"{what} evaluation: {asked} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
+    run.note("stages", {what: provenance.cost(engine.seconds, seconds, tokens, completions=count)})
+    say(f"{what} evaluation: {count} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
 
 
-def _requests(questions: Questions, conditions: dict[str, Any]) -> list[Request]:
-    seed = conditions["seed"] or 0  # greedy decoding has none, and draws nothing
+def _requests(questions: Questions, made: Generation) -> list[Request]:
+    seed = made.seed or 0  # greedy decoding has none, and draws nothing
     return [
         Request(index, sample, prompt.ids, completion_seed(seed, prompt.problem_id, sample))
         for index, prompt in enumerate(questions.prompts)
-        for sample in range(conditions["samples"])
+        for sample in range(made.samples)
     ]
 
 

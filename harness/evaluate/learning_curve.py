@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from harness.config.schema import Config
+from harness.runs import curve
+from harness.runs.curve import Curve, Differences, Point
 from harness.runs.directory import RunDir
-from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
+from harness.runs.results import Evaluation, read_evaluation
 from harness.stats import paired, verdict
 from harness.stats.scores import COMPARED, Columns, per_question, rate
-from harness.util import files, typed
 
 
 def watching(config: Config) -> Config:
@@ -23,10 +23,10 @@ def watching(config: Config) -> Config:
     return config.model_copy(update={"eval": config.eval.model_copy(update={"split": "dev", "limit": None})})
 
 
-def write(run: RunDir, seed: int) -> dict[str, Any]:
+def write(run: RunDir, seed: int) -> Curve:
     """Make a seed's curve.json of the result.json of its steps, and return it. HarnessError where one is missing."""
     made = drawn(run.config, [read_evaluation(folder) for folder in folders(run, seed).values()])
-    files.write_json(run.curve(seed) / "curve.json", made)
+    curve.write(run.curve(seed), made)
     return made
 
 
@@ -35,42 +35,35 @@ def folders(run: RunDir, seed: int) -> dict[int, Path]:
     return {step: run.curve(seed) / f"step-{step}" for step in (0, *run.config.kept_steps)}
 
 
-def drawn(config: Config, sides: Sequence[Evaluation]) -> dict[str, Any]:
-    """The curve of the result.json of step 0 and of each kept step.
+def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
+    """The curve of the evaluations of step 0 and of each kept step.
 
     A point a step: the rates of COMPARED with their 95% intervals, and from the first kept step on their paired
-    differences to the base. `chosen` is the step whose adapter the tuned evaluation asks.
+    differences to the base.
     """
     steps = (0, *config.kept_steps)
     columns = [per_question(side.scores) for side in sides]
-    points = [
-        {"step": step, "adapter": side.adapter}
-        | {name: typed.plain(rate(column[name], config.eval.samples)) for name in COMPARED}
-        | _counts(side.scores)
-        | {"difference": _differences(columns[0], column) if step else None}
+    points = tuple(
+        Point(
+            step=step,
+            adapter=side.adapter,
+            **{name: rate(column[name], config.eval.samples) for name in COMPARED},
+            completions=len(side.scores),
+            correct=sum(score.correct for score in side.scores),
+            truncated=sum(score.finish_reason == "length" for score in side.scores),
+            difference=_differences(columns[0], column) if step else None,
+        )
         for step, side, column in zip(steps, sides, columns, strict=True)
-    ]
-    return {
-        "conditions": typed.plain(sides[0].conditions),
-        "n": len(columns[0]["accuracy"]),
-        "points": points,
-        "checkpoint": config.train.checkpoint,
-        "chosen": best(points) if config.train.checkpoint == "best_dev" else config.train.steps,
-    }
+    )
+    train = config.train
+    chosen = best(points) if train.checkpoint == "best_dev" else train.steps
+    return Curve(sides[0].conditions, len(columns[0]["accuracy"]), points, train.checkpoint, chosen)
 
 
-def best(points: Sequence[dict[str, Any]]) -> int:
+def best(points: Sequence[Point]) -> int:
     """The kept step with the most right answers, the earliest of several; never step 0, which is the base."""
-    return max((point for point in points if point["step"]), key=lambda p: (p["correct"], -p["step"]))["step"]
+    return max((point for point in points if point.step), key=lambda point: (point.correct, -point.step)).step
 
 
-def _counts(scores: Sequence[ScoredCompletion]) -> dict[str, int]:
-    return {
-        "completions": len(scores),
-        "correct": sum(score.correct for score in scores),
-        "truncated": sum(score.finish_reason == "length" for score in scores),
-    }
-
-
-def _differences(base: Columns, later: Columns) -> dict[str, Any]:
-    return {name: typed.plain(verdict.record(paired.paired(base[name], later[name]))) for name in COMPARED}
+def _differences(base: Columns, later: Columns) -> Differences:
+    return Differences(**{name: verdict.record(paired.paired(base[name], later[name])) for name in COMPARED})

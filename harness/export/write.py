@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.export import model_card
 from harness.report import summary
 from harness.report.summary import Summary
+from harness.runs.results import read_evaluation
 from harness.util import files
 from harness.util.console import say
 from harness.util.errors import HarnessError
@@ -84,7 +85,7 @@ def _summary(trained: Trained) -> Summary:
             f"{run.path}: its tuned evaluation or report is missing, and the model card says what they found; finish "
             f"it first: python -m harness.run {run.path}"
         )
-    if files.read_json(result)["adapter"] != trained.hash:
+    if read_evaluation(result).adapter != trained.hash:
         raise HarnessError(f"{trained.path}: is not what was evaluated: it changed since; restore it or run again")
     return summary.read(run.path)
 

@@ -15,6 +15,7 @@ import torch
 
 from harness.models.checkpoint import FILES, Checkpoint
 from harness.models.hf import load_base
+from harness.runs.proof import WeightsProof
 from harness.util.errors import HarnessError
 
 VISION = ("vision_tower", "multi_modal_projector")
@@ -39,10 +40,10 @@ def save(model: Any, checkpoint: Checkpoint, folder: Path) -> None:
                 shutil.copy(file, folder)
 
 
-def change(base: Checkpoint, trained: Checkpoint, precision: str) -> dict[str, Any]:
+def change(base: Checkpoint, trained: Checkpoint, precision: str) -> WeightsProof:
     """How much of the base's weights a training changed, both read in the precision that is evaluated.
 
-    `changed` is the share of the numbers. Raises HarnessError where they hold infinities or NaN, or where none changed.
+    Raises HarnessError where they hold infinities or NaN, or where none changed.
     """
     before, after = (load_base(each, precision).state_dict() for each in (base, trained))
     tensors = numbers = changed_tensors = changed = 0
@@ -61,4 +62,4 @@ def change(base: Checkpoint, trained: Checkpoint, precision: str) -> dict[str, A
             f"{trained.path}: not one weight differs from the base's in {precision}, so a tuned score would be the "
             f"base's: raise train.learning_rate, or set model.precision and eval.precision to fp32"
         )
-    return {"tensors": tensors, "tensors_changed": changed_tensors, "changed": changed / numbers}
+    return WeightsProof(tensors, changed_tensors, changed / numbers)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.runs import results
+from harness.runs import completions
 from harness.runs.directory import RunDir
-from harness.util import files
+from harness.runs.results import Evaluation, read_evaluation
 from harness.util.errors import HarnessError
 
 # In the order in which they are shown. With K samples a question counts as in the table above it: gained where its
@@ -54,32 +54,25 @@ class Item:
 
 def read(run: RunDir, seed: int) -> list[Item]:
     """The questions in their order. Raises HarnessError where a completion is missing."""
-    base, tuned = _side(run.base), _side(run.tuned(seed))
-    questions = files.read_json(run.base / "result.json").get("questions", {})
+    evaluated = read_evaluation(run.base)
+    base, tuned = _side(run.base, evaluated), _side(run.tuned(seed), read_evaluation(run.tuned(seed)))
+    questions, golds = evaluated.questions or {}, {score.id: score.gold for score in evaluated.scores}
     items = []
-    for (key, (gold, before)), (_, after) in zip(base.items(), tuned.values(), strict=True):
-        items.append(Item(key, questions.get(key), gold, _outcome(before, after), before, after))
+    for (key, before), after in zip(base.items(), tuned.values(), strict=True):
+        items.append(Item(key, questions.get(key), golds[key], _outcome(before, after), before, after))
     return items
 
 
-def _side(folder: Path) -> dict[str, tuple[str, list[Answer]]]:
-    """The gold and the answers of each question of one side."""
+def _side(folder: Path, evaluated: Evaluation) -> dict[str, list[Answer]]:
+    """The answers to each question of one side."""
     log = folder / "samples.jsonl"
-    found: dict[str, tuple[str, list[Answer]]] = {}
-    try:
-        texts = results.texts(log)
-        for score in files.read_json(folder / "result.json")["scores"]:
-            text = texts.get((score["id"], score["sample"]))
-            if text is None:
-                raise HarnessError(
-                    f"{log}: the completion of problem {score['id']} is missing; delete {folder} and run again"
-                )
-            fields = {name: score[name] for name in Answer.__dataclass_fields__ if name != "text"}
-            found.setdefault(score["id"], (score["gold"], []))[1].append(Answer(text, **fields))
-    except (KeyError, TypeError) as error:
-        raise HarnessError(
-            f"{folder}: not as this version of the harness writes it ({error!r}); harness.rescore scores a run anew"
-        ) from None
+    texts = completions.texts(log)
+    found: dict[str, list[Answer]] = {}
+    for score in evaluated.scores:
+        if (text := texts.get((score.id, score.sample))) is None:
+            raise HarnessError(f"{log}: the completion of problem {score.id} is missing; delete {folder} and run again")
+        fields = {name: getattr(score, name) for name in Answer.__dataclass_fields__ if name != "text"}
+        found.setdefault(score.id, []).append(Answer(text, **fields))
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.report.summary import Panel, ScorerSide, ScorerView
-from harness.runs import results
+from harness.runs import completions
 from harness.runs.results import ScoredCompletion
 from harness.stats import paired, pass_at_k, verdict
 from harness.stats.records import JudgedPair
@@ -35,7 +35,7 @@ def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
 
     Raises HarnessError where a text is missing.
     """
-    texts = results.texts(log)
+    texts = completions.texts(log)
     if lost := [(s.id, s.sample) for s in scores if (s.id, s.sample) not in texts]:
         raise HarnessError(f"{log}: the completion {lost[0]} of result.json is missing; run harness.evaluate")
     return [Completed(s.id, s.gold, texts[s.id, s.sample], s.correct) for s in scores]

@@ -29,12 +29,15 @@ from harness.report.summary import (
     TunedSide,
     VerdictRecord,
 )
+from harness.runs import curve, proof, training
+from harness.runs.comparable import check_pair
+from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
-from harness.runs.results import Evaluation, ScoredCompletion, check_pair, read_evaluation
+from harness.runs.proof import Proof
+from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.stats import paired, pass_at_k, seeds, sensitivity, verdict
 from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
-from harness.util import files, typed
 from harness.util.errors import HarnessError
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
@@ -50,7 +53,7 @@ def summarize(run: RunDir) -> Summary:
     trained, count = run.config.train.seeds, run.config.eval.samples
     base, tuned = read_evaluation(run.base), [read_evaluation(run.tuned(seed)) for seed in trained]
     for result in tuned:
-        check_pair(run, typed.plain(base), typed.plain(result))
+        check_pair(run, base, result)
     before, each = per_question(base.scores), [per_question(result.scores) for result in tuned]
     n, sides = len(before["accuracy"]), [result.scores for result in tuned]
     if len(tuned) > 1 and n < 2:
@@ -64,7 +67,7 @@ def summarize(run: RunDir) -> Summary:
         n=n,
         samples=count,
         conditions=base.conditions,
-        base_weights=run.read_manifest().get("inputs", {}).get("base weights"),
+        base_weights=run.read_manifest().inputs.get("base weights"),
         problems=base.problems,
         selftest=base.selftest,
         base=Side(**_side([base.scores], before, count)),
@@ -83,11 +86,11 @@ def summarize(run: RunDir) -> Summary:
     )
 
 
-def _curves(run: RunDir) -> dict[str, Any] | None:
-    found = {seed: run.curve(seed) / "curve.json" for seed in run.config.train.seeds}
-    if not any(file.exists() for file in found.values()):
+def _curves(run: RunDir) -> dict[str, Curve] | None:
+    folders = {seed: run.curve(seed) for seed in run.config.train.seeds}
+    if not any((folder / curve.NAME).exists() for folder in folders.values()):
         return None
-    return {str(seed): files.read_json(file) for seed, file in found.items()}
+    return {str(seed): curve.read(folder) for seed, folder in folders.items()}
 
 
 def _seed(run: RunDir, before: Columns, seed: int, own: Columns) -> SeedSummary:
@@ -199,7 +202,7 @@ def _panel(run: RunDir, base: Scores, tuned: Scores) -> Panel:
 def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> NoiseFloor:
     """The base against itself, evaluated again."""
     again = read_evaluation(run.again)
-    check_pair(run, typed.plain(base), typed.plain(again), "again")
+    check_pair(run, base, again, "again")
     after = per_question(again.scores)
     return NoiseFloor(changed=again.changed, **{name: _floor(before[name], after[name]) for name in COMPARED})
 
@@ -258,10 +261,10 @@ def _decided(rule: str | None, sides: list[Scores]) -> Iterator[int | float]:
 
 def _training(run: RunDir, seed: int) -> Training:
     # Only the steps that began with a rollout have rewards; with num_iterations others learn from it again.
-    rollouts = [row for row in files.read_lines(run.train(seed) / "metrics.jsonl") if row.get("reward") is not None]
+    logged = [row.numbers for row in training.read_metrics(training.metrics_log(run.train(seed)))]
+    rollouts = [row for row in logged if row.get("reward") is not None]
     rewards = [row["reward"] for row in rollouts]
     ends = max(1, round(len(rewards) * REWARD_SHARE))
-    dropped = files.read_json(run.train(seed) / "dropped_prompts.json")
     disagree = {
         name: float(np.mean([row[f"profiles_disagree/{name}"] for row in rollouts]))
         for name in ("format", "answer")
@@ -271,13 +274,12 @@ def _training(run: RunDir, seed: int) -> Training:
         seed=seed,
         steps=run.config.train.steps,
         completions=len(rollouts) * run.config.completions_per_step,
-        dropped_prompts=len(dropped["dropped"]),
+        dropped_prompts=len(training.read_dropped(run.train(seed)).dropped),
         reward_first=float(np.mean(rewards[:ends])) if rewards else None,
         reward_last=float(np.mean(rewards[-ends:])) if rewards else None,
         profiles_disagree=disagree,
     )
 
 
-def _proof(run: RunDir, seed: int) -> dict[str, Any]:
-    figures = files.read_json(run.tuned(seed) / "proof.json")
-    return {name: value for name, value in figures.items() if name not in ("adapter", "content")}
+def _proof(run: RunDir, seed: int) -> Proof:
+    return proof.read(run.tuned(seed), full=run.config.model.full_finetuning)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
+from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
 from harness.stats.records import AnyDifference, JudgedPair, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
@@ -19,6 +21,7 @@ from harness.util import files, typed
 from harness.util.typed import OMITTED
 
 T = TypeVar("T")
+AnyProof = typed.either(AdapterProof, WeightsProof, "tensors")
 
 REWARD_SHARE = 0.1  # of the steps, at each end of a training: over these the reward is averaged
 
@@ -200,7 +203,7 @@ class SeedSummary:
     difference: Compared[PairedRecord]
     decomposition: Parts
     train: Training
-    proof: dict[str, Any]
+    proof: AnyProof
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +226,9 @@ class Summary:
     truncation: Truncation
     panel: Panel
     train: Training  # of the first seed
-    proof: dict[str, Any]  # of the first seed
+    proof: AnyProof  # of the first seed
     noise_floor: NoiseFloor | None = field(default=None, metadata=OMITTED)
-    curve: dict[str, Any] | None = field(default=None, metadata=OMITTED)  # by training seed
+    curve: dict[str, Curve] | None = field(default=None, metadata=OMITTED)  # by training seed
     of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # of several samples a question
     seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # where there are several
 

@@ -10,7 +10,7 @@
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
-      swanlab/         the run as SwanLab keeps it (track.mode), made anew from the files above at every start
+      swanlab/         the run as SwanLab keeps it (track.mode), made from the files above at every start
     results/.base/<key>/   base evaluations, shared by content
 
 One run directory has one writer. Every file is either appended to line by line (a torn last line is passed over
@@ -24,8 +24,12 @@ from typing import Any
 
 from harness.config import loading
 from harness.config.schema import Config
+from harness.runs import curve, manifest
+from harness.runs.manifest import Manifest
+from harness.runs.results import Evaluation
 from harness.util.errors import HarnessError
 from harness.util.files import as_json, lock, read_json, write_json, write_text
+from harness.util.typed import plain
 
 RESULTS = Path("results")
 
@@ -71,7 +75,7 @@ class RunDir:
     def evaluated_step(self, seed: int) -> int:
         """The step after which that adapter was what it is. Raises as evaluated()."""
         train = self.config.train
-        return train.steps if train.checkpoint == "last" else read_json(self.curve(seed) / "curve.json")["chosen"]
+        return train.steps if train.checkpoint == "last" else curve.read(self.curve(seed)).chosen
 
     def curve(self, seed: int) -> Path:
         return self.path / "curve" / f"seed-{seed}"
@@ -79,14 +83,15 @@ class RunDir:
     def tuned(self, seed: int) -> Path:
         return self.path / "tuned" / f"seed-{seed}"
 
-    def write_result(self, file: Path, result: dict[str, Any]) -> None:
-        """Write the result of an evaluation; a report that was drawn without it goes first.
+    def write_result(self, folder: Path, result: Evaluation) -> None:
+        """Write the result.json of an evaluation; a report that was drawn without it goes first.
 
         Otherwise a kill before the next report would leave the old one, which says that the run is complete.
         """
-        if not file.exists() or file.read_bytes() != as_json(result).encode():
+        file, content = folder / "result.json", plain(result)
+        if not file.exists() or file.read_bytes() != as_json(content).encode():
             self.report.unlink(missing_ok=True)
-            write_json(file, result)
+            write_json(file, content)
 
     @property
     def is_evaluated(self) -> bool:
@@ -94,14 +99,14 @@ class RunDir:
         sides = [self.base, *map(self.tuned, self.config.train.seeds)]
         return all((side / "result.json").exists() for side in sides)
 
-    def read_manifest(self) -> dict[str, Any]:
-        return read_json(self.manifest) if self.manifest.exists() else {}
+    def read_manifest(self) -> Manifest:
+        return manifest.read(self.manifest)
 
-    def note(self, section: str, values: dict[str, Any]) -> None:
-        """Add values to a section of the manifest (the caller holds the run's lock)."""
-        manifest = self.read_manifest()
-        manifest.setdefault(section, {}).update(values)
-        write_json(self.manifest, manifest)
+    def note(self, section: str, values: Any) -> None:
+        """Add values to a section of the manifest, a dict or a dataclass (the caller holds the run's lock)."""
+        noted = read_json(self.manifest) if self.manifest.exists() else {}
+        noted.setdefault(section, {}).update(plain(values))
+        write_json(self.manifest, noted)
 
     def pin(self, inputs: dict[str, str]) -> None:
         """Record the content hashes of what a number depends on, or refuse when one has changed since.
@@ -109,7 +114,7 @@ class RunDir:
         The digest covers what the experiment file says; this covers what the files it names contain.
         Raises HarnessError naming the input.
         """
-        pinned = self.read_manifest().get("inputs", {})
+        pinned = self.read_manifest().inputs
         for name, value in inputs.items():
             if pinned.get(name, value) != value:
                 raise HarnessError(

@@ -6,9 +6,11 @@ import hashlib
 import os
 import platform
 import subprocess
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from harness.runs.manifest import Cost, Machine, MadeWith
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "scipy", "safetensors", "tokenizers",
@@ -27,31 +29,30 @@ def versions() -> dict[str, str]:
     return found
 
 
-def code() -> dict[str, Any]:
-    """The harness's own commit and whether it was changed since; None where it is no git checkout."""
+def made_with() -> MadeWith:
+    """The harness's own commit, whether it was changed since, and the versions of the packages."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
-        return {"commit": None, "dirty": None, "diff_sha256": None}
-    commit = _git(root, "rev-parse", "HEAD")
+        return MadeWith(commit=None, dirty=None, diff_sha256=None, versions=versions())
     diff = _git(root, "diff", "HEAD", "--", "harness", "pyproject.toml") or ""
-    return {
-        "commit": commit,
-        "dirty": bool(diff),
-        "diff_sha256": hashlib.sha256(diff.encode()).hexdigest() if diff else None,
-        "diff": diff[:100_000],
-    }
+    return MadeWith(
+        commit=_git(root, "rev-parse", "HEAD"),
+        dirty=bool(diff),
+        diff_sha256=hashlib.sha256(diff.encode()).hexdigest() if diff else None,
+        diff=diff[:100_000],
+        versions=versions(),
+    )
 
 
-def machine() -> dict[str, Any]:
+def machine() -> Machine:
     """Processor, cores, and the GPU when torch has found one."""
-    found: dict[str, Any] = {"system": platform.platform(), "cores": os.cpu_count()}
     import torch
 
-    found["threads"] = torch.get_num_threads()
-    if torch.cuda.is_available():
-        properties = torch.cuda.get_device_properties(0)
-        found |= {"gpu": properties.name, "gpu_gib": round(properties.total_memory / 2**30, 1)}
-    return found
+    here = Machine(platform.platform(), os.cpu_count(), torch.get_num_threads())
+    if not torch.cuda.is_available():
+        return here
+    properties = torch.cuda.get_device_properties(0)
+    return replace(here, gpu=properties.name, gpu_gib=round(properties.total_memory / 2**30, 1))
 
 
 def inputs(data_hash: str, weights_hash: str) -> dict[str, str]:
@@ -67,17 +68,23 @@ def inputs(data_hash: str, weights_hash: str) -> dict[str, str]:
     return found
 
 
-def cost(start_seconds: float, seconds: float, tokens: int, **counts: int) -> dict[str, Any]:
-    """What a stage took: wall seconds to start and to work, tokens, other counts, and peak memory of the process."""
+def cost(
+    start_seconds: float, seconds: float, tokens: int, *, completions: int | None = None, steps: int | None = None
+) -> Cost:
+    """What a stage took, with the peak memory of this process."""
     import resource
 
     import torch
 
-    spent = {"start_seconds": round(start_seconds, 2), "seconds": round(seconds, 2), "tokens": tokens, **counts}
-    spent["peak_memory_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    if torch.cuda.is_available():
-        spent["peak_gpu_mib"] = torch.cuda.max_memory_reserved() // 2**20
-    return spent
+    return Cost(
+        start_seconds=round(start_seconds, 2),
+        seconds=round(seconds, 2),
+        tokens=tokens,
+        completions=completions,
+        steps=steps,
+        peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        peak_gpu_mib=torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None,
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:

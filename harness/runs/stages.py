@@ -95,7 +95,7 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
         raise
     finally:
         seconds = time.perf_counter() - began
-        before = run.read_manifest().get("wall_seconds", {}).get(stage.name, 0)
+        before = run.read_manifest().wall_seconds.get(stage.name, 0)
         run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
         show_cursor()
         clear_up(gpus, ours)

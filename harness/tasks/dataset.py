@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.tasks.records import Problem
+from harness.tasks.records import Problem, ProblemCounts
 from harness.util.errors import HarnessError
 
 SPLITS = ("train", "dev", "test")
@@ -53,9 +53,8 @@ class Data:
         """SHA-256, in hex, over every split, in order: equal hashes mean equal data."""
         return hashlib.sha256("".join(content_hash(self.split(name)) for name in SPLITS).encode()).hexdigest()
 
-    def counts(self) -> dict[str, int]:
-        """Problems a split, and the rows left out because their question had occurred before."""
-        return {name: len(self.split(name)) for name in SPLITS} | {"repeated": self.repeated}
+    def counts(self) -> ProblemCounts:
+        return ProblemCounts(len(self.train), len(self.dev), len(self.test), self.repeated)
 
 
 def content_hash(problems: Iterable[Problem]) -> str:

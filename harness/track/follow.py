@@ -20,6 +20,7 @@ from pathlib import Path
 from harness.config.schema import Config
 from harness.runs import stages as run_stages
 from harness.runs.directory import RunDir
+from harness.runs.manifest import Track
 from harness.track.reader import Reader
 from harness.util import processes
 from harness.util.console import hushed, say, working
@@ -161,9 +162,10 @@ def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
 
 def _identity(run: RunDir) -> str:
     """The id of the experiment's one SwanLab run, made once (the caller holds the run's lock)."""
-    if "track" not in run.read_manifest():
-        run.note("track", {"id": secrets.token_hex(8)})
-    return run.read_manifest()["track"]["id"]
+    if (noted := run.read_manifest().track) is None:
+        noted = Track(secrets.token_hex(8))
+        run.note("track", noted)
+    return noted.id
 
 
 def _where(run: RunDir, mode: str, identity: str) -> str:

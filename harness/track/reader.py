@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.report import summary
-from harness.runs import results
+from harness.runs import completions, curve, training
 from harness.runs.directory import RunDir
+from harness.runs.results import read_evaluation
 from harness.stats import scores
 from harness.stats.records import Estimate
-from harness.util import files
 from harness.util.errors import HarnessError
 
 COMPLETIONS = 8  # a step, of those shown
@@ -94,12 +94,12 @@ class Reader:
         """The scores of an evaluation, as the summary has them, and its first completions."""
         if not self._once(folder / "result.json"):
             return
-        result = results.read_evaluation(folder)
+        result = read_evaluation(folder)
         columns, count = scores.per_question(result.scores), self.run.config.eval.samples
         numbers = {}
         for quantity, values in columns.items():
             numbers |= _with_interval(f"{name}/{quantity}", scores.rate(values, count))
-        said, questions = results.texts(folder / "samples.jsonl"), result.questions or {}
+        said, questions = completions.texts(folder / "samples.jsonl"), result.questions or {}
         texts = []
         for score in result.scores[:COMPLETIONS]:
             if (text := said.get((score.id, score.sample))) is None:
@@ -112,20 +112,17 @@ class Reader:
         yield Shown(step, numbers, {f"{name}/completions": texts})
 
     def _curve(self, seed: int) -> Iterator[Shown]:
-        file = self.run.curve(seed) / "curve.json"
-        if self._once(file):
-            for point in files.read_json(file)["points"]:
+        folder = self.run.curve(seed)
+        if self._once(folder / curve.NAME):
+            for point in curve.read(folder).points:
                 numbers = {}
                 for name in scores.COMPARED:
-                    numbers |= _with_interval(
-                        f"{self._place('curve', seed)}/{name}",
-                        Estimate(**{end: point[name][end] for end in ("value", "low", "high")}),
-                    )
-                yield Shown(point["step"], numbers)
+                    numbers |= _with_interval(f"{self._place('curve', seed)}/{name}", getattr(point, name))
+                yield Shown(point.step, numbers)
 
     def _tuned_step(self, seed: int) -> int | None:
-        file = self.run.curve(seed) / "curve.json"
-        return files.read_json(file)["chosen"] if file.exists() else None
+        folder = self.run.curve(seed)
+        return curve.read(folder).chosen if (folder / curve.NAME).exists() else None
 
     def _rollouts(self, key: str, rows: list[dict[str, Any]]) -> Iterator[Shown]:
         """The group that was kept of the first rollout, the last, and those on which every resume_every steps end.
@@ -161,7 +158,8 @@ class Reader:
     def _added(self, log: Path, last: int) -> list[dict[str, Any]]:
         """The rows that were appended since the last look: in a training of many steps each is parsed once."""
         key = log, log.stat().st_ino  # another one where the log was written anew
-        rows = files.read_lines(log, after=self._lines.get(key, 0))
+        added = training.read_metrics(log, after=self._lines.get(key, 0))
+        rows = [{"step": row.step} | row.numbers for row in added]
         self._lines[key] = self._lines.get(key, 0) + len(rows)
         return rows
 

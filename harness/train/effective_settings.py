@@ -15,6 +15,7 @@ from trl import GRPOTrainer
 from harness.config.schema import Config
 from harness.models import full_finetuning
 from harness.models.lora import lora_config
+from harness.runs.training import Setting
 from harness.train import rewards
 from harness.util.errors import HarnessError
 
@@ -35,22 +36,20 @@ LORA = ("r", "alpha", "dropout", "bias")
 QUANTIZED = {"Params4bit": "4bit", "Int8Params": "8bit"}  # the classes that bitsandbytes gives a model's parameters
 
 
-def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) -> dict[str, dict[str, Any]]:
-    """Compare every setting of the built trainer with what was asked.
+def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) -> dict[str, Setting]:
+    """Compare every setting of the built trainer with what was asked, and return them by name.
 
-    Returns {setting: {"asked": …, "effective": …}}; raises HarnessError naming the settings that differ.
+    Raises HarnessError naming the settings that differ.
     """
     effective = _effective(trainer, config)
     asked = _asked(config, seed, end)
     if not config.model.full_finetuning:
         asked |= _asked_adapter(trainer, config)
-    settings = {
-        name: {"asked": asked.get(name, effective[name]), "effective": effective[name]} for name in sorted(effective)
-    }
+    settings = {name: Setting(asked.get(name, effective[name]), effective[name]) for name in sorted(effective)}
     wrong = [
-        f"{name} (asked {pair['asked']!r}, got {pair['effective']!r})"
+        f"{name} (asked {pair.asked!r}, got {pair.effective!r})"
         for name, pair in settings.items()
-        if pair["asked"] != pair["effective"]
+        if pair.asked != pair.effective
     ]
     if wrong:
         raise HarnessError(f"train: the trainer did not take over what was asked: {', '.join(wrong)}")

@@ -30,8 +30,9 @@ from harness.models.checkpoint import Checkpoint, resolve
 from harness.models.hf import DTYPES, load_base
 from harness.models.lora import lora_config
 from harness.models.prompts import Prompt
-from harness.runs import provenance
+from harness.runs import provenance, training
 from harness.runs.directory import RunDir
+from harness.runs.training import DroppedPrompts, LongPrompt
 from harness.tasks import dataset
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.records import Problem
@@ -39,7 +40,6 @@ from harness.train import rewards, unsloth_backend
 from harness.train.effective_settings import PINNED, check_settings
 from harness.train.recorder import Recorder
 from harness.train.resume import ResumePoints, last_resume_point, step_of
-from harness.util import files
 from harness.util.console import progress, say, working
 from harness.util.errors import HarnessError
 
@@ -77,9 +77,9 @@ def train(run: RunDir, seed: int, backend: str) -> None:
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         _same_prompts(trainer, problems, asked, config)
     settings = check_settings(trainer, config, seed, end)
-    files.write_json(folder / "effective_settings.json", settings)
+    training.write_settings(folder, settings)
     started = time.perf_counter()
-    say(f"Training seed {seed}: {settings['trainable_parameters']['effective']:,} trainable parameters.")
+    say(f"Training seed {seed}: {settings['trainable_parameters'].effective:,} trainable parameters.")
     if backend == "unsloth":
         say("The first step compiles; on a new machine that takes minutes, later runs find it in the cache.")
         recorder.first_step_compiles = True
@@ -136,13 +136,13 @@ def _fitting(
     limit = config.train.max_prompt_tokens
     encoded = prompts.encode(tokenizer, problems, config.prompt.system)
     pairs = list(zip(problems, encoded, strict=True))
-    long = [{"id": prompt.problem_id, "tokens": len(prompt.ids)} for _, prompt in pairs if len(prompt.ids) > limit]
+    long = tuple(LongPrompt(each.problem_id, len(each.ids)) for each in encoded if len(each.ids) > limit)
     if long and config.train.long_prompts == "refuse":
         raise HarnessError(
             f"train.long_prompts: {len(long)} of {len(problems)} training prompts have more than {limit} tokens (the "
-            f"longest {max(p['tokens'] for p in long)}); raise train.max_prompt_tokens or set long_prompts to drop"
+            f"longest {max(each.tokens for each in long)}); raise train.max_prompt_tokens or set long_prompts to drop"
         )
-    files.write_json(folder / "dropped_prompts.json", {"limit": limit, "of": len(problems), "dropped": long})
+    training.write_dropped(folder, DroppedPrompts(limit, len(problems), long))
     if long:
         say(f"Training leaves out {len(long)} of {len(problems)} prompts: more than {limit} tokens.")
     kept = [(problem, prompt) for problem, prompt in pairs if len(prompt.ids) <= limit]

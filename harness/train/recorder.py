@@ -16,6 +16,8 @@ from torch.nn.utils import get_total_norm
 from transformers import TrainerCallback
 
 from harness.config.schema import Config
+from harness.runs import training
+from harness.runs.training import Metrics
 from harness.train import rewards
 from harness.util import files
 from harness.util.console import say
@@ -33,7 +35,7 @@ class Recorder(TrainerCallback):
 
     def __init__(self, folder: Path, config: Config, *, stop_ids: Sequence[int], eos_id: int, done: int) -> None:
         """Start recording after step `done`; what earlier attempts recorded beyond it is forgotten."""
-        self.metrics, self.parquet = folder / "metrics.jsonl", folder / "completions.parquet"
+        self.metrics, self.parquet = training.metrics_log(folder), folder / "completions.parquet"
         self.config = config
         self.tags = config.prompt.tags.record()
         self.stop_ids, self.eos_id = frozenset(stop_ids), eos_id
@@ -42,7 +44,8 @@ class Recorder(TrainerCallback):
         self.never_stopped = 0
         self.update: Callable[[int, str], None] = lambda completed, note: None
         self.first_step_compiles = False
-        files.write_lines(self.metrics, [row for row in files.read_lines(self.metrics) if row["step"] <= done])
+        kept = [row for row in training.read_metrics(self.metrics) if row.step <= done]
+        training.write_metrics(self.metrics, kept)
         rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self._rewards: dict[str, list[float | None]] = {}
@@ -114,7 +117,7 @@ class Recorder(TrainerCallback):
             for key, value in logs.items()
             if value is None or isinstance(value, (int, float))
         }
-        files.append_lines(self.metrics, [{"step": state.global_step} | values])
+        training.append_metrics(self.metrics, Metrics(state.global_step, values))
 
     def on_step_begin(self, args, state, control, **kwargs):
         self._step_began = time.perf_counter()

@@ -149,16 +149,15 @@ def _as_lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
 
 
-def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
-    """Read an append-only log after its first so many lines.
+def whole_lines(path: Path, after: int = 0) -> list[bytes]:
+    """The lines of an append-only log after its first so many; a last one that a kill tore is passed over."""
+    return path.read_bytes().split(b"\n")[after:-1] if path.exists() else []
 
-    A last line that a kill tore is passed over, any other broken line is an error.
-    """
-    if not path.exists():
-        return []
+
+def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
+    """What a log's lines hold, as whole_lines. Raises HarnessError for a line that is not JSON."""
     rows = []
-    lines = path.read_bytes().split(b"\n")[:-1]  # past the last newline all is torn
-    for number, line in enumerate(lines[after:], after + 1):
+    for number, line in enumerate(whole_lines(path, after), after + 1):
         try:
             rows.append(json.loads(line))
         except ValueError:

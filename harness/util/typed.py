@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
+from harness.util import files
 from harness.util.errors import HarnessError
 
 T = TypeVar("T")
@@ -34,6 +35,12 @@ def read(kind: type[T], path: Path, remedy: str = REMEDY) -> T:
     except FileNotFoundError:
         raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
     return parse(kind, content, str(path), remedy)
+
+
+def read_lines(kind: type[T], log: Path, after: int = 0) -> list[T]:
+    """The dataclasses that the lines of a log hold, as files.whole_lines. Raises HarnessError naming the line."""
+    lines = enumerate(files.whole_lines(log, after), after + 1)
+    return [parse(kind, line, f"{log} line {number}") for number, line in lines]
 
 
 def parse(kind: type[T], content: bytes, source: str, remedy: str = REMEDY) -> T:

@@ -41,7 +41,7 @@ from harness.tasks.tiny import CHECKPOINT
 from harness.util import files
 from harness.util.cli import Parser
 from harness.util.errors import HarnessError
-from tests import fake_vllm
+from tests import constructed, fake_vllm
 from tests.conftest import HANG, ROOT, harness, refused, wait_until, without_gpu
 from tests.e2e.test_stopping import nothing_is_left
 
@@ -434,7 +434,7 @@ def test_a_model_whose_weights_were_all_trained_is_loaded_itself(tmp_path):
     run = directory.open_run("quickstart", ["model.full_finetuning=true"], tmp_path)
     shutil.copytree(CHECKPOINT, run.adapter(SEED))
     trained = Checkpoint("tiny", run.adapter(SEED))
-    files.write_json(run.tuned(SEED) / "result.json", {"adapter": trained.weights_hash})
+    files.write_json(run.tuned(SEED) / "result.json", constructed.result(["right"]) | {"adapter": trained.weights_hash})
     material = inputs.prepare(run, Check(limit=1))
     assert inputs.model(run, material, SEED) == (trained, None, trained.weights_hash)
     assert inputs.model(run, material, None) == (material.checkpoint, None, None)

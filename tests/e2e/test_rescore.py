@@ -58,7 +58,7 @@ def test_a_run_of_an_older_scorer_is_brought_up_to_date(tmp_path):
     summary = files.read_json(run.summary)
     assert summary["base"]["accuracy"]["value"] == 0.5 and summary["conditions"]["scorer"] == scoring.VERSION
     assert f"Scorer version {scoring.VERSION};" in run.report.read_text()
-    assert list(run.read_manifest()["made_with"]) == ["scoring anew"]
+    assert list(run.read_manifest().made_with) == ["scoring anew"]
 
 
 def test_a_kill_between_its_writes_is_put_right_by_scoring_again(tmp_path):
@@ -68,7 +68,7 @@ def test_a_kill_between_its_writes_is_put_right_by_scoring_again(tmp_path):
     result = files.read_json(run.tuned(SEED) / "result.json")
     result["conditions"]["scorer"] = "0"
     files.write_json(run.tuned(SEED) / "result.json", result)
-    with pytest.raises(HarnessError, match=r"python -m harness\.rescore .* scores both anew"):
+    with pytest.raises(HarnessError, match=r"python -m harness\.rescore .* scores both again"):
         write.write(run)
     rescore.rescore(run)
     changed = {name for name in contents(run) if contents(run)[name] != whole.get(name)}
@@ -193,9 +193,9 @@ REFUSED = {
     torn: ("58 of 60 completions are there",),
     gone: ("0 of 60 completions are there",),
     another_prompt: ("answers another prompt", "0000000000000000"),
-    no_completion: ("holds a line that is no completion",),
+    no_completion: ("samples.jsonl line 61: prompt is missing",),
     another_gold: ("its questions and golds are not those that were asked",),
-    no_result: ("is not the result of an evaluation",),
+    no_result: ("base/result.json: conditions is missing",),
     other_conditions: ("not evaluated alike (precision",),
     no_tuned_evaluation: ("not finished", "goes on with it"),
 }

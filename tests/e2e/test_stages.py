@@ -17,6 +17,7 @@ from harness.models import checkpoint, registry
 from harness.runs import directory
 from harness.runs import stages as run_stages
 from harness.runs.directory import RunDir
+from harness.runs.manifest import Evaluated
 from harness.stats import sensitivity
 from harness.tasks.benchmarks import gsm8k
 from harness.train import __main__ as train_command
@@ -216,7 +217,7 @@ def test_the_curve_is_scored_on_dev_and_the_chosen_adapter_on_test(staged):
         tuned = result(run.tuned(seed))
         assert tuned["adapter"] == hashes[made["chosen"]] and tuned["conditions"]["split"] == "test"
         assert files.read_json(run.tuned(seed) / "proof.json")["adapter"] == hashes[made["chosen"]]
-        assert run.read_manifest()["checkpoints"][f"seed {seed}"] == {"evaluated": made["chosen"], "by": "best_dev"}
+        assert run.read_manifest().checkpoints[f"seed {seed}"] == Evaluated(made["chosen"], "best_dev")
     first, second = (run.curve(seed) / "step-0/samples.jsonl" for seed in SEEDS)
     assert first.read_bytes() == second.read_bytes()
     assert "## Learning curve" in run.report.read_text()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.evaluate import learning_curve
 from harness.report import write
 from harness.report.sections import training
-from harness.runs import directory
+from harness.runs import curve, directory
 from harness.stats import intervals, rates
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -60,11 +62,11 @@ def test_several_samples_are_question_means(tmp_path):
         pairs = zip(one["scores"], other["scores"], strict=True)
         one["scores"] = [score | {"id": a["id"], "sample": i} for a, b in pairs for i, score in enumerate((a, b))]
         files.write_json(run.curve(3407) / f"step-{step}" / "result.json", one)
-    base = learning_curve.write(run, 3407)["points"][0]
+    base = learning_curve.write(run, 3407).points[0]
     # A list beside its mirror image: the first and the last four questions have one of two samples right.
     expected = rates.mean([0.5] * 4 + [0.0] * 2 + [0.5] * 4)
-    assert (base["accuracy"]["value"], base["accuracy"]["low"]) == (0.4, expected.low)
-    assert base["accuracy"]["method"] == expected.method and base["completions"] == 20
+    assert (base.accuracy.value, base.accuracy.low) == (0.4, expected.low)
+    assert base.accuracy.method == expected.method and base.completions == 20
 
 
 def test_the_last_adapter_is_evaluated_unless_the_best_on_dev_is_asked_for(tmp_path):
@@ -79,10 +81,29 @@ def test_the_last_adapter_is_evaluated_unless_the_best_on_dev_is_asked_for(tmp_p
         best.evaluated(3407)
 
 
-def test_the_base_is_never_chosen():
-    points = [{"step": step, "correct": right} for step, right in ((0, 9), (2, 3), (4, 5), (6, 5))]
+def test_the_base_is_never_chosen(tmp_path):
+    drawn = curve.read(with_curve(tmp_path).curve(3407)).points
+    rights = ((0, 9), (2, 3), (4, 5), (6, 5))
+    points = [replace(drawn[0], step=step, correct=right) for step, right in rights]
     assert learning_curve.best(points) == 4
-    assert learning_curve.best([*points, {"step": 8, "correct": 6}]) == 8
+    assert learning_curve.best([*points, replace(drawn[0], step=8, correct=6)]) == 8
+
+
+def test_a_curve_is_written_again_byte_for_byte(tmp_path):
+    folder = with_curve(tmp_path).curve(3407)
+    before = (folder / "curve.json").read_bytes()
+    curve.write(folder, curve.read(folder))
+    assert (folder / "curve.json").read_bytes() == before
+
+
+def test_a_curve_without_its_choice_is_one_line_that_names_the_field(tmp_path):
+    run = with_curve(tmp_path, "train.checkpoint=best_dev")
+    file = run.curve(3407) / "curve.json"
+    made = files.read_json(file)
+    del made["chosen"]
+    files.write_json(file, made)
+    with pytest.raises(HarnessError, match=r"curve\.json: chosen is missing"):
+        run.evaluated(3407)
 
 
 def test_the_adapter_of_the_last_step_is_the_trainings(tmp_path):

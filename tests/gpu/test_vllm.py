@@ -77,8 +77,8 @@ def test_the_proof_passes_for_a_real_adapter_and_fails_for_every_broken_copy(run
     peft = adapter_proof.reference(questions.checkpoint, good, ids, STOPS, "bf16")
     figures = adapter_proof.prove(running, good, peft)
     print(f"\n{figures}")
-    assert figures["modules_loaded"] == figures["modules"] == MODULES
-    assert figures["correlation_amplified"] > 0.99
+    assert figures.modules_loaded == figures.modules == MODULES
+    assert figures.correlation_amplified > 0.99
     for kind in evaluate.BROKEN:
         copy = evaluate.broken_copy(good, tmp_path / kind, kind)
         with pytest.raises(HarnessError, match=r"does not apply it|loaded 0 of"):

@@ -183,11 +183,11 @@ def test_adapters_are_applied_one_at_a_time_and_taken_off_again(questions, ids, 
 
 def test_the_proof_passes_for_an_adapter_whose_effect_is_tiny(running, ids, tmp_path):
     figures = prove(running, adapter(tmp_path, 1e-4), ids)
-    assert figures["modules"] == figures["modules_loaded"] == MODULES
-    assert figures["correlation_amplified"] > 0.99
-    assert figures["correlation_zeroed"] == figures["correlation_renamed"] == 0
-    assert figures["adapter_change"] < 0.01 and figures["scale"] > 1
-    assert figures["completions_changed_by_peft"] == figures["completions_changed"] > 0
+    assert figures.modules == figures.modules_loaded == MODULES
+    assert figures.correlation_amplified > 0.99
+    assert figures.correlation_zeroed == figures.correlation_renamed == 0
+    assert figures.adapter_change < 0.01 and figures.scale > 1
+    assert figures.completions_changed_by_peft == figures.completions_changed > 0
 
 
 @pytest.mark.filterwarnings("ignore:Found missing adapter keys")

@@ -69,8 +69,8 @@ def test_what_is_done_is_not_asked_again_and_what_is_left_is_aborted(running, qu
 
 def test_the_proof_passes_and_fails_as_on_the_other_engine(running, ids, tmp_path):
     figures = prove(running, adapter(tmp_path / "good", 1e-4), ids)
-    assert figures["modules_loaded"] == figures["modules"] == MODULES
-    assert figures["correlation_amplified"] > 0.99
+    assert figures.modules_loaded == figures.modules == MODULES
+    assert figures.correlation_amplified > 0.99
     good = adapter_proof.reference(CHECKPOINT, adapter(tmp_path / "again", 0.01), ids, STOPS, "fp32")
     wrong = adapter(tmp_path / "wrong", 0.01, rename="language_model.layers")
     with pytest.raises(HarnessError, match=f"loaded 0 of the adapter's {MODULES} modules: language_model"):

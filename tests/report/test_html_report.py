@@ -9,6 +9,7 @@ import pytest
 
 from harness.report import html_report, sections, summary, write
 from harness.report.html import HEAD, TAIL
+from harness.runs.manifest import Machine
 from harness.util import files
 from tests import constructed
 from tests.browser import ask, dom, needs_browser
@@ -110,8 +111,6 @@ def hostile(results, monkeypatch):
         result = files.read_json(folder / "result.json")
         result["questions"] = dict.fromkeys(result["questions"], HOSTILE[0] + "y" * 3000)
         files.write_json(folder / "result.json", result)
-        log = (folder / "samples.jsonl").read_text()
-        (folder / "samples.jsonl").write_text(log.replace("\\u0000", "\\u0000\\ud800"))  # no UTF-8 can hold a lone one
     write.write(run)
     return run
 
@@ -121,7 +120,7 @@ def test_hostile_answers_are_text(tmp_path, monkeypatch):
     check_one_file(page)
     tree = Tree(page)
     assert all(text in tree.text for text in HOSTILE)
-    assert "U+D800" in tree.text and "U+202E" in tree.text and "\u202e" not in page
+    assert "U+202E" in tree.text and "\u202e" not in page
     assert f"{100_010 - HEAD - TAIL:,} characters left out" in tree.text
 
 
@@ -182,7 +181,7 @@ def test_hostile_settings_golds_and_rollouts_are_text(tmp_path):
         for score in result["scores"]:
             score["gold"] = HOSTILE[2]
         files.write_json(folder / "result.json", result)
-    run.note("machine", {"gpu": HOSTILE[3] + "\u202e"})
+    run.note("machine", Machine("Linux", 8, 8, HOSTILE[3] + "\u202e", 80.0))
     rows = [{"step": 1, "reward": reward, "gold": HOSTILE[4], "completion": f"reward {reward}"} for reward in (1, 3, 2)]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), run.train(3407) / "completions.parquet")
     numbers = summary.read(reported(tmp_path / "other", BASE, TUNED).path)

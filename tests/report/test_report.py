@@ -12,6 +12,7 @@ from harness.report import gallery, html_report, markdown, summary, write
 from harness.report.sections import training
 from harness.report.summarize import summarize
 from harness.runs import directory
+from harness.runs.manifest import Cost, Machine
 from harness.stats import intervals, paired, paired_tests, power
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -177,7 +178,7 @@ def test_damaged_or_older_files_of_the_run_itself_are_named_in_a_line(tmp_path):
     older = files.read_json(run.base / "result.json")
     del older["scores"][7]["why"]
     files.write_json(run.base / "result.json", older)
-    with pytest.raises(HarnessError, match=r"KeyError.'why'.*harness\.rescore"):
+    with pytest.raises(HarnessError, match=r"base/result\.json: scores\.7\.why is missing"):
         gallery.read(run, 3407)
 
 
@@ -234,14 +235,14 @@ def test_the_real_run(finished):
 
 def test_time_and_memory_are_told_and_on_a_gpu_its_hours(tmp_path):
     run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
-    stage = {"start_seconds": 65.1, "seconds": 20.0, "tokens": 1000, "peak_memory_mib": 900, "peak_gpu_mib": 71_000}
-    run.note("stages", {"base": stage})
+    cost = Cost(start_seconds=65.1, seconds=20.0, tokens=1000, peak_memory_mib=900, peak_gpu_mib=71_000)
+    run.note("stages", {"base": cost})
     run.note("wall_seconds", {"base evaluation": 100.0, "training": 3400.0, "tuned evaluation": 100.0})
     write.write(run)
     text = run.report.read_text()
     assert "| base | 65.1 | 20.0 | 1,000 | 50 | 900 | 71000 |" in text
     assert "base evaluation 100 s, training 3,400 s, tuned evaluation 100 s.\n" in text
-    run.note("machine", {"gpu": "NVIDIA H100"})
+    run.note("machine", Machine("Linux", 8, 8, "NVIDIA H100", 79.6))
     write.write(run)
     assert "tuned evaluation 100 s; 1.000 GPU-hours on one NVIDIA H100." in run.report.read_text()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from harness.report import summary
 from harness.report.summarize import summarize
 from harness.report.summary import Summary
-from harness.runs import results
+from harness.runs.comparable import check_conditions
+from harness.runs.results import read_evaluation
 from harness.stats import paired, pass_at_k, power, rates, seeds, sensitivity
 from harness.util import files, typed
 from harness.util.errors import HarnessError
@@ -206,15 +209,16 @@ def test_the_base_evaluated_again_is_the_noise_floor(tmp_path):
 
 def test_where_the_scorer_alone_differs_no_completion_is_to_be_deleted(tmp_path):
     run = make_run(tmp_path, BASE, TUNED[5])
-    before = files.read_json(run.base / "result.json")["conditions"]
+    before = read_evaluation(run.base).conditions
+    other = replace(before, scorer="0")
     tuned = (run.tuned(run.config.train.seeds[0]) / "result.json").rename(tmp_path / "tuned.json")
     with pytest.raises(HarnessError, match=r"delete the result\.json of both, and no completions, and run again"):
-        results.check_conditions(run, before, before | {"scorer": "0"})
+        check_conditions(run, before, other)
     tuned.rename(run.tuned(run.config.train.seeds[0]) / "result.json")
-    with pytest.raises(HarnessError, match=r"\(scorer: 1 and 0\); python -m harness\.rescore .* scores both anew"):
-        results.check_conditions(run, before, before | {"scorer": "0"})
+    with pytest.raises(HarnessError, match=r"\(scorer: 1 and 0\); python -m harness\.rescore .* scores both again"):
+        check_conditions(run, before, other)
     with pytest.raises(HarnessError, match=r"\(precision: fp32 and bf16\); delete base/ and tuned/ and run again"):
-        results.check_conditions(run, before, before | {"scorer": "0", "precision": "bf16"})
+        check_conditions(run, before, replace(other, precision="bf16"))
 
 
 @pytest.mark.parametrize(

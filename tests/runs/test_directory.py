@@ -140,4 +140,4 @@ def test_inputs_may_not_change_under_a_run(tmp_path):
     run.pin({"data": "a" * 64, "base weights": "b" * 64})
     with pytest.raises(HarnessError, match="the data changed since this run began"):
         run.pin({"data": "c" * 64})
-    assert run.read_manifest()["inputs"] == {"data": "a" * 64, "base weights": "b" * 64}
+    assert run.read_manifest().inputs == {"data": "a" * 64, "base weights": "b" * 64}

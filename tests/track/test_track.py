@@ -20,7 +20,10 @@ import yaml
 
 from harness.config import loading, schema
 from harness.report import charts
-from harness.runs import directory
+from harness.runs import curve, directory
+from harness.runs.curve import Curve, Point
+from harness.runs.results import read_evaluation
+from harness.stats.scores import Rate
 from harness.track import follow
 from harness.track.reader import Reader
 from harness.util import files
@@ -291,9 +294,10 @@ def test_what_is_tracked_may_lie_on_another_disk(tmp_path):
 def test_a_learning_curve_is_shown_at_its_steps_and_the_tuned_scores_at_the_chosen_one(tmp_path):
     settings = ("eval.curve=true", "train.save_steps=50", "train.checkpoint=best_dev")
     run = make_run(tmp_path, ["wrong"] * 4, ["right"] * 4, *settings)
-    rate = {"value": 0.5, "low": 0.25, "high": 0.75}
-    points = [{"step": step} | dict.fromkeys(("accuracy", "strict", "format"), rate) for step in (0, 50, 60)]
-    files.write_json(run.curve(3407) / "curve.json", {"points": points, "chosen": 50})
+    rate = Rate(value=0.5, low=0.25, high=0.75, method="Wilson")
+    points = tuple(Point(step, None, rate, rate, rate, 4, 2, 0, None) for step in (0, 50, 60))
+    conditions = read_evaluation(run.base).conditions
+    curve.write(run.curve(3407), Curve(conditions, 4, points, "best_dev", 50))
     shown = list(Reader(run, following=False).new())
     assert [each.step for each in shown if each.numbers.get("curve/accuracy_low") == 0.25] == [0, 50, 60]
     assert [each.step for each in shown if each.numbers.get("tuned/accuracy") == 1.0] == [50]

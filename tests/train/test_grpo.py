@@ -54,12 +54,12 @@ def built(tmp_path_factory):
 
 def test_every_setting_arrives(built):
     found = effective_settings.check_settings(built.trainer, CONFIG, 3407, built.end)
-    assert all(pair["asked"] == pair["effective"] for pair in found.values())
-    assert found["completions_per_step"]["effective"] == 8  # 2 prompts x 4, in two forward passes of 4
+    assert all(pair.asked == pair.effective for pair in found.values())
+    assert found["completions_per_step"].effective == 8  # 2 prompts x 4, in two forward passes of 4
     assert built.trainer.args.per_device_train_batch_size == 4
     assert built.trainer.args.gradient_accumulation_steps == 2
-    assert found["stop_token"]["effective"] == "<end_of_turn>"
-    assert found["trainable_parameters"]["effective"] > 50_000
+    assert found["stop_token"].effective == "<end_of_turn>"
+    assert found["trainable_parameters"].effective > 50_000
 
 
 def test_every_training_setting_of_the_file_is_checked(built):
@@ -135,8 +135,8 @@ def sampled_by_vllm(built, monkeypatch):
     monkeypatch.setattr(built.trainer, "vllm_generation", rollout, raising=False)
     monkeypatch.setattr(built.trainer.model, "vllm_engine", engine, raising=False)
     found = effective_settings.check_settings(built.trainer, VLLM, 3407, built.end)
-    assert all(pair["asked"] == pair["effective"] for pair in found.values())
-    assert found["vllm_tokens"]["effective"] == 1024
+    assert all(pair.asked == pair.effective for pair in found.values())
+    assert found["vllm_tokens"].effective == 1024
     return rollout
 
 
@@ -347,7 +347,7 @@ def test_a_weight_that_float32_rounds_and_a_file_by_another_name_are_as_asked(bu
     monkeypatch.setattr(built.trainer, "reward_func_names", [function.__name__ for function in made])
     monkeypatch.setattr(built.trainer, "reward_weights", torch.tensor([0.3, 1.0]))
     found = effective_settings.check_settings(built.trainer, asked, 3407, built.end)
-    assert found["rewards"]["effective"] == ["mine_v2.pyfoo_f", "check_answer"]
+    assert found["rewards"].effective == ["mine_v2.pyfoo_f", "check_answer"]
 
 
 def test_a_training_of_one_step_learns(tmp_path):

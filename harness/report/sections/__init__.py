@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.report.document import Section
-from harness.report.sections import provenance, results, robustness, training
+from harness.report.sections import learning_curve, provenance, results, robustness, training
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 
 # In the order in which they are read; those of PAGE_ONLY are left out of the Markdown.
 SECTIONS: tuple[Callable[[RunDir, Summary], Section | None], ...] = (
     results.opening, results.reading, robustness.seeds, results.decomposition, robustness.panel, robustness.of_samples,
-    robustness.truncation, robustness.noise_floor, results.completions, training.training, training.learning_curve,
-    training.curves, training.rollouts, training.proof, provenance.provenance, provenance.settings, results.questions,
+    robustness.truncation, robustness.noise_floor, results.completions, training.training,
+    learning_curve.learning_curve, training.curves, training.rollouts, training.proof, provenance.provenance, provenance.settings, results.questions,
 )  # fmt: skip
 PAGE_ONLY = (training.curves, provenance.settings)
 

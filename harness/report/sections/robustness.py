@@ -172,19 +172,6 @@ def of_samples(run: RunDir, numbers: Summary) -> Section | None:
     )
 
 
-def proofs(numbers: Summary) -> Table:
-    """The adapter proof of every seed."""
-    rows = []
-    for entry in numbers.seeds or ():
-        p = entry.proof
-        correlations = (f"{p[f'correlation_{name}']:.4f}" for name in ("amplified", "zeroed", "renamed"))
-        changed = f"{p['completions_changed']} of {p['completions_changed_by_peft']}"
-        own = (f"{p['adapter_change']:.3g}", f"{p['rerun_change']:.3g}")
-        rows.append((f"seed {entry.seed}", f"{p['modules_loaded']} of {p['modules']}", *correlations, changed, *own))
-    columns = ("adapter", "modules", "correlation", "zeroed", "renamed", "probes changed", "own change", "rerun")
-    return Table(columns, rows)
-
-
 def _row(label: str, difference: Difference) -> Row:
     return Row(label, (difference_mark(difference),))
 

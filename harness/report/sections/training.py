@@ -1,91 +1,19 @@
-"""The report's section about the learning curve: what the dev split saw of a training."""
+"""The report's sections about a training: its rewards, what else it logged, its rollouts, and the proof of it."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.report import charts
 from harness.report.charts import Curve
 from harness.report.document import Block, Figure, Folded, Loud, Section, Table, Verbatim
-from harness.report.sections.robustness import proofs
-from harness.report.summary import REWARD_SHARE, Summary
-from harness.report.wording import points, rate_text
+from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
-from harness.stats.records import Estimate
-from harness.stats.scores import COMPARED
-from harness.util import files
+from harness.runs.proof import WeightsProof
+from harness.runs.training import metrics_log, read_metrics
 from harness.util.errors import HarnessError
-
-
-def _record(of: dict[str, Any]) -> Estimate:
-    return Estimate(**{end: of[end] for end in ("value", "low", "high")})
-
-
-DRAWN = {"accuracy": "Dev accuracy, %", "format": "Dev format, %"}
-
-
-def learning_curve(run: RunDir, numbers: Summary) -> Section | None:
-    """The rates on dev by step, for each training seed, and what they were used for; None without a curve."""
-    curves = {int(seed): made for seed, made in (numbers.curve or {}).items()}
-    if not curves:
-        return None
-    several = len(run.config.train.seeds) > 1
-    blocks: list[Block] = []
-    for seed, made in curves.items():
-        whose = f", seed {seed}" if several else ""
-        blocks += [
-            _dev_figure(made, name, f"{title}, with 95% intervals{whose}", seed) for name, title in DRAWN.items()
-        ]
-    blocks += [_table(seed, made, several) for seed, made in curves.items()]
-    blocks.append("\n".join([_watched(run, curves), *(_chosen(run, seed, made) for seed, made in curves.items())]))
-    return Section("Learning curve", blocks)
-
-
-def _dev_figure(made: dict[str, Any], name: str, title: str, seed: int) -> Figure:
-    points = made["points"]
-    values, low, high = ([100 * point[name][end] for point in points] for end in ("value", "low", "high"))
-    drawn = charts.curve(f"dev-{name}-{seed}", title, Curve([point["step"] for point in points], values, low, high))
-    return Figure(f"dev-{name}-{seed}", title, drawn)
-
-
-def _table(seed: int, made: dict[str, Any], several: bool) -> Table:
-    rows = []
-    for point in made["points"]:
-        since = points(_record(point["difference"]["accuracy"])) if point["step"] else ""
-        step = str(point["step"]) + (" (evaluated)" if point["step"] == made["chosen"] else "")
-        rows.append(
-            (step if point["step"] else "0 (base)", *(rate_text(_record(point[name])) for name in COMPARED), since)
-        )
-    first = f"step, seed {seed}" if several else "step"
-    return Table((first, "accuracy", "strict accuracy", "format", "accuracy minus base, points"), rows)
-
-
-def _watched(run: RunDir, curves: dict[int, Any]) -> str:
-    made = next(iter(curves.values()))
-    kept = len(made["points"]) - 1
-    used = "watching alone"
-    if run.config.train.checkpoint == "best_dev":
-        used = f"watching and for choosing among {kept} kept adapters{' a seed' * (len(curves) > 1)}"
-    return (
-        f"These are the {made['n']:,} problems of the dev split, which no training sees. They were used for {used}; "
-        "the test questions were not. All points answer the same questions: the paired last column compares them, the "
-        "overlap of their intervals does not."
-    )
-
-
-def _chosen(run: RunDir, seed: int, made: dict[str, Any]) -> str:
-    steps, chosen = run.config.train.steps, made["chosen"]
-    whose = f"Seed {seed}: the" if len(run.config.train.seeds) > 1 else "The"
-    if made["checkpoint"] == "last":
-        return f"{whose} tuned model is the adapter after the last step, {steps}, whatever the curve says."
-    rate = next(point["accuracy"] for point in made["points"] if point["step"] == chosen)
-    return (
-        f"{whose} tuned model is the adapter after step {chosen} of {steps}, the best on dev (the earliest of equals). "
-        f"Its dev accuracy, {rate_text(_record(rate))}, was chosen for being high and flatters it; its test accuracy does not."
-    )
-
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
 
@@ -134,7 +62,7 @@ def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
         + ", ".join(f"{f.name} x {f.weight:g}" for f in run.config.rewards.functions)
         + ". What the trainer really used: train/*/effective_settings.json."
     )
-    for stage, backend in run.read_manifest().get("backends", {}).items():
+    for stage, backend in run.read_manifest().backends.items():
         if backend != t.backend:
             yield Loud(f"{stage}: by {backend}, because {t.backend} could not run there.")
     yield f"{pinned}\n{used}"
@@ -205,32 +133,48 @@ def rollouts(run: RunDir, numbers: Summary) -> Section | None:
 
 
 def proof(run: RunDir, numbers: Summary) -> Section:
-    p = numbers.proof
-    if run.config.model.full_finetuning:
-        found = [(f"Seed {entry.seed}: ", entry.proof) for entry in numbers.seeds or ()] or [("", p)]
-        said = [
-            f"{whose}{p['tensors_changed']} of {p['tensors']} weight tensors and {p['changed']:.2%} of all numbers "
-            "differ from the base's, in the precision that was evaluated."
-            for whose, p in found
-        ]
-        return Section("Did the weights change?", ["\n".join(said)])
-    each: list[Block] = [proofs(numbers)] if numbers.seeds else []
+    """What shows that the answers are those of what was trained."""
+    p, each = numbers.proof, numbers.seeds or ()
+    if isinstance(p, WeightsProof):
+        found = {f"Seed {entry.seed}: ": entry.proof for entry in each} or {"": p}
+        return Section(
+            "Did the weights change?",
+            [
+                "\n".join(
+                    f"{whose}{proof.tensors_changed} of {proof.tensors} weight tensors and {proof.changed:.2%} of all "
+                    "numbers differ from the base's, in the precision that was evaluated."
+                    for whose, proof in found.items()
+                )
+            ],
+        )
+    blocks: list[Block] = [_proofs(each)] if each else []
     first = f"Of seed {numbers.train.seed}: the" if each else "The"
-    return Section(
-        "Was the adapter applied?",
-        [
-            *each,
-            f"{first} engine loaded {p['modules_loaded']} of the adapter's {p['modules']} modules. With B scaled by "
-            f"{p['scale']:g} its log-probs on {p['tokens']} probe tokens change in correlation "
-            f"{p['correlation_amplified']:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
-            f"{p['correlation_zeroed']:.4f} and a wrongly named one {p['correlation_renamed']:.4f}. Of the "
-            f"{p['completions_changed_by_peft']} probe completions that it changes in PEFT, it changes "
-            f"{p['completions_changed']} in the engine. The adapter itself "
-            f"changes a token's log-prob by {p['adapter_change']:.3g} nats on average, scoring the base again by "
-            f"{p['rerun_change']:.3g}.",
-        ],
+    blocks.append(
+        f"{first} engine loaded {p.modules_loaded} of the adapter's {p.modules} modules. With B scaled by "
+        f"{p.scale:g} its log-probs on {p.tokens} probe tokens change in correlation "
+        f"{p.correlation_amplified:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
+        f"{p.correlation_zeroed:.4f} and a wrongly named one {p.correlation_renamed:.4f}. Of the "
+        f"{p.completions_changed_by_peft} probe completions that it changes in PEFT, it changes "
+        f"{p.completions_changed} in the engine. The adapter itself "
+        f"changes a token's log-prob by {p.adapter_change:.3g} nats on average, scoring the base again by "
+        f"{p.rerun_change:.3g}."
     )
+    return Section("Was the adapter applied?", blocks)
+
+
+def _proofs(seeds: Sequence[SeedSummary]) -> Table:
+    """The adapter proof of every seed."""
+    rows = []
+    for p, seed in ((entry.proof, entry.seed) for entry in seeds):
+        correlations = (p.correlation_amplified, p.correlation_zeroed, p.correlation_renamed)
+        changed = f"{p.completions_changed} of {p.completions_changed_by_peft}"
+        own = (f"{p.adapter_change:.3g}", f"{p.rerun_change:.3g}")
+        modules = f"{p.modules_loaded} of {p.modules}"
+        rows.append((f"seed {seed}", modules, *(f"{value:.4f}" for value in correlations), changed, *own))
+    columns = ("adapter", "modules", "correlation", "zeroed", "renamed", "probes changed", "own change", "rerun")
+    return Table(columns, rows)
 
 
 def _metrics(run: RunDir, numbers: Summary) -> list[dict[str, Any]]:
-    return files.read_lines(run.train(numbers.train.seed) / "metrics.jsonl")
+    log = metrics_log(run.train(numbers.train.seed))
+    return [{"step": row.step} | row.numbers for row in read_metrics(log)]

@@ -1,0 +1,85 @@
+"""manifest.json: what a run was made with and what it took. RunDir.note writes it, section by section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.util import typed
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where the last evaluation ran."""
+
+    system: str
+    cores: int | None
+    threads: int  # of torch
+    gpu: str | None = field(default=None, metadata=typed.OMITTED)  # name of the first; None: there is none
+    gpu_gib: float | None = field(default=None, metadata=typed.OMITTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a stage took, in its last attempt if it was resumed."""
+
+    start_seconds: float  # wall time until the work began
+    seconds: float  # wall time of the work
+    tokens: int  # generated
+    completions: int | None = field(default=None, metadata=typed.OMITTED)  # of an evaluation: generated
+    steps: int | None = field(default=None, metadata=typed.OMITTED)  # of a training
+    peak_memory_mib: int  # of the process
+    peak_gpu_mib: int | None = field(default=None, metadata=typed.OMITTED)  # that torch reserved; None without a GPU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeWith:
+    """The harness and the packages that a stage ran with; None where the harness is not in a git checkout."""
+
+    commit: str | None
+    dirty: bool | None  # changed since the commit
+    diff_sha256: str | None  # of the changes; None without any
+    diff: str | None = field(default=None, metadata=typed.OMITTED)  # the changes, the first 100,000 characters
+    versions: dict[str, str]  # by package, Python among them
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Every seed of the experiment."""
+
+    train: tuple[int, ...]
+    lora: int
+    eval: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Which checkpoint of a training the tuned evaluation asks."""
+
+    evaluated: int  # the step after which it was kept
+    by: str  # train.checkpoint: "last" or "best_dev"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    id: str  # under which the tracker knows the run
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest; sections are by stage where not said otherwise, and empty or None until something is noted."""
+
+    inputs: dict[str, str] = field(default_factory=dict)  # content hashes, by what is hashed
+    machine: Machine | None = None
+    stages: dict[str, Cost] = field(default_factory=dict)
+    wall_seconds: dict[str, float] = field(default_factory=dict)  # imports and all attempts that ended included
+    backends: dict[str, str] = field(default_factory=dict)  # "unsloth" or "trl", by training
+    seeds: Seeds | None = None
+    made_with: dict[str, MadeWith] = field(default_factory=dict)
+    checkpoints: dict[str, Evaluated] = field(default_factory=dict)  # by seed, where there is a learning curve
+    track: Track | None = None
+
+
+def read(file: Path) -> Manifest:
+    """The manifest; empty where nothing was noted yet. Raises HarnessError as typed.read."""
+    return typed.read(Manifest, file) if file.exists() else Manifest()

@@ -1,0 +1,86 @@
+"""What a training leaves to read beside its weights: metrics, dropped prompts, and the settings that it really had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.util import files, typed
+from harness.util.errors import HarnessError
+
+Numbers = dict[str, int | float | bool | None]  # by the trainer's names; None: not a finite number
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What the trainer logged of one step."""
+
+    step: int  # from 1
+    numbers: Numbers
+
+
+@dataclass(frozen=True, slots=True)
+class LongPrompt:
+    """A training prompt over the limit."""
+
+    id: str  # of the problem
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedPrompts:
+    """The training prompts that were left out because they are too long."""
+
+    limit: int  # tokens
+    of: int  # training problems
+    dropped: tuple[LongPrompt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting of the trainer; the values are what its libraries have, as JSON."""
+
+    asked: object
+    effective: object
+
+
+def metrics_log(folder: Path) -> Path:
+    """Where the training in this folder logs its metrics."""
+    return folder / "metrics.jsonl"
+
+
+def read_metrics(log: Path, after: int = 0) -> list[Metrics]:
+    """The rows of a metrics.jsonl after its first so many. Raises HarnessError naming the line that is not one."""
+    rows = []
+    for number, row in enumerate(typed.read_lines(Numbers, log, after), after + 1):
+        step = row.pop("step", None)
+        if not isinstance(step, int):
+            raise HarnessError(f"{log} line {number}: step is missing; delete the file and run again")
+        rows.append(Metrics(step, row))
+    return rows
+
+
+def append_metrics(log: Path, row: Metrics) -> None:
+    files.append_lines(log, [_line(row)])
+
+
+def write_metrics(log: Path, rows: list[Metrics]) -> None:
+    """Replace the log by these rows, whole."""
+    files.write_lines(log, [_line(row) for row in rows])
+
+
+def _line(row: Metrics) -> Numbers:
+    return {"step": row.step} | row.numbers
+
+
+def read_dropped(folder: Path) -> DroppedPrompts:
+    """Which prompts the training in this folder left out. Raises HarnessError as typed.read."""
+    return typed.read(DroppedPrompts, folder / "dropped_prompts.json")
+
+
+def write_dropped(folder: Path, dropped: DroppedPrompts) -> None:
+    files.write_json(folder / "dropped_prompts.json", typed.plain(dropped))
+
+
+def write_settings(folder: Path, settings: dict[str, Setting]) -> None:
+    files.write_json(folder / "effective_settings.json", typed.plain(settings))
