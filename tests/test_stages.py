@@ -14,7 +14,7 @@ from harness import bounds, curve, evaluate, grpo, gsm8k, rundir, train
 from harness import run as run_module
 from harness.errors import HarnessError
 from harness.rundir import RunDir
-from tests.conftest import SMALL, harness, refused
+from tests.conftest import SMALL, harness, made_once, refused
 from tests.test_run import data_folder, kill_when, lines
 
 FEW, SEEDS = 16, (3407, 1)
@@ -30,9 +30,7 @@ def staged(tmp_path_factory) -> Path:
 
     The tests change copies of it.
     """
-    results = tmp_path_factory.mktemp("staged") / "results"
-    _make(results)
-    (run,) = results.glob("quickstart-*")
+    (run,) = made_once(tmp_path_factory, "staged", _make).glob("quickstart-*")
     return run
 
 
