@@ -159,7 +159,7 @@ def test_with_our_prompt_lm_eval_finds_what_we_found(run, monkeypatch, tmp_path,
     check = Check(0, 12, chat=True, our_prompt=True)
     crosscheck_side.score(run, check, None)
     before = (inputs.folder(run, check) / "base.jsonl").stat().st_mtime_ns
-    done = harness("crosscheck", run.path, "--our-prompt", "--limit", "12", cold=True)
+    done = harness("crosscheck", run.path, "--our-prompt", "--limit", "12")
     assert done.returncode == 0, done.stderr
     assert f"crosscheck (tuned-seed-{SEED}): lm-eval" in done.stdout and "crosscheck (base)" not in done.stdout
     assert not (tmp_path / "home").exists()
