@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -81,8 +83,8 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen) -> None:
 
 
 def memory_is_back(free: float) -> bool:
-    """Whether the first GPU has, within 20 seconds, as many GiB free as it had, but for a fifth of one."""
-    deadline = time.monotonic() + 20
+    """Whether the first GPU has, within two minutes, as many GiB free as it had, but for a fifth of one."""
+    deadline = time.monotonic() + 120
     while (left := free - machine.gpus()[0].free) > 0.2 and time.monotonic() < deadline:
         time.sleep(0.5)
     print(f"\n{left:.2f} GiB less are free than before")
@@ -117,17 +119,28 @@ def _processor_seconds(work: Callable[[Any], object], given: Any) -> float:
 EIGHTFOLD = 24
 
 
-# Modules whose tests share a run among themselves: as long together as all others that share one.
-APART = ({"test_ask", "test_crosscheck", "test_export"}, {"test_stopping", "test_sweep", "test_track"})
+# The longest tests, which also make the runs that others share.
+FIRST = ("test_kill_9_in_every_stage_changes_nothing", "test_a_seed_trains_alike_alone_resumed_and_after_another")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a run go to few workers, so that it is made few times."""
-    for item in items:
-        for shared in {"finished", "staged"} & set(getattr(item, "fixturenames", ())):
-            places = [number for number, modules in enumerate(APART, 2) if item.path.stem in modules]
-            item.add_marker(pytest.mark.xdist_group(f"{shared} {places[0]}" if places else shared))
+    """The longest tests come first and those that use a shared run last, so that no worker waits for it or for them."""
+    items.sort(key=lambda item: item.name not in FIRST and 1 + bool({"finished", "staged"} & set(item.fixturenames)))
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker that asks for it has `make` fill, for all of them to read."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder = place / name
+    with (place / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            (folder / "made").touch()
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -150,9 +163,22 @@ def gsm8k_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of one small, complete run of the quickstart experiment, tracked as runs are by default."""
-    results = tmp_path_factory.mktemp("finished") / "results"
-    done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results, cold=True)
-    assert done.returncode == 0, done.stderr
-    (run,) = results.glob("quickstart-*")
+    """The run directory of one small, complete run of the quickstart experiment, tracked as runs are by default.
+
+    It is for reading: what changes it takes a copy.
+    """
+
+    def make(results: Path) -> None:
+        done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results, cold=True)
+        assert done.returncode == 0, done.stderr
+
+    (run,) = made_once(tmp_path_factory, "finished", make).glob("quickstart-*")
     return run
+
+
+def copied(finished: Path, place: Path) -> Path:
+    """The results folder with the finished run and its base somewhere else."""
+    results = place / "results"
+    for name in (finished.name, ".base"):
+        shutil.copytree(finished.parent / name, results / name)
+    return results

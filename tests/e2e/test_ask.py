@@ -58,7 +58,7 @@ def test_greedy_answers_are_those_of_the_evaluation(finished):
         rows = {row["id"]: row["text"] for row in files.read_lines(folder / "samples.jsonl")}
         wanted[side] = [rows[each] for each in list(result["questions"])[:3]]
     asked = list(result["questions"].values())[:3]
-    done = harness("ask", finished, "--greedy", *asked)
+    done = harness("ask", finished, "--greedy", *asked, cold=True)
     assert done.returncode == 0, done.stderr
     assert {side: answers(done.stdout, side) for side in wanted} == wanted
     assert done.stdout.count("\nbase: format ") == done.stdout.count("\ntuned: format ") == 3

@@ -26,7 +26,7 @@ from harness.tasks.tiny import CHECKPOINT
 from harness.train import rewards
 from harness.util import files
 from harness.util.errors import HarnessError
-from tests.conftest import HANG, ROOT, SMALL, harness, refused, started, wait_until, without_gpu
+from tests.conftest import HANG, ROOT, SMALL, copied, harness, refused, started, wait_until, without_gpu
 from tests.constructed import reported
 
 SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
@@ -223,18 +223,19 @@ def test_a_second_process_on_the_same_run_is_told_so(tmp_path):
 
 
 def test_a_second_experiment_on_the_same_base_generates_no_base_completion(finished, tmp_path):
-    run = directory.open_run("quickstart", [*SMALL, "lora.r=4"], finished.parent)
+    run = directory.open_run("quickstart", [*SMALL, "lora.r=4"], copied(finished, tmp_path))
     done = harness("evaluate", run.path, "--side", "base")
     assert done.returncode == 0, done.stderr
     assert "all 48 completions are there, none generated" in done.stdout
     assert (run.base / "result.json").read_bytes() == (finished / "base/result.json").read_bytes()
 
 
-def test_another_prompt_is_another_base(finished):
-    before = set((finished.parent / ".base").iterdir())
-    run = directory.open_run("quickstart", [*SMALL, "eval.limit=8", "prompt.system=Think."], finished.parent)
+def test_another_prompt_is_another_base(finished, tmp_path):
+    results = copied(finished, tmp_path)
+    before = set((results / ".base").iterdir())
+    run = directory.open_run("quickstart", [*SMALL, "eval.limit=8", "prompt.system=Think."], results)
     assert harness("evaluate", run.path, "--side", "base").returncode == 0
-    assert len(set((finished.parent / ".base").iterdir()) - before) == 1
+    assert len(set((results / ".base").iterdir()) - before) == 1
 
 
 def test_an_adapter_whose_b_is_zero_stops_the_tuned_stage_before_generation(finished, tmp_path):
@@ -271,10 +272,13 @@ def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
 
 @without_gpu
 def test_where_unsloth_cannot_run_trl_trains_and_the_report_says_so(tmp_path):
-    done = harness("run", "exp/quickstart.yaml", *SMALL, *UNSLOTH, "train.steps=2", "--results", tmp_path, cold=True)
+    experiment = ("exp/quickstart.yaml", *SMALL, *UNSLOTH, "train.steps=2", "--results", tmp_path)
+    done = harness("train", *experiment, cold=True)  # Unsloth wants to be imported before the others
     assert done.returncode == 0, done.stderr
     assert "train.backend: unsloth cannot run here" in done.stdout
     assert "Training with TRL and PEFT instead." in done.stdout
+    done = harness("run", *experiment)
+    assert done.returncode == 0, done.stderr
     (report,) = tmp_path.glob("*/report.md")
     assert "training (seed 3407): by trl, because unsloth could not run there" in report.read_text()
 

@@ -196,7 +196,7 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused(tmp_path):
 
 
 def test_an_export_is_whole_checked_and_described_and_made_once(run):
-    done = harness("export", run, "--to", "merged")
+    done = harness("export", run, "--to", "merged", cold=True)
     assert done.returncode == 0, done.stderr
     folder = run / "export/merged"
     record = files.read_json(folder / "export.json")

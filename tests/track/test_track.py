@@ -28,6 +28,7 @@ from harness.track import follow
 from harness.track.reader import Reader
 from harness.util import files
 from harness.util.errors import HarnessError
+from tests import conftest
 from tests.conftest import HANG, ROOT, SMALL, harness, refused, started
 from tests.constructed import make_run, reported
 from tests.swanlab_server import KEY, Server
@@ -234,7 +235,7 @@ def search_path() -> str:
 
 def test_swanlab_sync_puts_an_offline_run_online(finished, tmp_path):
     server = Server()
-    command = [Path(sys.executable).parent / "swanlab", "sync", read(finished).folder]
+    command = [Path(sys.executable).parent / "swanlab", "sync", read(copied(finished, tmp_path)).folder]
     environment = os.environ | server.environment() | {"HOME": str(tmp_path)}
     subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=HANG, check=True)
     server.server_close()
@@ -248,10 +249,11 @@ def test_a_killed_experiment_goes_on_in_its_one_run(finished, monkeypatch, tmp_p
     server = Server()
     for name, value in (server.environment() | {"HOME": str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
+    results = conftest.copied(finished, tmp_path)
     settings = [*SMALL, "train.seeds=[9]", "train.steps=12", "train.save_steps=12"]
-    arguments = ("exp/quickstart.yaml", *settings, "track.mode=online", "--results", finished.parent)
+    arguments = ("exp/quickstart.yaml", *settings, "track.mode=online", "--results", results)
     process = started("run", *arguments)
-    run = directory.open_run("quickstart", settings, finished.parent, create=False).path
+    run = directory.open_run("quickstart", settings, results, create=False).path
     deadline = time.monotonic() + HANG
     while not any(step == 3 for step, _ in list(server.scalars["train/reward"])):  # live: not all have been taken
         assert process.poll() is None and time.monotonic() < deadline

@@ -343,7 +343,7 @@ def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_a
     assert len(order(1, steps=6, prompts_per_step=2, num_iterations=4)) == 4
 
 
-def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(finished, tmp_path):
+def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(tmp_path):
     """With a constant learning rate a step too many would be another adapter."""
     run = directory.open_run("quickstart", [*SMALL, "train.steps=2", "train.lr_scheduler=constant"], tmp_path)
     assert harness("train", run.path).returncode == 0
