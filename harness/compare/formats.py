@@ -6,49 +6,44 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.compare import groups as run_groups
 from harness.compare import pairs as run_pairs
+from harness.compare.groups import Group, Run
+from harness.report.markdown import table_lines
 from harness.util.console import say, table
-from harness.util.text import INVISIBLE, cell, one_line
+from harness.util.text import INVISIBLE, one_line
 
 FORMATS = ("table", "md", "csv", "json", "html")
-OWN = {"conditions", "path"}  # of a loaded summary: said once a group, and where this machine has it
 NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
 
 
-def show(parted: list[list[dict[str, Any]]], form: str, intervals: str, folder: Path) -> None:
+def show(parted: Sequence[Group], form: str, intervals: str, folder: Path) -> None:
     """Print the comparison in one of the formats; `folder` is where the page's links start."""
-    fields = run_groups.parting_fields(parted)
     if form == "html":
         text = page(parted, intervals, folder)
         print(text if _holds_all_signs() else text.encode("ascii", "xmlcharrefreplace").decode(), end="")
-        return
-    if form == "json":
-        listed = [
-            {
-                "conditions": group[0]["conditions"],
-                "runs": [{key: value for key, value in run.items() if key not in OWN} for run in group],
-                "differences": run_pairs.numbers(group),
-            }
-            for group in parted
-        ]
-        text = json.dumps({"groups": listed, "parted_by": fields}, indent=2, ensure_ascii=not _holds_all_signs())
-        print(INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text))
-        return
-    if form == "csv":
+    elif form == "json":
+        print(_json(parted))
+    elif form == "csv":
         print(_csv(parted), end="")
-        return
+    else:
+        _tables(parted, intervals, markdown=form == "md")
+
+
+def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
+    fields = run_groups.parting_fields(parted)
     if len(parted) > 1:
         say(f"{len(parted)} groups that cannot be compared with each other; they differ in: {', '.join(fields)}.\n")
     for number, group in enumerate(parted, 1):
         values = run_groups.parted_by(group, fields)
         caption = one_line(f"Group {number}: " + ", ".join(f"{k} {v}" for k, v in values.items())) if fields else ""
-        rows = [run_groups.row(summary, intervals) for summary in group]
+        rows = [run_groups.row(run, intervals) for run in group]
         title, pairs, notes = run_pairs.lines(group)
-        if form == "md":
+        if markdown:
             print(_markdown(caption, rows, run_groups.setting_lines(group)))
             if pairs or notes:
                 print(_markdown(title, pairs, notes))
@@ -67,25 +62,46 @@ def _holds_all_signs() -> bool:
     return (sys.stdout.encoding or "utf-8").lower() in ("utf-8", "utf8")
 
 
-def page(parted: list[list[dict[str, Any]]], intervals: str, folder: Path) -> str:
+def page(parted: Sequence[Group], intervals: str, folder: Path) -> str:
     """The comparison as one HTML file, which lies in `folder` as far as its links to the runs' reports go."""
     from harness.compare import page as compare_page
 
     fields = run_groups.parting_fields(parted)
-    groups = [
-        compare_page.Group(
+    sections = [
+        compare_page.Section(
             runs=group,
-            rows=[run_groups.row(summary, intervals) for summary in group],
+            rows=[run_groups.row(run, intervals) for run in group],
             parted_by=run_groups.parted_by(group, fields),
-            conditions={name: run_groups.shown_value(value) for name, value in group[0]["conditions"].items()},
-            settings={key: [str(run["settings"].get(key, "")) for run in group] for key in run_groups.differing(group)},
+            conditions={name: run_groups.shown_value(value) for name, value in group[0].conditions.items()},
+            settings={key: [str(run.settings.get(key, "")) for run in group] for key in run_groups.differing(group)},
         )
         for group in parted
     ]
-    return compare_page.draw(groups, folder, intervals)
+    return compare_page.draw(sections, folder, intervals)
 
 
-def _csv(parted: list[list[dict[str, Any]]]) -> str:
+def _json(parted: Sequence[Group]) -> str:
+    """Every number, as in summary.json; what the runs of a group share is said once a group."""
+    listed = [
+        {
+            "conditions": group[0].conditions,
+            "runs": [_plain(run) for run in group],
+            "differences": run_pairs.numbers(group),
+        }
+        for group in parted
+    ]
+    whole = {"groups": listed, "parted_by": run_groups.parting_fields(parted)}
+    text = json.dumps(whole, indent=2, ensure_ascii=not _holds_all_signs())
+    return INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
+
+
+def _plain(run: Run) -> dict[str, Any]:
+    numbers = run_groups.plain(run.summary)
+    del numbers["conditions"]
+    return {"run": run.name, "settings": run.settings} | numbers
+
+
+def _csv(parted: Sequence[Group]) -> str:
     """One line a run, every number a column of its own, as proportions."""
     rows = [{"group": number} | run_groups.numbers(run) for number, group in enumerate(parted, 1) for run in group]
     out = io.StringIO()
@@ -95,10 +111,10 @@ def _csv(parted: list[list[dict[str, Any]]]) -> str:
     return out.getvalue()
 
 
-def _markdown(caption: str, rows: list[dict[str, str]], settings: list[str]) -> str:
+def _markdown(caption: str, rows: list[dict[str, str]], notes: list[str]) -> str:
     lines = [f"**{caption}**\n"] if caption else []
-    for head in map(list, rows[:1]):
-        lines += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += ["| " + " | ".join(map(cell, r.values())) + " |" for r in rows]
-    lines += [""] * bool(settings) + [f"- {line}" for line in settings]
+    if rows:
+        lines += table_lines(rows[0], (row.values() for row in rows))
+    if notes:
+        lines += ["", *(f"- {line}" for line in notes)]
     return "\n".join(lines) + "\n"

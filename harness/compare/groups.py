@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.report.wording import counts_text, p_text, p_value, points_text, rate_text
+from harness.report import summary
+from harness.report.summary import Summary
+from harness.report.wording import counts_text, p_text, points_text, rate_text
 from harness.runs import directory
-from harness.util import files
+from harness.stats.scores import COMPARED
+from harness.util import files, typed
 from harness.util.errors import HarnessError
 from harness.util.text import one_line
 
@@ -17,14 +22,26 @@ COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
     "verdict",
 )  # fmt: skip
-NEEDED = {"conditions", "n", "base", "tuned", "difference", "verdict"}
-QUANTITIES = ("accuracy", "strict", "format")
 BASE = "base weights"
 
 
-def load(paths: list[Path]) -> list[dict[str, Any]]:
-    """The summaries of the run directories among the paths, each once; a line on standard error for each other one."""
-    found: dict[Path, dict[str, Any]] = {}
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run among those that are compared."""
+
+    name: str  # of its directory, on one line
+    path: Path
+    settings: dict[str, Any]  # by key path: all that decides its numbers
+    conditions: dict[str, Any]  # by name: what the runs of one table share
+    summary: Summary
+
+
+Group = Sequence[Run]  # that can be compared
+
+
+def load(paths: list[Path]) -> list[Run]:
+    """The finished runs among the paths, each once; a line on standard error for each other path."""
+    found: dict[Path, Run] = {}
     for path in paths:
         try:
             if path.resolve() in found:  # it would count as a second run, and in the correction for their number
@@ -35,88 +52,77 @@ def load(paths: list[Path]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """One run's summary with its name and settings. Raises HarnessError where the path is no finished run."""
+def _load(path: Path) -> Run:
+    """Raises HarnessError where the path is not a finished run, or one of another version."""
     if not (path / "summary.json").is_file():
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
-    summary = files.read_json(path / "summary.json")
-    if not isinstance(summary, dict) or not summary.keys() >= NEEDED or not isinstance(summary["conditions"], dict):
-        raise HarnessError(f"{path}: its summary.json is not one of a run")
-    run = directory.existing(path)
+    numbers, run = summary.read(path), directory.existing(path)
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # What another base gained is no answer to what these settings gain: its runs have a table of their own.
-    conditions = summary["conditions"] | {BASE: summary.get("base_weights")}
-    ours = {"run": one_line(path.resolve().name), "path": path, "settings": settings}
-    loaded = ours | {key: value for key, value in summary.items() if key not in ours} | {"conditions": conditions}
-    try:  # all that any format takes from a summary, before one of them is half printed
-        row(loaded, "bootstrap"), numbers(loaded), loaded["verdict"]["direction"]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise HarnessError(
-            f"{path}: its summary.json is not as this version writes it ({error!r}); harness.report writes it anew"
-        ) from None
-    return loaded
+    conditions = plain(numbers.conditions) | {BASE: numbers.base_weights}
+    return Run(one_line(path.resolve().name), path, settings, conditions, numbers)
 
 
-def comparable(summaries: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def plain(value: Any) -> Any:
+    """A dataclass as JSON knows it, with its keys in the order of the file."""
+    return json.loads(files.as_json(typed.plain(value)))
+
+
+def comparable(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs parted into comparable groups, in the order in which the first of each was given."""
-    parted: dict[str, list[dict[str, Any]]] = {}
-    for summary in summaries:
-        parted.setdefault(json.dumps(summary["conditions"], sort_keys=True), []).append(summary)
+    parted: dict[str, list[Run]] = {}
+    for run in runs:
+        parted.setdefault(json.dumps(run.conditions, sort_keys=True), []).append(run)
     return list(parted.values())
 
 
-def parting_fields(parted: list[list[dict[str, Any]]]) -> list[str]:
+def parting_fields(parted: Sequence[Group]) -> list[str]:
     """The conditions in which the groups differ."""
-    conditions = [group[0]["conditions"] for group in parted]
+    conditions = [group[0].conditions for group in parted]
     names = sorted({name for each in conditions for name in each})
     return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in conditions}) > 1]
 
 
-def row(summary: dict[str, Any], intervals: str) -> dict[str, str]:
+def row(run: Run, intervals: str) -> dict[str, str]:
     """A run as one line of the table; rates in percent, differences in points, each with its 95% interval."""
-    difference = summary["difference"]
-    return dict(
-        zip(
-            COLUMNS,
-            (
-                summary["run"],
-                str(summary["n"]),
-                rate_text(summary["base"]["accuracy"], intervals),
-                rate_text(summary["tuned"]["accuracy"], intervals),
-                points_text(difference["accuracy"]),
-                counts_text(summary, "accuracy", "gained"),
-                counts_text(summary, "accuracy", "lost"),
-                p_text(difference["accuracy"]),
-                points_text(difference["strict"]),
-                points_text(difference["format"]),
-                summary["verdict"]["kind"],
-            ),
-            strict=True,
-        )
+    numbers, difference = run.summary, run.summary.difference
+    values = (
+        run.name,
+        str(numbers.n),
+        rate_text(numbers.base.accuracy.by(intervals)),
+        rate_text(numbers.tuned.accuracy.by(intervals)),
+        points_text(difference.accuracy),
+        counts_text(numbers, "accuracy", "gained"),
+        counts_text(numbers, "accuracy", "lost"),
+        p_text(difference.accuracy),
+        points_text(difference.strict),
+        points_text(difference.format),
+        numbers.verdict.kind,
     )
+    return dict(zip(COLUMNS, values, strict=True))
 
 
-def parted_by(group: list[dict[str, Any]], fields: list[str]) -> dict[str, str]:
+def parted_by(group: Group, fields: list[str]) -> dict[str, str]:
     """The conditions of a group that part it from others; with the hash of a base the name that it was given."""
-    values = {name: shown_value(group[0]["conditions"].get(name)) for name in fields}
+    values = {name: shown_value(group[0].conditions.get(name)) for name in fields}
     if BASE in values:
-        values[BASE] += f" ({group[0]['settings']['model.id']})"
+        values[BASE] += f" ({group[0].settings['model.id']})"
     return values
 
 
-def differing(group: list[dict[str, Any]]) -> list[str]:
+def differing(group: Group) -> list[str]:
     """The settings in which the runs of a group differ."""
-    known = dict.fromkeys(key for run in group for key in run["settings"])  # in their order
-    return [key for key in known if len({str(run["settings"].get(key)) for run in group}) > 1]
+    known = dict.fromkeys(key for run in group for key in run.settings)  # in their order
+    return [key for key in known if len({str(run.settings.get(key)) for run in group}) > 1]
 
 
-def setting_lines(group: list[dict[str, Any]]) -> list[str]:
+def setting_lines(group: Group) -> list[str]:
     """A line a run with the settings in which the runs of a group differ."""
     keys, listed = differing(group), []
     for run in group if keys else []:
-        values = (f"{key}={run['settings'][key]}" for key in keys if key in run["settings"])
-        listed.append(f"{run['run']}: " + ", ".join(values))
+        values = (f"{key}={run.settings[key]}" for key in keys if key in run.settings)
+        listed.append(f"{run.name}: " + ", ".join(values))
     return [one_line(line) for line in listed]
 
 
@@ -144,15 +150,15 @@ def shown_value(value: Any) -> str:
     return text[:8] if is_hash else text
 
 
-def numbers(run: dict[str, Any]) -> dict[str, Any]:
+def numbers(run: Run) -> dict[str, Any]:
     """A run's numbers by the columns of the CSV."""
-    values: dict[str, Any] = {"run": run["run"], "n": run["n"]}
-    for side in ("base", "tuned"):
-        for name in QUANTITIES:
+    found = run.summary
+    values: dict[str, Any] = {"run": run.name, "n": found.n}
+    for side, held in (("base", found.base), ("tuned", found.tuned)):
+        for name in COMPARED:
             ends = ("value", "low", "high", "bootstrap_low", "bootstrap_high")
-            values |= {f"{side}_{name}_{end}": run[side][name].get(end) for end in ends}
-    for name in QUANTITIES:
-        ends = ("value", "low", "high", "gained", "lost", "mid_p", "exact_p")
-        values |= {f"difference_{name}_{end}": run["difference"][name][end] for end in ends}
-        values[f"difference_{name}_p"] = p_value(run["difference"][name])
-    return values | {"seeds": len(run.get("seeds", [1])), "verdict": run["verdict"]["kind"]}
+            values |= {f"{side}_{name}_{end}": getattr(getattr(held, name), end) for end in ends}
+    for name in COMPARED:
+        ends = ("value", "low", "high", "gained", "lost", "mid_p", "exact_p", "p")
+        values |= {f"difference_{name}_{end}": getattr(getattr(found.difference, name), end) for end in ends}
+    return values | {"seeds": found.several or 1, "verdict": found.verdict.kind}

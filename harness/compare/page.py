@@ -10,23 +10,24 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
 
 from harness.compare import pairs as run_pairs
+from harness.compare.groups import Group, Run
 from harness.report import charts, html
 from harness.report.charts import Row
-from harness.report.wording import certainty, counts, interval_of, mark, p_value, points, rate_text
+from harness.report.wording import counts, difference_mark, mark, points, rate_text
+from harness.stats import verdict
 from harness.stats.verdict import spell_p
 
 
 @dataclass(frozen=True)
-class Group:
-    """Runs that may be compared."""
+class Section:
+    """Runs that may be compared, as the page shows them."""
 
-    runs: list[dict[str, Any]]  # as harness.compare loads them
+    runs: Group
     rows: list[dict[str, str]]  # the same runs as lines of the table
     parted_by: dict[str, str]  # the conditions in which it differs from the other groups
     conditions: dict[str, str]  # all that the runs share
@@ -63,26 +64,27 @@ class Matrix:
     alone: list[str]  # the one of one training seed among those of several, or the other way round
 
 
-def draw(groups: list[Group], folder: Path, intervals: str) -> str:
+def draw(sections: list[Section], folder: Path, intervals: str) -> str:
     """The page, for a file in `folder`: links to the runs' report.html start there.
 
     intervals: "wilson" or "bootstrap", those of single rates.
     """
-    verdicts = Counter(_kind(run) for group in groups for run in group.runs)
+    verdicts = Counter(_kind(run) for section in sections for run in section.runs)
     counted = [f"{verdicts[kind]} {words}" for kind, words in _KINDS.items() if verdicts[kind]]
-    runs = sum(len(group.runs) for group in groups)
+    runs = sum(len(section.runs) for section in sections)
     return html.page(
         "compare.html",
         "compare.js",
         title=f"{runs} runs compared" if runs > 1 else "1 run",
         counted=", ".join(counted),
         groups=[
-            (number, group, _figures(number, group, intervals), matrix(group)) for number, group in enumerate(groups, 1)
+            (number, section, _figures(number, section, intervals), matrix(section))
+            for number, section in enumerate(sections, 1)
         ],
         intervals={"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}[intervals],
-        fields=sorted({name for group in groups for name in group.parted_by}),
+        fields=sorted({name for section in sections for name in section.parted_by}),
         sort_keys=_sort_keys,
-        link=lambda run: _link(run["path"] / "report.html", folder),
+        link=lambda run: _link(run.path / "report.html", folder),
         largest=run_pairs.LARGEST,
     )
 
@@ -95,18 +97,18 @@ _KINDS = {
 }
 
 
-def _kind(run: dict[str, Any]) -> str:
-    return run["verdict"]["direction"] if run["verdict"]["kind"] == "detected" else run["verdict"]["kind"]
+def _kind(run: Run) -> str:
+    found = run.summary.verdict
+    return found.direction if found.kind == "detected" else found.kind
 
 
-def _figures(number: int, group: Group, intervals: str) -> list[tuple[str, Markup]]:
+def _figures(number: int, section: Section, intervals: str) -> list[tuple[str, Markup]]:
     differences, rates = [], []
-    for run, note in zip(group.runs, group.notes, strict=True):
-        d = run["difference"]["accuracy"]
-        differences.append(Row(run["run"], (mark(certainty(d), d, points(d)),), note))
-        sides = ((side, run[side]["accuracy"]) for side in ("base", "tuned"))
-        marks = (mark(side, interval_of(rate, intervals), rate_text(rate, intervals)) for side, rate in sides)
-        rates.append(Row(run["run"], tuple(marks), note))
+    for run, note in zip(section.runs, section.notes, strict=True):
+        numbers = run.summary
+        differences.append(Row(run.name, (difference_mark(numbers.difference.accuracy),), note))
+        sides = {"base": numbers.base.accuracy.by(intervals), "tuned": numbers.tuned.accuracy.by(intervals)}
+        rates.append(Row(run.name, tuple(mark(side, rate, rate_text(rate)) for side, rate in sides.items()), note))
     change = "Change of accuracy in points, paired, with 95% intervals"
     before_after = f"Accuracy before and after in percent, with 95% intervals ({intervals})"
     return [
@@ -115,26 +117,24 @@ def _figures(number: int, group: Group, intervals: str) -> list[tuple[str, Marku
     ]
 
 
-def matrix(group: Group) -> Matrix:
+def matrix(section: Section) -> Matrix:
     """The runs of a group that can be paired, each minus each."""
-    pairs = run_pairs.of(group.runs, run_pairs.LARGEST)
+    pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
     cells: dict[tuple[int, int], Cell] = {}
     for later, earlier, pair in pairs.compared:
-        d = pair.difference
-        ends = {"value": d.estimate, "low": d.low, "high": d.high}
-        cells[later, earlier] = Cell(points(ends), spell_p(pair.holm_p), run_pairs.kind(pair) == "detected")
-    names = [(group.runs[at]["run"], group.notes[at]) for at in pairs.kept]
+        text = points(verdict.record(pair.difference))
+        cells[later, earlier] = Cell(text, spell_p(pair.holm_p), run_pairs.kind(pair) == "detected")
+    names = [(section.runs[at].name, section.notes[at]) for at in pairs.kept]
     return Matrix(names, cells, len(pairs.compared), pairs.crowd, pairs.unread, pairs.other, pairs.alone)
 
 
-def _sort_keys(run: dict[str, Any]) -> list[Any]:
+def _sort_keys(run: Run) -> list[str | float]:
     """What each column of the table is sorted by."""
-    change = run["difference"]["accuracy"]
-    rates = [run[side]["accuracy"]["value"] for side in ("base", "tuned")]
-    flipped = [mean(counts(run, "accuracy", name)) for name in ("gained", "lost")]
-    tests = [change["value"], *flipped, p_value(change)]
-    others = [run["difference"][name]["value"] for name in ("strict", "format")]
-    return [run["run"], run["n"], *rates, *tests, *others, run["verdict"]["kind"]]
+    numbers, d = run.summary, run.summary.difference
+    flipped = [mean(counts(numbers, "accuracy", way)) for way in ("gained", "lost")]
+    rates = [numbers.base.accuracy.value, numbers.tuned.accuracy.value]
+    tests = [d.accuracy.value, *flipped, d.accuracy.p]
+    return [run.name, numbers.n, *rates, *tests, d.strict.value, d.format.value, numbers.verdict.kind]
 
 
 def _link(file: Path, folder: Path) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compare.groups import Group
 from harness.report.wording import points_text
 from harness.runs.results import read_evaluation
 from harness.stats import multiple_comparisons, verdict
@@ -44,23 +45,23 @@ class Pairs:
     alone: list[str]  # the one of one training seed among those of several, or the other way round
 
 
-def of(runs: Sequence[dict[str, Any]], largest: int | None = None) -> Pairs:
-    """Pair the runs of a comparable group, as harness.compare loads them: those that answered what most of them did.
+def of(runs: Group, largest: int | None = None) -> Pairs:
+    """Pair the runs of a comparable group: those that answered what most of them did.
 
     largest: how many that may be.
     """
     found, unread = {}, []
     for at, run in enumerate(runs):
         try:
-            found[at] = tuned_scores(run["path"], run["settings"]["train.seeds"])
+            found[at] = tuned_scores(run.path, run.settings["train.seeds"])
         except HarnessError:  # a report without its answers can stand in the table, not here
-            unread.append(run["run"])
+            unread.append(run.name)
     asked = Counter(ids for ids, _ in found.values()).most_common(1)
-    other = [runs[at]["run"] for at, (ids, _) in found.items() if ids != asked[0][0]]
+    other = [runs[at].name for at, (ids, _) in found.items() if ids != asked[0][0]]
     scores = {at: each for at, (ids, each) in found.items() if ids == asked[0][0]}
     # One training is not paired with several: a run without its like would have an empty row and column.
     like = Counter(np.ndim(each) for each in scores.values())
-    alone = [runs[at]["run"] for at, each in scores.items() if like[np.ndim(each)] == 1 and len(like) > 1]
+    alone = [runs[at].name for at, each in scores.items() if like[np.ndim(each)] == 1 and len(like) > 1]
     kept = [at for at, each in scores.items() if like[np.ndim(each)] > 1]
     crowd = len(kept) if largest is not None and len(kept) > largest else 0
     compared = [] if crowd else multiple_comparisons.compare_all({new: scores[at] for new, at in enumerate(kept)})
@@ -73,7 +74,7 @@ def kind(pair: Comparison) -> str:
     return CORRECTED if alone == "detected" and pair.holm_p >= ALPHA else alone
 
 
-def lines(runs: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, str]], list[str]]:
+def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
     """The comparisons as lines of a table by COLUMNS, with its title, and sentences about what is not in it."""
     if len(runs) < 2:
         return "", [], []
@@ -94,20 +95,19 @@ def lines(runs: Sequence[dict[str, Any]]) -> tuple[str, list[dict[str, str]], li
     for later, earlier, pair in found.compared:
         d = pair.difference
         flips = [str(d.gained), str(d.lost)] if isinstance(d, PairedDifference) else ["", ""]
-        names = [runs[found.kept[at]]["run"] for at in (later, earlier)]
-        ends = {"value": d.estimate, "low": d.low, "high": d.high}
-        values = [*names, points_text(ends), *flips, spell_p(pair.holm_p), kind(pair)]
+        names = [runs[found.kept[at]].name for at in (later, earlier)]
+        values = [*names, points_text(verdict.record(d)), *flips, spell_p(pair.holm_p), kind(pair)]
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return f"Run minus run, on the same questions (p corrected for {plural(len(rows), 'comparison')})", rows, notes
 
 
-def numbers(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def numbers(runs: Group) -> list[dict[str, Any]]:
     """The comparisons as plain values, proportions; gained and lost are None over several training seeds."""
     found = of(runs)
     return [
         {
-            "run": runs[found.kept[later]]["run"],
-            "minus": runs[found.kept[earlier]]["run"],
+            "run": runs[found.kept[later]].name,
+            "minus": runs[found.kept[earlier]].name,
             "value": pair.difference.estimate,
             "p": pair.p,
             "holm_p": pair.holm_p,

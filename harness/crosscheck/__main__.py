@@ -42,13 +42,14 @@ def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) ->
     material, place = inputs.prepare(run, check), inputs.folder(run, check)
     sides = {seed: inputs.conditions(run, check, material, seed) for seed in (None, *seeds)}
     compared = {inputs.side(seed): made | {"ours": _ours(run, seed)} for seed, made in sides.items()}
-    numbers = files.read_json(place / "crosscheck.json") if (place / "crosscheck.json").exists() else {}
-    if numbers.get("conditions") != compared:
+    file = place / "crosscheck.json"
+    numbers = table.read(file) if file.exists() else None
+    if numbers is None or numbers.conditions != compared:
         for seed, made in sides.items():
             if code := _answered(run, check, seed, made, held):
                 return code
-        numbers = table.compare(run, check, material, seeds) | {"conditions": compared}
-        files.write_json(place / "crosscheck.json", numbers)
+        numbers = table.compare(run, check, material, seeds, compared)
+        table.write(file, numbers)
     text = table.draw(numbers)
     files.write_text(place / "crosscheck.md", text)
     markdown(text)

@@ -18,20 +18,21 @@ from numpy.typing import NDArray
 from harness.crosscheck import inputs, lm_eval_task
 from harness.crosscheck.inputs import Check, Material
 from harness.crosscheck.lm_eval_task import FILTERS
-from harness.report import markdown, scorer_panel, wording
+from harness.report import markdown, scorer_panel
 from harness.report.scorer_panel import Completed
-from harness.report.wording import points
+from harness.report.wording import points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
 from harness.stats import paired, pass_at_k, verdict
+from harness.stats.records import JudgedPair, Rate
 from harness.stats.scores import rate
 from harness.stats.verdict import spell_p
 from harness.tasks import panel, scoring
 from harness.tasks.panel import Ruling
 from harness.tasks.records import Problem
-from harness.util import files
+from harness.util import files, typed
 from harness.util.errors import HarnessError
-from harness.util.text import cell, one_line, plural, visible
+from harness.util.text import one_line, plural, visible
 
 OURS = "ours"
 THEIRS = "lm-eval's"
@@ -49,8 +50,79 @@ class Answers:
     facts: dict[int | None, dict[str, Any]]  # how lm-eval asked
 
 
-def compare(run: RunDir, check: Check, material: Material, seeds: Sequence[int]) -> dict[str, Any]:
-    """All numbers of the table, as plain values for crosscheck.json.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One set of completions judged by one rule."""
+
+    completions: str  # OURS or THEIRS
+    rule: str  # ACCURACY or one of FILTERS
+    base: Rate
+    tuned: Rate
+    difference: JudgedPair
+    why: str  # what it differs in from the row of our own number
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRows:
+    seed: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What a rule makes of a completion."""
+
+    extracted: str | None
+    correct: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """A completion of which the panel's rule says something else than lm-eval's own code."""
+
+    whose: str
+    id: str  # of the problem
+    text: str
+    lm_eval: Ruled
+    panel: Ruled
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """The panel's rule beside lm-eval's own code."""
+
+    filter: str  # one of FILTERS
+    checked: int  # completions
+    mismatches: int
+    examples: tuple[Mismatch, ...]  # the first SHOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Crosscheck:
+    """crosscheck.json."""
+
+    run: str  # its directory's name
+    n: int  # questions
+    tables: tuple[SeedRows, ...]
+    differs: tuple[str, ...]  # a sentence for each thing in which lm-eval's evaluation is another than ours
+    agreement: tuple[Agreement, ...]  # a filter each
+    facts: dict[str, dict[str, Any]]  # by side: how lm-eval asked, as it says
+    conditions: dict[str, dict[str, Any]]  # by side: what the numbers depend on
+
+
+def read(file: Path) -> Crosscheck:
+    """Raises HarnessError as typed.read."""
+    return typed.read(Crosscheck, file)
+
+
+def write(file: Path, numbers: Crosscheck) -> None:
+    files.write_json(file, typed.plain(numbers))
+
+
+def compare(
+    run: RunDir, check: Check, material: Material, seeds: Sequence[int], conditions: dict[str, dict[str, Any]]
+) -> Crosscheck:
+    """All numbers of the table. conditions: what they depend on.
 
     Raises HarnessError where stored completions, ours or lm-eval's, are not those of the questions.
     """
@@ -63,14 +135,15 @@ def compare(run: RunDir, check: Check, material: Material, seeds: Sequence[int])
         theirs={seed: _theirs(place, material, seed) for seed in sides},
         facts={seed: files.read_json(place / f"{inputs.side(seed)}.json")["facts"] for seed in sides},
     )
-    return {
-        "run": run.path.resolve().name,
-        "n": len(material.asked),
-        "tables": [{"seed": seed, "rows": _rows(run, check, material, answers, seed)} for seed in seeds],
-        "differs": [_prompt(run, check, answers), *_differs(run, material, answers.facts)],
-        "agreement": [_agreement(name, run, material, answers) for name in FILTERS],
-        "facts": {inputs.side(seed): facts for seed, facts in answers.facts.items()},
-    }
+    return Crosscheck(
+        run=run.path.resolve().name,
+        n=len(material.asked),
+        tables=tuple(SeedRows(seed, tuple(_rows(run, check, material, answers, seed))) for seed in seeds),
+        differs=(_prompt(run, check, answers), *_differs(run, material, answers.facts)),
+        agreement=tuple(_agreement(name, run, material, answers) for name in FILTERS),
+        facts={inputs.side(seed): facts for seed, facts in answers.facts.items()},
+        conditions=conditions,
+    )
 
 
 # --- what was answered
@@ -101,7 +174,7 @@ def _texts(material: Material, completions: Sequence[Completed]) -> tuple[list[P
 # --- whether the panel says what lm-eval says
 
 
-def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> dict[str, Any]:
+def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> Agreement:
     """How often the panel's rule and lm-eval's own filter and metric say the same of a text, and where they do not."""
     (rule,) = (scorer.rule for scorer in panel.SCORERS if scorer.name == f"lm-eval {name}")
     tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
@@ -116,17 +189,17 @@ def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> 
         for row in rows
     ]
     mismatches = [
-        {"whose": whose, "id": key, "text": text, "lm_eval": ruling._asdict(), "panel": own._asdict()}
+        Mismatch(whose, key, text, Ruled(*ruling), Ruled(*own))
         for whose, key, text, ruling in judged
         if (own := rule(text, golds[key], tags)) != ruling
     ]
-    return {"filter": name, "checked": len(judged), "mismatches": len(mismatches), "examples": mismatches[:SHOWN]}
+    return Agreement(name, len(judged), len(mismatches), tuple(mismatches[:SHOWN]))
 
 
 # --- the table
 
 
-def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed: int) -> list[dict[str, Any]]:
+def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed: int) -> list[Row]:
     """The six rows of one trained model: whose completions, by which rule, base, tuned, difference, and why."""
     sides, samples_each = (None, seed), run.config.eval.samples
     tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
@@ -149,19 +222,11 @@ def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed:
     return rows
 
 
-def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: int, why: str) -> dict[str, Any]:
+def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: int, why: str) -> Row:
     """One row; sides: base and tuned, each with one score a question in the same order, means over samples_each."""
     base, tuned = (np.asarray(side, dtype=np.float64) for side in sides)
-    difference = paired.paired(base, tuned)
-    found = verdict.of(difference)
-    return {
-        "completions": whose,
-        "rule": rule,
-        "base": rate(base, samples_each),
-        "tuned": rate(tuned, samples_each),
-        "difference": verdict.record(difference) | {"kind": found.kind, "direction": found.direction},
-        "why": why,
-    }
+    difference = verdict.judged(paired.paired(base, tuned))
+    return Row(whose, rule, rate(base, samples_each), rate(tuned, samples_each), difference, why)
 
 
 def _means(completions: Sequence[Completed], correct: Sequence[bool]) -> NDArray[np.float64]:
@@ -203,12 +268,10 @@ def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
         rows = [(seed, row) for seed, side in answers.theirs.items() for row in side]
         same = sum(row["prompt_hash"] == asked[row["id"]] for _, row in rows)
         alike = sum(row["completion"] == ours[seed, row["id"]] for seed, row in rows)
-        return (
-            f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token"
-            + f", and of its completions {alike:,} are ours to the character" * greedy
-            + "."
+        return f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token" + (
+            f", and of its completions {alike:,} are ours to the character." if greedy else "."
         )
-    form = f"through the chat template{', each example as a turn' * (check.shots > 0)}"
+    form = "through the chat template" + (", each example as a turn" if check.shots else "")
     return (
         f'Prompt: theirs asks "Question: … Answer:" behind {_shots(answers.facts[None])} of the training data '
         f"({form if check.chat else 'plain text, no chat template'}, no system text); ours asks through the chat "
@@ -253,79 +316,73 @@ def _differs(run: RunDir, material: Material, facts: dict[int | None, dict[str, 
 # --- the page
 
 
-def draw(numbers: dict[str, Any]) -> str:
+def draw(numbers: Crosscheck) -> str:
     """The table and its notes as Markdown."""
     return visible("\n".join(_lines(numbers))) + "\n"
 
 
-def _lines(numbers: dict[str, Any]) -> Iterator[str]:
-    yield f"# Crosscheck of {one_line(numbers['run'])}"
+def _lines(numbers: Crosscheck) -> Iterator[str]:
+    yield f"# Crosscheck of {one_line(numbers.run)}"
     # Seven short columns: a terminal of 80 has no room for a long word more.
     head = ("answers", "judged by", "base", "tuned", "points", "mid-p", "verdict")
-    for table in numbers["tables"]:
-        yield f"\n**lm-eval's gsm8k beside our evaluation: {plural(numbers['n'], 'question')}, seed {table['seed']}**\n"
-        yield "| " + " | ".join(head) + " |"
-        yield "|" + "---|" * len(head)
-        for row in table["rows"]:
-            yield "| " + " | ".join(map(cell, _cells(row))) + " |"
-        yield "\n" + "  \n".join(f"{row['completions']}, {_rule(row)}: {row['why']}" for row in table["rows"])
-        yield from _apart(table["rows"])
-        yield from _silent(table["rows"])
-    methods = sorted({row["base"]["method"] for table in numbers["tables"] for row in table["rows"]})
+    for table in numbers.tables:
+        yield f"\n**lm-eval's gsm8k beside our evaluation: {plural(numbers.n, 'question')}, seed {table.seed}**\n"
+        yield from markdown.table_lines(head, map(_cells, table.rows))
+        yield "\n" + "  \n".join(f"{row.completions}, {_rule(row)}: {row.why}" for row in table.rows)
+        yield from _apart(table.rows)
+        yield from _silent(table.rows)
+    methods = sorted({row.base.method for table in numbers.tables for row in table.rows})
     yield f"\n95% intervals: of rates {' and '.join(methods)}; of differences, in points, paired question by question."
-    yield from (f"\n{line}" for line in numbers["differs"])
-    for each in numbers["agreement"]:
+    yield from (f"\n{line}" for line in numbers.differs)
+    for each in numbers.agreement:
         yield from _agreed(each)
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    d = row["difference"]
+def _cells(row: Row) -> tuple[str, ...]:
+    d = row.difference
     rule = _rule(row).replace("-match", " match").replace("-extract", " extract")  # what a narrow column can break
-    rates = (wording.rate_text(row["base"]), wording.rate_text(row["tuned"]))
-    return (row["completions"], rule, *rates, points(d), spell_p(d["mid_p"]), d["kind"])
+    return (row.completions, rule, rate_text(row.base), rate_text(row.tuned), points(d), spell_p(d.mid_p), d.kind)
 
 
-def _rule(row: dict[str, Any]) -> str:
-    return row["rule"] if row["rule"] == ACCURACY else f"lm-eval {row['rule']}"
+def _rule(row: Row) -> str:
+    return row.rule if row.rule == ACCURACY else f"lm-eval {row.rule}"
 
 
-def _apart(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _apart(rows: Sequence[Row]) -> Iterator[str]:
     """A loud line where lm-eval's own number and ours are both detected and point apart."""
-    ours = rows[0]["difference"]
-    theirs = [row for row in rows if row["completions"] == THEIRS and row["rule"] in FILTERS]
+    ours = rows[0].difference
+    theirs = [(row.rule, row.difference) for row in rows if row.completions == THEIRS and row.rule in FILTERS]
     apart = [
-        f"{row['rule']} {points(row['difference'])}"
-        for row in theirs
-        if row["difference"]["kind"] == ours["kind"] == "detected"
-        and row["difference"]["direction"] != ours["direction"]
+        f"{rule} {points(d)}"
+        for rule, d in theirs
+        if d.kind == ours.kind == "detected" and d.direction != ours.direction
     ]
     if apart:
         yield f"\n**THE SIGN IS ANOTHER UNDER LM-EVAL: ours {points(ours)}, {'; '.join(apart)}.**"
 
 
-def _silent(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _silent(rows: Sequence[Row]) -> Iterator[str]:
     """A line where the models have nothing right under lm-eval: that proves nothing about how it asks them."""
-    theirs = [row for row in rows if row["completions"] == THEIRS]
-    if not any(row[side]["value"] for row in theirs for side in ("base", "tuned")):
+    if not any(row.base.value or row.tuned.value for row in rows if row.completions == THEIRS):
         yield (
             "\nNeither model has one answer right when lm-eval asks, so this table cannot tell whether lm-eval loads "
             "and asks them as it should: --our-prompt can, and --chat is for models that know their chat template only."
         )
 
 
-def _agreed(each: dict[str, Any]) -> Iterator[str]:
-    name, checked = f"lm-eval {each['filter']}", f"{each['checked']:,}"
-    if not each["mismatches"]:
+def _agreed(each: Agreement) -> Iterator[str]:
+    name, checked = f"lm-eval {each.filter}", f"{each.checked:,}"
+    if not each.mismatches:
         yield f"\n{name}: the scorer panel's rule and lm-eval's own code agree on all {checked} completions above."
         return
     yield (
-        f"\n**{name}: THE SCORER PANEL'S RULE AND LM-EVAL'S OWN CODE DISAGREE on {each['mismatches']:,} of {checked} "
+        f"\n**{name}: THE SCORER PANEL'S RULE AND LM-EVAL'S OWN CODE DISAGREE on {each.mismatches:,} of {checked} "
         f"completions**, such as:"
     )
-    for example in each["examples"]:
+    for example in each.examples:
         theirs, own = (
-            f"{one_line(str(ruling['extracted']))} ({'right' if ruling['correct'] else 'wrong'})"
-            for ruling in (example["lm_eval"], example["panel"])
+            f"{one_line(str(ruling.extracted))} ({'right' if ruling.correct else 'wrong'})"
+            for ruling in (example.lm_eval, example.panel)
         )
-        yield f"\n{example['whose']}, problem {example['id']}: lm-eval {theirs}, panel {own}"
-        yield from markdown.fenced(example["text"])
+        yield f"\n{example.whose}, problem {example.id}: lm-eval {theirs}, panel {own}"
+        yield from markdown.fenced(example.text)

@@ -15,8 +15,7 @@ from harness.runs.curve import Curve, Differences, Point
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, read_evaluation
 from harness.stats import paired, verdict
-from harness.stats.scores import COMPARED, Columns, Rate, per_question, rate
-from harness.stats.verdict import PairedRecord
+from harness.stats.scores import COMPARED, Columns, per_question, rate
 
 
 def watching(config: Config) -> Config:
@@ -48,7 +47,7 @@ def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
         Point(
             step=step,
             adapter=side.adapter,
-            **{name: Rate(**rate(column[name], config.eval.samples)) for name in COMPARED},
+            **{name: rate(column[name], config.eval.samples) for name in COMPARED},
             completions=len(side.scores),
             correct=sum(score.correct for score in side.scores),
             truncated=sum(score.finish_reason == "length" for score in side.scores),
@@ -67,6 +66,4 @@ def best(points: Sequence[Point]) -> int:
 
 
 def _differences(base: Columns, later: Columns) -> Differences:
-    return Differences(
-        **{name: PairedRecord(**verdict.record(paired.paired(base[name], later[name]))) for name in COMPARED}
-    )
+    return Differences(**{name: verdict.record(paired.paired(base[name], later[name])) for name in COMPARED})

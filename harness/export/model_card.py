@@ -14,6 +14,7 @@ from harness.report import document
 from harness.report.document import Figure
 from harness.report.markdown import block_lines
 from harness.report.sections import results
+from harness.report.summary import Summary
 from harness.report.wording import points
 from harness.runs.directory import RunDir
 from harness.util.text import one_line, visible
@@ -21,10 +22,10 @@ from harness.util.text import one_line, visible
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def text(run: RunDir, numbers: dict[str, Any], export: dict[str, Any]) -> str:
+def text(run: RunDir, numbers: Summary, export: dict[str, Any]) -> str:
     """The card in Markdown, with the hub's front matter.
 
-    numbers: the run's summary.json. export: what harness.export writes as export.json. Folders of this machine are
+    numbers: the run's summary. export: what harness.export writes as export.json. Folders of this machine are
     named by their last part only.
     """
     front = yaml.safe_dump(_front(run.config, export), sort_keys=False, allow_unicode=True)
@@ -51,19 +52,19 @@ def _named(name: str) -> str:
     return name if _on_hub(name) else one_line(Path(name).name)
 
 
-def _body(run: RunDir, numbers: dict[str, Any], export: dict[str, Any]) -> Iterator[str]:
+def _body(run: RunDir, numbers: Summary, export: dict[str, Any]) -> Iterator[str]:
     config = run.config
     yield f"# {run.path.resolve().name}"
     yield (
         f"\n{_named(config.model.id)}, trained with GRPO on {_named(config.data.path)} and scored before and after on "
-        f"the same {numbers['n']:,} questions of its {numbers['conditions']['split']} split."
+        f"the same {numbers.n:,} questions of its {numbers.conditions.split} split."
     )
     yield from _section(results.opening(run, numbers))
-    if several := numbers.get("seeds"):
-        own = next(entry for entry in several if entry["seed"] == export["seed"])
+    if numbers.seeds:
+        own = next(entry for entry in numbers.seeds if entry.seed == export["seed"])
         yield (
-            f"\nThe numbers above are of {len(several)} trainings. This is that of seed {export['seed']}; its accuracy "
-            f"changed by {points(own['difference']['accuracy'])} points."
+            f"\nThe numbers above are of {numbers.several} trainings. This is that of seed {export['seed']}; its "
+            f"accuracy changed by {points(own.difference.accuracy)} points."
         )
     for function in (results.decomposition, results.reading):
         section = function(run, numbers)

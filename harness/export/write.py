@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.export import model_card
+from harness.report import summary
+from harness.report.summary import Summary
 from harness.runs.results import read_evaluation
 from harness.util import files
 from harness.util.console import say
@@ -74,7 +76,7 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
     return folder
 
 
-def _summary(trained: Trained) -> dict[str, Any]:
+def _summary(trained: Trained) -> Summary:
     """The run's summary, once it is sure that its numbers are those of the weights that are exported."""
     run = trained.run
     result = run.tuned(trained.seed) / "result.json"
@@ -85,7 +87,7 @@ def _summary(trained: Trained) -> dict[str, Any]:
         )
     if read_evaluation(result).adapter != trained.hash:
         raise HarnessError(f"{trained.path}: is not what was evaluated: it changed since; restore it or run again")
-    return files.read_json(run.summary)
+    return summary.read(run.path)
 
 
 def _stored(trained: Trained, args: argparse.Namespace) -> str:

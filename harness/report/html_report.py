@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import groupby
-from typing import Any
 
 from markupsafe import Markup
 
 from harness.report import charts, html
 from harness.report.document import Block, Gallery, Section
 from harness.report.gallery import OUTCOMES, Item
+from harness.report.summary import Summary
 from harness.runs.directory import RunDir
+from harness.stats import verdict
 from harness.util.text import plural
 
 # Unchanged questions are in the page while it stays under PAGE_BYTES; gained and lost ones, which are what a reader
@@ -27,19 +28,20 @@ SAMPLES = 4  # drawn of each side of a question
 SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "partly": "◐"}
 
 
-def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
+def draw(run: RunDir, numbers: Summary, sections: list[Section]) -> str:
     """The page of a run; `sections` begins with the opening (verdict, table, charts) and holds one gallery."""
     (gallery,) = [block for s in sections for block in s.blocks if isinstance(block, Gallery)]
     items = gallery.items
     counts = Counter(item.outcome for item in items)
     counts = {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome] or outcome != "partly"}
     kept = _kept(items, run)
-    claim, joint, evidence = headline(numbers["verdict"]["sentence"])
+    judged = (verdict.of(numbers.difference.accuracy), verdict.of(numbers.difference.format))
+    claim, joint, evidence = verdict.opening(*judged, numbers.verdict.identical)
     return html.page(
         "report.html",
         "report.js",
         title=run.path.resolve().name,
-        verdict=numbers["verdict"],
+        verdict=numbers.verdict,
         claim=claim,
         joint=joint,
         evidence=evidence,
@@ -59,12 +61,6 @@ def draw(run: RunDir, numbers: dict[str, Any], sections: list[Section]) -> str:
         without_question=any(item.question is None for item in items),
         grouped=grouped,
     )
-
-
-def headline(sentence: str) -> tuple[str, str, str]:
-    """A verdict's claim, what joins it to the rest, and its evidence and limits, which are set smaller."""
-    cut = re.search(r"; | (?=\()", sentence)
-    return (sentence[: cut.start()], cut[0], sentence[cut.end() :]) if cut else (sentence, "", "")
 
 
 def anchor(title: str) -> str:

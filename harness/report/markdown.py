@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from harness.report.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim
 from harness.report.gallery import OUTCOMES
@@ -33,10 +33,7 @@ def report_lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
 def block_lines(block: Block) -> Iterator[str]:
     """The lines that one block of a section is in Markdown."""
     if isinstance(block, Table):
-        yield "| " + " | ".join(map(cell, block.head)) + " |"
-        yield "|" + "---|" * len(block.head)
-        for row in block.rows:
-            yield "| " + " | ".join(_bold(each, cell(each)) for each in row) + " |"
+        yield from table_lines(block.head, block.rows)
     elif isinstance(block, Figure):
         yield f"![{block.alt}](plots/{block.name}.svg)"
     elif isinstance(block, Verbatim):
@@ -46,13 +43,22 @@ def block_lines(block: Block) -> Iterator[str]:
         yield _bold(block, block)
 
 
+def table_lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """A Markdown table; what is Loud is bold."""
+    titles = list(map(cell, head))
+    yield "| " + " | ".join(titles) + " |"
+    yield "|" + "---|" * len(titles)
+    for row in rows:
+        yield "| " + " | ".join(_bold(each, cell(each)) for each in row) + " |"
+
+
 def _bold(text: str, written: str) -> str:
     return f"**{written}**" if isinstance(text, Loud) else written
 
 
 def _gallery(gallery: Gallery) -> Iterator[str]:
     """The first few gained and lost questions, both completions as they are, fenced so that nothing in them acts."""
-    whose = f", {gallery.whose}" * bool(gallery.whose)
+    whose = f", {gallery.whose}" if gallery.whose else ""
     for outcome in ("gained", "lost"):
         chosen = [item for item in gallery.items if item.outcome == outcome]
         if not chosen:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from harness.report.summary import Panel, ScorerSide, ScorerView
 from harness.runs import completions
 from harness.runs.results import ScoredCompletion
 from harness.stats import paired, pass_at_k, verdict
+from harness.stats.records import JudgedPair
 from harness.tasks.panel import SCORERS, Scorer
 from harness.tasks.records import Tags
 from harness.util.errors import HarnessError
@@ -39,14 +41,14 @@ def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
     return [Completed(s.id, s.gold, texts[s.id, s.sample], s.correct) for s in scores]
 
 
-def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -> dict[str, Any]:
-    """Every scorer's rates, paired difference and sign beside ours: plain values for summary.json.
+def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -> Panel:
+    """Every scorer's rates, paired difference and sign beside ours.
 
     base, tuned: the same questions in the same order, K samples each. For each side of a scorer: `accuracy` over the
     questions; `extracted`, the share of completions in which it found an answer; `as_ours`, the share on which its
-    verdict is ours. Differences are tuned minus base, as proportions (`resampling.paired`). A scorer's `sign` is
+    verdict is ours. Differences are tuned minus base, as proportions (`paired.paired`). A scorer's `sign` is
 
-    - null where it has no vote: it extracts from under half of the completions of a side;
+    - None where it has no vote: it extracts from under half of the completions of a side;
     - "undecided" unless its difference and ours are both detected (by `verdict.of`): the sign of a difference that may
       be chance tells nothing, alike or not;
     - else "agrees" or "disagrees", as its estimate has our sign or the other.
@@ -57,46 +59,59 @@ def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -
         raise ValueError("base and tuned must be the same questions in the same order")
     sides = (base, tuned)
     ours = _difference(sides, [[c.correct for c in side] for side in sides])
-    scorers = [_under(scorer, base, tuned, tags) for scorer in SCORERS]
-    for entry in scorers:
-        entry["sign"] = _sign(entry["difference"], ours) if entry["applicable"] else None
-    flips = [entry["name"] for entry in scorers if entry["sign"] == "disagrees"]
-    return {"ours": ours, "scorers": scorers, "flips": flips, "sentence": _sentence(ours, scorers)}
+    scorers = tuple(_under(scorer, sides, tags, ours) for scorer in SCORERS)
+    flips = tuple(view.name for view in scorers if view.sign == "disagrees")
+    return Panel(ours=ours, scorers=scorers, flips=flips, sentence="; ".join(_findings(ours, scorers)) + ".")
 
 
-def _under(scorer: Scorer, base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -> dict[str, Any]:
-    sides = (base, tuned)
+def finding(panel: Panel) -> str:
+    """Whether our sign survives, as a clause: the panel's sentence begins with it."""
+    return _findings(panel.ours, panel.scorers)[0]
+
+
+def _under(scorer: Scorer, sides: Sequence[Sequence[Completed]], tags: Tags, ours: JudgedPair) -> ScorerView:
     rulings = [[scorer.rule(c.text, c.gold, tags) for c in side] for side in sides]
-    extracted = [sum(ruling.extracted is not None for ruling in side) / len(side) for side in rulings]
-    correct = [[ruling.correct for ruling in side] for side in rulings]
-    difference = _difference(sides, correct)
-    entry = {"name": scorer.name, "source": scorer.source, "reads": scorer.reads, "difference": difference}
-    for name, side, right, share in zip(("base", "tuned"), sides, correct, extracted, strict=True):
-        as_ours = sum(theirs == c.correct for theirs, c in zip(right, side, strict=True)) / len(side)
-        entry[name] = {"accuracy": difference[name], "extracted": share, "as_ours": as_ours}
-    return entry | {"applicable": min(extracted) >= APPLICABLE}
+    difference = _difference(sides, [[ruling.correct for ruling in side] for side in rulings])
+    base, tuned = (
+        ScorerSide(
+            accuracy=rate,
+            extracted=sum(ruling.extracted is not None for ruling in ruled) / len(ruled),
+            as_ours=sum(ruling.correct == c.correct for ruling, c in zip(ruled, side, strict=True)) / len(side),
+        )
+        for rate, ruled, side in zip((difference.base, difference.tuned), rulings, sides, strict=True)
+    )
+    applicable = min(base.extracted, tuned.extracted) >= APPLICABLE
+    return ScorerView(
+        name=scorer.name,
+        source=scorer.source,
+        reads=scorer.reads,
+        base=base,
+        tuned=tuned,
+        difference=difference,
+        applicable=applicable,
+        sign=_sign(difference, ours) if applicable else None,
+    )
 
 
-def _difference(sides: Sequence[Sequence[Completed]], correct: Sequence[Sequence[bool]]) -> dict[str, Any]:
+def _difference(sides: Sequence[Sequence[Completed]], correct: Sequence[Sequence[bool]]) -> JudgedPair:
     means = (pass_at_k.question_means([c.id for c in side], right) for side, right in zip(sides, correct, strict=True))
-    difference = paired.paired(*means)
-    found = verdict.of(difference)
-    return verdict.record(difference) | {"kind": found.kind, "direction": found.direction}
+    return verdict.judged(paired.paired(*means))
 
 
-def _sign(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    if not theirs["kind"] == ours["kind"] == "detected":
+def _sign(theirs: JudgedPair, ours: JudgedPair) -> str:
+    if not theirs.kind == ours.kind == "detected":
         return "undecided"
-    return "agrees" if theirs["direction"] == ours["direction"] else "disagrees"
+    return "agrees" if theirs.direction == ours.direction else "disagrees"
 
 
-def _sentence(ours: dict[str, Any], scorers: Sequence[dict[str, Any]]) -> str:
+def _findings(ours: JudgedPair, scorers: Sequence[ScorerView]) -> list[str]:
+    """The clauses of the panel's sentence."""
     signs = ("agrees", "disagrees", "undecided", None)
-    agrees, disagrees, undecided, unfit = ([e for e in scorers if e["sign"] == sign] for sign in signs)
-    detected = ours["kind"] == "detected"
+    agrees, disagrees, undecided, unfit = ([view for view in scorers if view.sign == sign] for sign in signs)
+    detected = ours.kind == "detected"
     voters = f"of {len(scorers) - len(unfit)} applicable scorers"
     if disagrees:
-        others = ", ".join(f"{entry['name']} {_points(entry['difference'])}" for entry in disagrees)
+        others = ", ".join(f"{view.name} {_points(view.difference)}" for view in disagrees)
         parts = [f"THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: ours says {_points(ours)}, but {others}"]
         parts.append(f"the same sign under {len(agrees)} {voters}")
     elif agrees:
@@ -107,15 +122,15 @@ def _sentence(ours: dict[str, Any], scorers: Sequence[dict[str, Any]]) -> str:
     else:
         parts = ["No other scorer is applicable: the sign of the accuracy difference rests on ours alone"]
     if undecided:
-        named = ", ".join(f"{entry['name']} {_points(entry['difference'])}" for entry in undecided)
+        named = ", ".join(f"{view.name} {_points(view.difference)}" for view in undecided)
         where = "not reproduced, as none is detected there" if detected else "undecided, as ours is not detected"
         parts.append(f"{where}: {named}")
     if unfit:
-        names = ", ".join(entry["name"] for entry in unfit)
+        names = ", ".join(view.name for view in unfit)
         parts.append(f"not applicable, extracting from under half of a side: {names}")
-    return "; ".join(parts) + "."
+    return parts
 
 
-def _points(difference: dict[str, Any]) -> str:
-    value, low, high = (verdict.signed(difference[name]) for name in ("value", "low", "high"))
-    return f"{value} points ([{low}, {high}], {difference['kind']})"
+def _points(difference: JudgedPair) -> str:
+    value, low, high = map(verdict.signed, (difference.value, difference.low, difference.high))
+    return f"{value} points ([{low}, {high}], {difference.kind})"

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from harness.report import charts, html_report, sections, summary
-from harness.report.document import Figure
+from harness.report import charts, html_report, sections, summarize, summary
+from harness.report.document import Figure, Section
 from harness.report.markdown import report_lines
+from harness.report.sections import results
+from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 from harness.util import files
 from harness.util.console import markdown, say
 from harness.util.text import one_line, visible
 
 
-def write(run: RunDir) -> dict[str, Any]:
+def write(run: RunDir) -> Summary:
     """Write summary.json, plots/, report.html and, last, report.md; returns the summary. Raises HarnessError."""
-    numbers = summary.summarize(run)
+    numbers = summarize.summarize(run)
     run.report.unlink(missing_ok=True)  # it comes last again: a kill must not leave an old one beside new numbers
-    files.write_json(run.summary, numbers)
+    summary.write(run, numbers)
     text, page = sections.read(run, numbers)
     for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
         files.write_text(run.plots / f"{figure.name}.svg", charts.as_file(figure.svg))
@@ -27,9 +27,10 @@ def write(run: RunDir) -> dict[str, Any]:
 
 
 def show(run: RunDir) -> None:
-    """Print the report's verdict and its table, and where the rest is."""
-    head = run.report.read_text(encoding="utf-8").partition("\n## ")[0]
-    markdown("\n".join(line for line in head.strip().split("\n") if not line.startswith("![")).rstrip())
+    """Print the report's verdict and its table, and where the rest is. Raises HarnessError as `summary.read`."""
+    opening = results.opening(run, summary.read(run.path))
+    told = Section("", [block for block in opening.blocks if not isinstance(block, Figure)])
+    markdown(visible("\n".join(report_lines(run, [told]))))
     say(f"\nReport: {one_line(str(run.report))}")
     if run.page.exists():
         say(f"Page:   {one_line(str(run.page))}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,7 +28,7 @@ from harness.stats.intervals import (
     tango,
     with_two_more,
 )
-from harness.stats.paired_tests import RESAMPLES, SEED, TIE
+from harness.stats.paired_tests import RESAMPLES, SEED, TIE, FlipTest
 
 SEEDED_PAIRED = f"paired bootstrap ({RESAMPLES:,} resamples, seed {SEED})"
 SEEDED_WITH_TWO_MORE = (
@@ -82,40 +83,10 @@ def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     try:
         return paired_difference(base, tuned)
     except OffLattice:
-        before, after = intervals.column("base", base), intervals.column("tuned", tuned)
-    d, n = after - before, len(before)
+        before, after = _columns(base, tuned)
+    d = after - before
     d[np.abs(d) < TIE] = 0
-    if np.abs(d).max() > 1 + TIE:
-        raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
-    gained, lost = int((d > 0).sum()), int((d < 0).sum())
-    estimate = math.fsum(d) / n
-    if not gained + lost:
-        interval, method = intervals.tango(0, 0, n), intervals.TANGO
-    elif np.ptp(d) < TIE:
-        interval, method = intervals.rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
-    elif intervals.few_changes(gained, lost):
-        wider = percentile(resampled_sums(np.append(d, [1.0, -1.0]))[:, 0] / (n + 2))
-        interval = Interval(min(wider.low, estimate), max(wider.high, estimate))
-        method = SEEDED_WITH_TWO_MORE
-    else:
-        interval, method = percentile(resampled_sums(d)[:, 0] / n), SEEDED_PAIRED
-    test = paired_tests.seeded_sign_flip(d)
-    varies = np.ptp(before) > 0 and np.ptp(after) > 0
-    return PairedDifference(
-        base=math.fsum(before) / n,
-        tuned=math.fsum(after) / n,
-        estimate=estimate,
-        low=interval.low,
-        high=interval.high,
-        method=method,
-        gained=gained,
-        lost=lost,
-        n=n,
-        mid_p=test.mid_p,
-        exact_p=test.exact,
-        se=float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else None,
-        correlation=float(np.clip(np.corrcoef(before, after)[0, 1], -1, 1)) if varies else None,
-    )
+    return _difference(before, after, d, 1, _seeded(before, after, d))
 
 
 def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
@@ -127,41 +98,97 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
     < 5); else the bootstrap with two questions more (gained + lost < 10, or one of them 0); the rule of three's
     where all are one other value. ValueError for any other input.
     """
-    before, after = column("base", base), column("tuned", tuned)
-    if len(before) != len(after):
-        raise ValueError(f"base has {len(before)} questions, tuned has {len(after)}: they must be the same")
-    denominator, (x, y) = lattice(before, after)
+    denominator, (x, y) = lattice(*_columns(base, tuned))
     d = y - x
-    if np.abs(d).max() > denominator:
-        raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
-    n, scale = len(d), len(d) * denominator
-    gained, lost = int((d > 0).sum()), int((d < 0).sum())
-    estimate = int(d.sum()) / scale
+    return _difference(x, y, d, denominator, _exact(x, y, d, denominator))
+
+
+class _Found(NamedTuple):
+    """What is computed in one way for scores on a lattice and in another for scores on none."""
+
+    interval: Interval
+    method: str
+    test: FlipTest
+    se: float | None
+    correlation: float | None
+
+
+def _difference(x: NDArray, y: NDArray, d: NDArray, denominator: int, found: _Found) -> PairedDifference:
+    """The record of the scores x and y, their differences d, all in units of 1 / denominator, and what was found."""
+    n, (gained, lost) = len(d), _changes(d)
+    base, tuned, estimate = (math.fsum(values) / (n * denominator) for values in (x, y, d))  # exact for integers
+    return PairedDifference(
+        base=base,
+        tuned=tuned,
+        estimate=estimate,
+        low=found.interval.low,
+        high=found.interval.high,
+        method=found.method,
+        gained=gained,
+        lost=lost,
+        n=n,
+        mid_p=found.test.mid_p,
+        exact_p=found.test.exact,
+        se=found.se,
+        correlation=found.correlation,
+    )
+
+
+def _exact(x: NDArray[np.int64], y: NDArray[np.int64], d: NDArray[np.int64], denominator: int) -> _Found:
+    n, (gained, lost) = len(d), _changes(d)
+    scale = n * denominator
     if few_flips(gained, lost) and np.all(d % denominator == 0):
         interval, method = tango(gained, lost, n), TANGO
     elif np.all(d == d[0]):
-        interval, method = rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+        interval, method = rule_of_three(int(d.sum()) / scale, n, floor=-1.0), RULE_OF_THREE
     elif few_changes(gained, lost):
         interval, method = with_two_more(d, denominator), WITH_TWO_MORE
     else:
         interval, method = exact_bootstrap(d, denominator), BOOTSTRAP
-    test = paired_tests.sign_flip(d)
     xx, yy, xy, dd = (_spread(*pair) for pair in ((x, x), (y, y), (x, y), (d, d)))
-    return PairedDifference(
-        base=int(x.sum()) / scale,
-        tuned=int(y.sum()) / scale,
-        estimate=estimate,
-        low=interval.low,
-        high=interval.high,
-        method=method,
-        gained=gained,
-        lost=lost,
-        n=n,
-        mid_p=test.mid_p,
-        exact_p=test.exact,
+    return _Found(
+        interval,
+        method,
+        test=paired_tests.sign_flip(d),
         se=math.sqrt(dd / (n - 1)) / scale if n > 1 else None,
         correlation=max(-1.0, min(1.0, xy / math.sqrt(xx * yy))) if xx and yy else None,
     )
+
+
+def _seeded(before: NDArray[np.float64], after: NDArray[np.float64], d: NDArray[np.float64]) -> _Found:
+    n, (gained, lost), estimate = len(d), _changes(d), math.fsum(d) / len(d)
+    if not gained + lost:
+        interval, method = tango(0, 0, n), TANGO
+    elif np.ptp(d) < TIE:
+        interval, method = rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
+    elif few_changes(gained, lost):
+        wider = percentile(resampled_sums(np.append(d, [1.0, -1.0]))[:, 0] / (n + 2))
+        interval = Interval(min(wider.low, estimate), max(wider.high, estimate))
+        method = SEEDED_WITH_TWO_MORE
+    else:
+        interval, method = percentile(resampled_sums(d)[:, 0] / n), SEEDED_PAIRED
+    varies = np.ptp(before) > 0 and np.ptp(after) > 0
+    return _Found(
+        interval,
+        method,
+        test=paired_tests.seeded_sign_flip(d),
+        se=float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else None,
+        correlation=float(np.clip(np.corrcoef(before, after)[0, 1], -1, 1)) if varies else None,
+    )
+
+
+def _columns(base: ArrayLike, tuned: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    before, after = column("base", base), column("tuned", tuned)
+    if len(before) != len(after):
+        raise ValueError(f"base has {len(before)} questions, tuned has {len(after)}: they must be the same")
+    if np.abs(after - before).max() > 1 + TIE:
+        raise ValueError("tuned - base: a question's difference must lie in [-1, 1]")
+    return before, after
+
+
+def _changes(d: NDArray) -> tuple[int, int]:
+    """How many questions gained and how many lost."""
+    return int((d > 0).sum()), int((d < 0).sum())
 
 
 def decompose(base: Flags, tuned: Flags) -> Decomposition:

@@ -16,13 +16,13 @@ ONE_WAY = 6  # changes, all in one direction, from which the exact p is below .0
 POWER = 0.8
 
 
-def moved(difference: PairedDifference) -> float:
+def moved(n: int, estimate: float, se: float | None) -> float:
     """The sum over the questions of their squared changes; with one sample a question how many of them changed.
 
     What power depends on: from a question that moved by 1/K a test learns 1/K² as much as from one that was flipped.
+    n questions, the mean of their changes and its standard error.
     """
-    d = difference
-    return d.n * (d.estimate**2 + (d.n - 1) * (d.se or 0.0) ** 2)
+    return n * (estimate**2 + (n - 1) * (se or 0.0) ** 2)
 
 
 def minimum_detectable_effect(
@@ -66,8 +66,9 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
     """
     d = difference
     if not isinstance(d, SeedsDifference):
-        whole = moved(d) > d.gained + d.lost - 1e-6
-        return minimum_detectable_effect(d.n, discordance_high(d), correction=1.0, whole=whole)
+        changed = moved(d.n, d.estimate, d.se)
+        whole = changed > d.gained + d.lost - 1e-6
+        return minimum_detectable_effect(d.n, discordance_high(d.n, changed), correction=1.0, whole=whole)
     if d.df is None:
         return None
     effects = [d.se * (seeds.t_quantile(1 - ALPHA / 2, d.df) + seeds.t_quantile(POWER, d.df))]
@@ -90,6 +91,7 @@ def one_way(n: int) -> float | None:
     return high
 
 
-def discordance_high(difference: PairedDifference) -> float:
+def discordance_high(n: int, changed: float) -> float:
+    """The upper 95% Wilson limit of the share of n questions that change, of which `moved` were seen to."""
     # Rounding must not make one question more of a whole number of them.
-    return intervals.wilson(min(difference.n, math.ceil(moved(difference) - 1e-6)), difference.n).high
+    return intervals.wilson(min(n, math.ceil(changed - 1e-6)), n).high

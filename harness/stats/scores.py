@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats import intervals, pass_at_k, rates, seeds
-from harness.util.typed import OMITTED
+from harness.stats.records import Rate
 
 
 class Judged(Protocol):
@@ -34,33 +33,30 @@ class Judged(Protocol):
     def tags_ok(self) -> bool: ...
 
 
-# The attribute of a scored completion that each quantity is the mean of.
-QUANTITIES = {"accuracy": "correct", "strict": "strict", "format": "exact_format", "tags": "tags_ok"}
-COMPARED = ("accuracy", "strict", "format")
+class Quantity(NamedTuple):
+    """One thing that is asked of every completion."""
+
+    label: str  # in tables
+    score: str  # the attribute of a scored completion that it is the mean of
+
+
+# By the name that they have in files, and as attributes of what holds one value for each.
+QUANTITIES = {
+    "accuracy": Quantity("Accuracy", "correct"),
+    "strict": Quantity("Strict accuracy", "strict"),
+    "format": Quantity("Format", "exact_format"),
+    "tags": Quantity("Tags", "tags_ok"),
+}
+COMPARED = ("accuracy", "strict", "format")  # those of which base and tuned are compared
 
 # The scores of a side by quantity: shape (n,), or of tuned models (s, n) with a row for each of several seeds.
 Columns = dict[str, NDArray[np.float64]]
 Scores = Sequence[Judged]  # one side's, such as `scores` of an evaluation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rate:
-    """What `rate` finds, as files hold it: a mean with its 95% interval, as proportions."""
-
-    value: float
-    low: float
-    high: float
-    method: str  # how the interval was made
-    # With one sample a question and one training, else None:
-    k: int | None = field(default=None, metadata=OMITTED)  # questions for which it holds, of n
-    n: int | None = field(default=None, metadata=OMITTED)
-    bootstrap_low: float | None = field(default=None, metadata=OMITTED)  # the exact bootstrap's interval, beside it
-    bootstrap_high: float | None = field(default=None, metadata=OMITTED)
-
-
 def per_question(scores: Scores) -> Columns:
     """Per-question scores for each quantity, shape (n,): means over the samples of a question."""
-    return {name: means(scores, [getattr(score, field) for score in scores]) for name, field in QUANTITIES.items()}
+    return {name: means(scores, [getattr(s, quantity.score) for s in scores]) for name, quantity in QUANTITIES.items()}
 
 
 def means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
@@ -68,12 +64,12 @@ def means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
     return pass_at_k.question_means([score.id for score in scores], values)
 
 
-def rate(values: NDArray[np.float64], count: int) -> dict[str, Any]:
-    """The mean of a column with its 95% interval as plain values; count: samples a question.
+def rate(values: NDArray[np.float64], count: int) -> Rate:
+    """The mean of a column with its 95% interval; count: samples a question.
 
     The interval is Wilson's for one sample a question, else the bootstrap's of question means, or t over seeds.
     """
     if values.ndim == 1 and count == 1:
-        return dataclasses.asdict(rates.proportion(values)) | {"method": intervals.WILSON}
+        return Rate(method=intervals.WILSON, **dataclasses.asdict(rates.proportion(values)))
     mean = seeds.mean(values) if values.ndim == 2 else rates.mean(values)
-    return {name: getattr(mean, name) for name in ("value", "low", "high", "method")}
+    return Rate(value=mean.value, low=mean.low, high=mean.high, method=mean.method)

@@ -13,15 +13,30 @@ that a t test finds).
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.stats import power
 from harness.stats.intervals import ALPHA
 from harness.stats.paired import PairedDifference
 from harness.stats.power import POWER
+from harness.stats.records import Difference, JudgedPair, PairedRecord, SeedsRecord
 from harness.stats.seeds import SeedsDifference
+
+CHANGED = {"up": "rose", "down": "fell", "none": "moved"}  # the verb of each direction
+
+
+class Sentence(NamedTuple):
+    """A verdict in English, in parts that together are one text."""
+
+    claim: str  # what became of it
+    joint: str
+    evidence: str  # and limits
+
+    def __str__(self) -> str:
+        return "".join(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,34 +50,34 @@ class Verdict:
     one_way: float | None  # the same, were all changes in one direction; None where too few questions could change
     discordance: float | None  # observed share of questions that changed (`moved` / n); None over several seeds
     discordance_high: float | None  # its upper 95% Wilson limit, from which `detectable` is computed
-    difference: PairedDifference | SeedsDifference
+    difference: PairedRecord | SeedsRecord
 
-    def sentence(self, quantity: str = "accuracy", *, hint: str = "") -> str:
+    def sentence(self, quantity: str = "accuracy", *, hint: str = "") -> Sentence:
         """The verdict in English; differences in points. hint: what to add where no question changed."""
         change, evidence = self.change(quantity), self.evidence()
         if self.kind == "detected":
-            return f"{change[:1].upper()}{change[1:]} ({evidence})."
+            return Sentence(f"{change[:1].upper()}{change[1:]}", " ", f"({evidence}).")
         if self.kind == "borderline":
-            return f"Borderline: {change} ({evidence}), but {self.disagreement}; {self.design()}."
-        return f"No difference in {quantity} detected; {self.design()}. {self.observed()}{hint}"
+            return Sentence(f"Borderline: {change}", " ", f"({evidence}), but {self.disagreement}; {self.design()}.")
+        return Sentence(f"No difference in {quantity} detected", "; ", f"{self.design()}. {self.observed()}{hint}")
 
     def change(self, quantity: str) -> str:
         """Such as "accuracy rose by 4.0 points"."""
-        verb = {"up": "rose", "down": "fell", "none": "moved"}[self.direction]
-        return f"{quantity} {verb} by {self._points()[0].lstrip('−')} points"
+        return f"{quantity} {CHANGED[self.direction]} by {self._points()[0].lstrip('−')} points"
 
     def observed(self) -> str:
         """The estimate and its evidence, as a sentence."""
         d = self.difference
-        if isinstance(d, PairedDifference) and not d.gained + d.lost:
+        if isinstance(d, PairedRecord) and not d.gained + d.lost:
             return f"Not one of {d.n:,} questions changed."
-        return f"Observed {'+' * (d.estimate > 0)}{self._points()[0]} points ({self.evidence()})."
+        plus = "+" if d.value > 0 else ""
+        return f"Observed {plus}{self._points()[0]} points ({self.evidence()})."
 
     def evidence(self) -> str:
         d = self.difference
         _, low, high = self._points()
         interval = f"95% interval {low} to {high}"
-        if isinstance(d, SeedsDifference):
+        if isinstance(d, SeedsRecord):
             each = ", ".join(map(signed, d.per_seed))
             return f"{interval}; mean of {len(d.per_seed)} training seeds, {each}; p {spell_p(d.p)}"
         tests = f"mid-p {spell_p(d.mid_p)}, exact p {spell_p(d.exact_p)}"
@@ -72,7 +87,7 @@ class Verdict:
         """What this design would have detected."""
         if self.detectable is not None:
             return f"this design detects ≥ {100 * self.detectable:.2f} {points} with {POWER:.0%} power"
-        if isinstance(self.difference, SeedsDifference) or self.one_way is None:
+        if isinstance(self.difference, SeedsRecord) or self.one_way is None:
             return "this design cannot detect any at this discordance"
         return (
             "this design cannot detect any at this discordance, but were all changes in one direction it would detect "
@@ -80,112 +95,72 @@ class Verdict:
         )
 
     def _points(self) -> list[str]:
-        return in_points(self.difference.estimate, self.difference.low, self.difference.high)
+        return in_points(self.difference.value, self.difference.low, self.difference.high)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairedRecord:
-    """A PairedDifference as files hold it, tuned minus base in proportions: what `record` makes of one."""
-
-    base: float
-    tuned: float
-    value: float  # tuned - base
-    low: float  # 95% interval of the difference
-    high: float
-    method: str  # how the interval was made
-    gained: int  # questions whose score rose
-    lost: int  # questions whose score fell
-    n: int
-    mid_p: float
-    exact_p: float
-    se: float | None  # paired standard error; None for n = 1
-    correlation: float | None  # of base and tuned over questions; None where either is constant
-    detectable: float | None  # smallest difference found with 80% power; None: none at this discordance
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedsRecord:
-    """The same of a SeedsDifference, whose first side is the base."""
-
-    base: float
-    tuned: float
-    value: float  # tuned - base
-    low: float  # 95% interval of the difference, which holds the variation between trainings
-    high: float
-    method: str  # how the interval was made
-    gained: None  # a single pair's, as are the three below
-    lost: None
-    n: int
-    mid_p: None
-    exact_p: None
-    p: float
-    df: float | None  # of the t; None where nothing varies
-    se: float
-    se_question: float
-    se_seed: float
-    per_seed: tuple[float, ...]
-    detectable: float | None  # as of a PairedRecord
-
-
-def of(difference: PairedDifference | SeedsDifference) -> Verdict:
+def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
     """The verdict about one difference. Over several seeds interval and p are of one t test where many changed."""
-    d = difference
-    tests = [("p", d.p)] if isinstance(d, SeedsDifference) else [("mid-p", d.mid_p), ("exact p", d.exact_p)]
+    d = difference if isinstance(difference, Difference) else record(difference)
+    if isinstance(d, SeedsRecord):
+        tests, discordance, discordance_high = {"p": d.p}, None, None
+    else:
+        tests, changed = {"mid-p": d.mid_p, "exact p": d.exact_p}, power.moved(d.n, d.value, d.se)
+        discordance, discordance_high = changed / d.n, power.discordance_high(d.n, changed)
     excluded = d.low > 0 or d.high < 0
-    against = [name for name, p in tests if (p < ALPHA) != excluded]
+    against = [name for name, p in tests.items() if (p < ALPHA) != excluded]
     interval, side = ("excludes", "not below") if excluded else ("contains", "below")
     names = " and ".join(against) + (" are" if against[1:] else " is")
-    discordance = None if isinstance(d, SeedsDifference) else power.moved(d) / d.n
     return Verdict(
         kind="borderline" if against else "detected" if excluded else "not detected",
-        direction="up" if d.estimate > 0 else "down" if d.estimate < 0 else "none",
+        direction="up" if d.value > 0 else "down" if d.value < 0 else "none",
         disagreement=f"the interval {interval} 0 while {names} {side} {ALPHA}" if against else "",
-        detectable=power.detectable(d),
+        detectable=d.detectable,
         one_way=power.one_way(d.n),
         discordance=discordance,
-        discordance_high=None if isinstance(d, SeedsDifference) else power.discordance_high(d),
+        discordance_high=discordance_high,
         difference=d,
     )
 
 
-def record(difference: PairedDifference | SeedsDifference) -> dict[str, Any]:
-    """A difference as plain values for a file: its fields, the estimate as `value`, and what was `detectable`.
+def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | SeedsRecord:
+    """A difference as it is kept in a file: its fields, the estimate as `value`, and what was `detectable`.
 
-    Over training seeds the first side is the base; counts and tests of a single pair are then null.
+    Over training seeds the first side is the base.
     """
-    values = asdict(difference)
-    values["value"] = values.pop("estimate")
-    if isinstance(difference, SeedsDifference):
-        del values["means"]
-        values |= {"base": values.pop("first"), "tuned": values.pop("second"), "per_seed": list(difference.per_seed)}
-        values |= dict.fromkeys(("gained", "lost", "mid_p", "exact_p"))
-    return values | {"detectable": power.detectable(difference)}
+    d = difference
+    shared = {"value": d.estimate, "low": d.low, "high": d.high, "method": d.method, "n": d.n, "se": d.se}
+    shared["detectable"] = power.detectable(d)
+    if isinstance(d, SeedsDifference):
+        names = ("p", "df", "se_question", "se_seed", "per_seed")
+        return SeedsRecord(base=d.first, tuned=d.second, **shared, **{name: getattr(d, name) for name in names})
+    names = ("base", "tuned", "gained", "lost", "mid_p", "exact_p", "correlation")
+    return PairedRecord(**shared, **{name: getattr(d, name) for name in names})
 
 
-def opening(accuracy: Verdict, form: Verdict, identical: bool) -> str:
+def judged(difference: PairedDifference) -> JudgedPair:
+    """The record of a pair with what its verdict says."""
+    found = of(difference)
+    values = {field.name: getattr(found.difference, field.name) for field in dataclasses.fields(PairedRecord)}
+    return JudgedPair(**values, kind=found.kind, direction=found.direction)
+
+
+def opening(accuracy: Verdict, form: Verdict, identical: bool) -> Sentence:
     """The report's first words: what became of accuracy, and of the format where that alone changed.
 
     identical: not one completion was judged otherwise than the base's in anything, which is a warning and no finding.
     """
     if accuracy.kind == "not detected" and form.kind == "detected":
-        verb = "rose" if form.direction == "up" else "fell"
-        size = form._points()[0].lstrip("−")
-        return (
-            f"No difference in accuracy detected, but the format {verb} by {size} points; "
+        return Sentence(
+            f"No difference in accuracy detected, but the {form.change('format')}",
+            "; ",
             f"{accuracy.design('points of accuracy')}. Accuracy: {_lower(accuracy.observed())} "
-            f"Format: {form.evidence()}."
+            f"Format: {form.evidence()}.",
         )
-    return accuracy.sentence(
-        "accuracy",
-        hint=" Nor did the format of one completion: check that the adapter was applied." if identical else "",
-    )
+    hint = " Nor did the format of one completion: check that the adapter was applied." if identical else ""
+    return accuracy.sentence(hint=hint)
 
 
-def larger_part(
-    mathematics: PairedDifference | SeedsDifference,
-    form: PairedDifference | SeedsDifference,
-    between: PairedDifference | SeedsDifference,
-) -> str:
+def larger_part(mathematics: Difference, form: Difference, between: Difference) -> str:
     """Which part of the change of strict accuracy is the larger, as far as the intervals can tell.
 
     between: format minus mathematics, halved. "mathematics" or "format" where that part alone has an interval without
@@ -201,12 +176,7 @@ def larger_part(
     return "format" if ahead > 0 else "mathematics" if ahead < 0 else "undecided"
 
 
-def parts(
-    strict: PairedDifference | SeedsDifference,
-    mathematics: PairedDifference | SeedsDifference,
-    form: PairedDifference | SeedsDifference,
-    larger: str,
-) -> str:
+def parts(strict: Difference, mathematics: Difference, form: Difference, larger: str) -> str:
     """One sentence: how much of the change of strict accuracy is format, how much mathematics, and which is more."""
     told = {
         "neither": "neither part can be told from 0",
@@ -226,13 +196,13 @@ def parts(
     )
 
 
-def _sign(d: PairedDifference | SeedsDifference) -> int:
+def _sign(d: Difference) -> int:
     """1 or -1 where the interval lies on that side of 0, else 0."""
     return (d.low > 0) - (d.high < 0)
 
 
-def _change(d: PairedDifference | SeedsDifference) -> str:
-    return f"{signed(d.estimate)} [{signed(d.low)}, {signed(d.high)}]"
+def _change(d: Difference) -> str:
+    return f"{signed(d.value)} [{signed(d.low)}, {signed(d.high)}]"
 
 
 def signed(value: float) -> str:

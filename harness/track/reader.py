@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.report import summary
 from harness.runs import completions, curve, training
 from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
 from harness.stats import scores
-from harness.util import files, typed
+from harness.stats.records import Estimate
 from harness.util.errors import HarnessError
 
 COMPLETIONS = 8  # a step, of those shown
@@ -66,14 +67,14 @@ class Reader:
 
     def closing(self) -> Iterator[Shown]:
         """What is there once the report is."""
-        run, numbers = self.run, files.read_json(self.run.summary)
-        found = {f"difference/{name}": numbers["difference"][name] for name in scores.COMPARED}
-        if len(run.config.train.seeds) > 1:  # of one seed the evaluation has shown it
-            found |= {f"tuned/{name}": numbers["tuned"][name] for name in scores.QUANTITIES}
+        run, numbers = self.run, summary.read(self.run.path)
+        found = {f"difference/{name}": getattr(numbers.difference, name) for name in scores.COMPARED}
+        if numbers.several:  # of one seed the evaluation has shown it
+            found |= {f"tuned/{name}": getattr(numbers.tuned, name) for name in scores.QUANTITIES}
         yield Shown(
             run.config.train.steps,
             {key: value for name, each in found.items() for key, value in _with_interval(name, each).items()},
-            {"report/verdict": [(numbers["verdict"]["sentence"], run.path.name)]},
+            {"report/verdict": [(numbers.verdict.sentence, run.path.name)]},
             {f"report/{file.stem}": file.read_text(encoding="utf-8") for file in sorted(run.plots.glob("*.svg"))},
         )
 
@@ -116,7 +117,7 @@ class Reader:
             for point in curve.read(folder).points:
                 numbers = {}
                 for name in scores.COMPARED:
-                    numbers |= _with_interval(f"{self._place('curve', seed)}/{name}", typed.plain(getattr(point, name)))
+                    numbers |= _with_interval(f"{self._place('curve', seed)}/{name}", getattr(point, name))
                 yield Shown(point.step, numbers)
 
     def _tuned_step(self, seed: int) -> int | None:
@@ -177,10 +178,8 @@ def _parquet(file: Path, last: int) -> list[dict[str, Any]]:
     return pyarrow.parquet.read_table(file, filters=[("step", ">", last)]).to_pylist()
 
 
-def _with_interval(name: str, found: dict[str, Any]) -> dict[str, float]:
-    """A rate or difference of the summary; without its interval where it has none."""
-    numbers = {name: found["value"], f"{name}_low": found.get("low"), f"{name}_high": found.get("high")}
-    return {key: value for key, value in numbers.items() if value is not None}
+def _with_interval(name: str, found: Estimate) -> dict[str, float]:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _dialogue(question: str | None, completion: str) -> str:

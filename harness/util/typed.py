@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -21,16 +21,20 @@ T = TypeVar("T")
 OMITTED = {"omitted": True}  # of a field: no key in the file where the value is None
 
 
-def read(kind: type[T], path: Path) -> T:
+REMEDY = "delete it and run again"
+
+
+def read(kind: type[T], path: Path, remedy: str = REMEDY) -> T:
     """The dataclass that a JSON file holds.
 
-    Raises HarnessError (one line) where the file is missing, is not JSON, or holds something else.
+    Raises HarnessError (one line that ends in the remedy) where the file is missing, is not JSON, or holds something
+    else.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
-    return parse(kind, content, str(path))
+    return parse(kind, content, str(path), remedy)
 
 
 def read_lines(kind: type[T], log: Path, after: int = 0) -> list[T]:
@@ -39,13 +43,22 @@ def read_lines(kind: type[T], log: Path, after: int = 0) -> list[T]:
     return [parse(kind, line, f"{log} line {number}") for number, line in lines]
 
 
-def parse(kind: type[T], content: bytes, source: str) -> T:
+def parse(kind: type[T], content: bytes, source: str, remedy: str = REMEDY) -> T:
     """The dataclass that a JSON text holds; `source` is named in the error. Raises HarnessError as `read`."""
     try:
         return _adapter(kind).validate_json(content, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise HarnessError(f"{source}: {_in_words(first)}; delete it and run again") from None
+        raise HarnessError(f"{source}: {_in_words(first)}; {remedy}") from None
+
+
+def either(first: type, second: type, key: str) -> Any:
+    """The annotation of a field that holds one of two kinds: the second where the JSON object has this key.
+
+    Of a plain union an error would name what is missing from the kind that was not meant.
+    """
+    choice = Discriminator(lambda found: "(second)" if isinstance(found, dict) and key in found else "(first)")
+    return Annotated[Annotated[first, Tag("(first)")] | Annotated[second, Tag("(second)")], choice]
 
 
 def plain(value: Any) -> Any:
@@ -67,7 +80,8 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
 def _in_words(first: Any) -> str:
     """Such as "scores.3.gold is missing" or "n: found 'many', expected a valid integer"."""
-    place, kind = ".".join(map(str, first["loc"])), first["type"]
+    place = ".".join(part for part in map(str, first["loc"]) if not part.startswith("("))  # the tags of `either`
+    kind = first["type"]
     if kind == "json_invalid":
         return f"not JSON ({first['ctx']['error']})"
     if kind == "missing":

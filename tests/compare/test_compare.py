@@ -17,6 +17,7 @@ from harness.compare import pairs as run_pairs
 from harness.report import write
 from harness.stats import intervals
 from harness.util import files
+from harness.util.errors import HarnessError
 from tests.conftest import harness, refused
 from tests.constructed import make_run, reported
 
@@ -170,7 +171,10 @@ def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
     (edited / "config.yaml").write_text((edited / "config.yaml").read_text().replace("steps: 60", "steps: 61"))
     done = compare(runs["seed 2"], foreign, edited)
     assert done.returncode == 0 and runs["seed 2"].name in done.stdout
-    assert "is not one of a run" in done.stderr and "the directory is named for" in done.stderr
+    assert (
+        "foreign/summary.json: its content: found [], expected an object" in done.stderr
+        and "the directory is named for" in done.stderr
+    )
     refused_all = compare(tmp_path)
     assert refused_all.returncode == 2 and "no finished run" in refused_all.stderr
 
@@ -183,18 +187,41 @@ def test_a_run_counts_once_however_often_it_is_given(runs, tmp_path):
     assert done.stderr.count("given twice") == 2
 
 
-def test_a_summary_of_another_version_is_skipped_with_a_line(runs, tmp_path):
-    for number, change in enumerate(
-        (lambda s: s["difference"]["format"].pop("mid_p"), lambda s: s.update(conditions=None),
-         lambda s: s["base"].update(strict=None), lambda s: s["verdict"].pop("direction"))
-    ):  # fmt: skip
-        older = tmp_path / str(number) / runs["seed 1"].name
-        shutil.copytree(runs["seed 1"], older)
-        numbers = files.read_json(older / "summary.json")
-        change(numbers)
-        files.write_json(older / "summary.json", numbers)
-        done = compare(older, runs["seed 2"], "--format", "html")
-        assert done.returncode == 0 and done.stderr.count("\n") == 1 and f"skipped {older}: its summary" in done.stderr
+def without(path):
+    """A change of a summary: the field at this path is gone."""
+
+    def change(numbers):
+        *parents, name = path.split(".")
+        for parent in parents:
+            numbers = numbers[parent]
+        del numbers[name]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without("difference.format.mid_p"), "difference.format.mid_p is missing (damaged, or written by another"),
+        (without("verdict.direction"), "verdict.direction is missing"),
+        (without("truncation"), "truncation is missing"),
+        (lambda numbers: numbers.update(conditions=None), "conditions: found None, expected an object"),
+        (lambda numbers: numbers["base"].update(strict=None), "base.strict: found None, expected an object"),
+        (lambda numbers: numbers.update(n="many"), "n: found 'many', expected a valid integer"),
+    ],
+)
+def test_a_summary_of_another_version_is_skipped_with_a_line(runs, tmp_path, capsys, change, said):
+    older = shutil.copytree(runs["seed 1"], tmp_path / runs["seed 1"].name)
+    numbers = files.read_json(older / "summary.json")
+    change(numbers)
+    files.write_json(older / "summary.json", numbers)
+    assert compare_command.main([str(older), str(runs["seed 2"]), "--format", "csv"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and err.startswith(f"skipped {older / 'summary.json'}: {said}")
+    assert err.endswith(f"; python -m harness.report {older} writes it again\n")
+    assert runs["seed 2"].name in out and len(out.splitlines()) == 2
+    with pytest.raises(HarnessError, match="no finished run among the arguments"):
+        compare_command.main([str(older)])
 
 
 def test_settings_and_names_cannot_act_on_a_terminal_or_break_a_list(tmp_path):
@@ -206,7 +233,7 @@ def test_settings_and_names_cannot_act_on_a_terminal_or_break_a_list(tmp_path):
     made.append(path)
     loaded = run_groups.load(made)
     for each in loaded:
-        each["settings"]["prompt.system"] = hostile + each["run"]
+        each.settings["prompt.system"] = hostile + each.name
     for form in ("table", "md", "csv", "json", "html"):
         with contextlib.redirect_stdout(io.StringIO()) as written:
             formats.show(run_groups.comparable(loaded), form, "wilson", tmp_path)

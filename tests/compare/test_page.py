@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import pytest
@@ -143,9 +144,8 @@ def test_hostile_settings_and_notes_are_text_and_links_lead_nowhere_else(tmp_pat
         path = tmp_path / f"javascript:a?b#c {rank}-{run.path.name}"
         run.path.rename(path)
         (loaded,) = run_groups.load([path])
-        loaded["settings"]["prompt.system"] = text
-        loaded["conditions"] = {"engine": HOSTILE[0]}
-        made.append(loaded)
+        loaded.settings["prompt.system"] = text
+        made.append(dataclasses.replace(loaded, conditions={"engine": HOSTILE[0]}))
     page = formats.page(run_groups.comparable(made), "wilson", tmp_path)
     check_one_file(page)
     tree = Tree(page)
@@ -216,7 +216,7 @@ def test_a_cell_that_a_report_would_call_borderline_is_not_marked(tmp_path):
 
 def matrix_of(paths):
     (group,) = run_groups.comparable(run_groups.load(paths))
-    return compare_page.matrix(compare_page.Group(group, [], {}, {}, {}))
+    return compare_page.matrix(compare_page.Section(group, [], {}, {}, {}))
 
 
 def test_columns_are_sorted_by_their_own_numbers(runs):

@@ -26,6 +26,7 @@ from harness.models import full_finetuning, lora, trained
 from harness.models.checkpoint import Checkpoint, file_hash
 from harness.models.hf import load_base
 from harness.report import summary
+from harness.report.summarize import summarize
 from harness.runs import directory
 from harness.tasks.tiny import CHECKPOINT
 from harness.util import files
@@ -69,7 +70,7 @@ def full_run(results: Path) -> trained.Trained:
     found = trained.find(made, None)
     result = files.read_json(made.tuned(3407) / "result.json") | {"adapter": found.hash}
     files.write_json(made.tuned(3407) / "result.json", result)
-    files.write_json(made.summary, summary.summarize(made))
+    summary.write(made, summarize(made))
     return found
 
 
@@ -351,7 +352,7 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     hub += ("train.backend=unsloth", "model.precision=bf16", "model.load_in_4bit=true")
     run = make_run(tmp_path, ["wrong"] * 30, {1: ["right"] * 30, 2: ["right"] * 20 + ["wrong"] * 10}, *hub)
     found = {"to": "gguf", "stored": "q8_0", "seed": 2, "step": 50, "full": False, "vision": True, "file": "x.gguf"}
-    text = model_card.text(run, summary.summarize(run), found | {"change": None, "check": None})
+    text = model_card.text(run, summarize(run), found | {"change": None, "check": None})
     front = yaml.safe_load(text.split("---\n")[1])
     assert (front["base_model"], front["datasets"]) == ("google/gemma-3-4b-it", ["openai/gsm8k"])
     assert front["library_name"] == "gguf" and "lora" in front["tags"] and "license" not in front
@@ -363,7 +364,7 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     local = (f"model.id={tmp_path}/models/mine", f"data.path={tmp_path}/numbers.jsonl", f"rewards.functions={own}")
     run = make_run(tmp_path / "other", ["wrong"] * 30, ["right"] * 30, *local)
     found = {"to": "merged", "stored": "bfloat16", "seed": 3407, "step": 60, "full": False, "vision": True}
-    text = model_card.text(run, summary.summarize(run), found | {"change": None, "check": None})
+    text = model_card.text(run, summarize(run), found | {"change": None, "check": None})
     assert str(tmp_path) not in text and "mine, trained with GRPO on numbers.jsonl" in text
     assert "rewards.py:length × 1" in text and 'limit_mm_per_prompt={"image": 0}' in text
     assert not {"base_model", "datasets"} & yaml.safe_load(text.split("---\n")[1]).keys()
@@ -373,7 +374,7 @@ def test_a_card_says_which_step_the_learning_curve_chose(tmp_path):
     run = with_curve(tmp_path, "train.checkpoint=best_dev")
     found = trained.Trained(run, 3407, TINY, run.evaluated(3407))
     export = {"to": "merged", "stored": "bfloat16", "seed": 3407, "step": found.step, "full": False, "vision": False}
-    text = model_card.text(run, summary.summarize(run), export | {"change": None, "check": None})
+    text = model_card.text(run, summarize(run), export | {"change": None, "check": None})
     assert "6 steps of 8 prompts" in text and "the weights after step 2, which scored best on the dev split" in text
     assert "in fp32 with the adapter beside the base; this export itself was not scored" in text
     last = make_run(tmp_path, ["wrong"] * 30, ["right"] * 30)

@@ -9,6 +9,7 @@ import pytest
 
 from harness.report import charts, wording
 from harness.report.charts import Bar, Curve, Mark, Row
+from harness.stats.records import Estimate
 
 
 def drawn(svg) -> ElementTree.Element:
@@ -113,7 +114,8 @@ def test_unseen_characters_in_a_label_are_spelled_out():
 def test_an_interval_that_ends_at_0_is_unclear():
     for low, high, series in ((0.0, 0.1, "unclear"), (-0.1, 0.0, "unclear"), (0.01, 0.1, "difference"),
                               (-0.1, -0.01, "difference"), (-0.1, 0.1, "unclear")):  # fmt: skip
-        assert wording.certainty({"low": low, "high": high}) == series
+        ends = {"value": (low + high) / 2, "low": low, "high": high}
+        assert wording.difference_mark(Estimate(**ends)).series == series
 
 
 def test_colours_have_the_contrast_that_eyes_need():

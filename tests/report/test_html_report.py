@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pyarrow.parquet
 import pytest
 
-from harness.report import html_report, sections, write
+from harness.report import html_report, sections, summary, write
 from harness.report.html import HEAD, TAIL
 from harness.runs.manifest import Machine
 from harness.util import files
@@ -38,7 +37,7 @@ def test_the_page_says_what_the_markdown_says(run):
     page = run.page.read_text()
     check_one_file(page)
     said = words(Tree(page).text)
-    assert words(json.loads(run.summary.read_text())["verdict"]["sentence"]) in said
+    assert words(summary.read(run.path).verdict.sentence) in said
     markdown = run.report.read_text().partition("\n## Gained")[0]
     for line in markdown.splitlines():
         for part in re.split(r"\s*\|\s*", line) if line.startswith("|") else [line]:
@@ -98,7 +97,7 @@ def test_a_question_with_several_samples_counts_once(tmp_path):
         files.write_json(folder / "result.json", result)
         files.write_lines(folder / "samples.jsonl", rows)
     numbers = write.write(run)
-    assert numbers["difference"]["accuracy"]["gained"] == 20
+    assert numbers.difference.accuracy.gained == 20
     assert "1 of 2 right" in run.page.read_text() and "Gained (20)" in run.page.read_text()
     assert "Gained (3 of 20)" in run.report.read_text()
 
@@ -185,7 +184,7 @@ def test_hostile_settings_golds_and_rollouts_are_text(tmp_path):
     run.note("machine", Machine("Linux", 8, 8, HOSTILE[3] + "\u202e", 80.0))
     rows = [{"step": 1, "reward": reward, "gold": HOSTILE[4], "completion": f"reward {reward}"} for reward in (1, 3, 2)]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), run.train(3407) / "completions.parquet")
-    numbers = files.read_json(reported(tmp_path / "other", BASE, TUNED).summary)
+    numbers = summary.read(reported(tmp_path / "other", BASE, TUNED).path)
     page = html_report.draw(run, numbers, sections.read(run, numbers)[1])
     check_one_file(page)
     tree = Tree(page)
@@ -252,4 +251,4 @@ def test_1319_long_answers_are_drawn_in_one_page(tmp_path, monkeypatch):
     run = make_run(tmp_path, (BASE * 14)[:1319], (TUNED * 14)[:1319])
     numbers = write.write(run)
     assert 4_000_000 < run.page.stat().st_size < 5_000_000
-    assert drawn_items(run.page.read_text(), "gained") == numbers["difference"]["accuracy"]["gained"]
+    assert drawn_items(run.page.read_text(), "gained") == numbers.difference.accuracy.gained

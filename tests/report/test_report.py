@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from xml.etree import ElementTree
 
@@ -11,6 +10,7 @@ import pytest
 
 from harness.report import gallery, html_report, markdown, summary, write
 from harness.report.sections import training
+from harness.report.summarize import summarize
 from harness.runs import directory
 from harness.runs.manifest import Cost, Machine
 from harness.stats import intervals, paired, paired_tests, power
@@ -24,25 +24,22 @@ from tests.constructed import make_run, reported
 def test_the_summary_has_the_promised_names_and_the_statistics_of_stats(tmp_path):
     base = ["right"] * 40 + ["right, no format"] * 30 + ["wrong"] * 20 + ["nothing"] * 10
     tuned = ["right"] * 60 + ["wrong"] * 10 + ["right"] * 25 + ["nothing, cut"] * 5
-    numbers = summary.summarize(make_run(tmp_path, base, tuned))
-    assert numbers["n"] == 100
+    numbers = summarize(make_run(tmp_path, base, tuned))
+    assert numbers.n == 100
     for side, accuracy, strict, form in (("base", 70, 40, 60), ("tuned", 85, 85, 95)):
         for name, k in (("accuracy", accuracy), ("strict", strict), ("format", form)):
-            rate, wilson = numbers[side][name], intervals.wilson(k, 100)
-            assert (rate["value"], rate["low"], rate["high"]) == (k / 100, wilson.low, wilson.high)
-    for name in ("accuracy", "strict", "format"):
-        found = numbers["difference"][name]
-        assert {"value", "low", "high", "method", "gained", "lost", "mid_p", "exact_p"} <= set(found)
-    accuracy = numbers["difference"]["accuracy"]
-    assert (accuracy["gained"], accuracy["lost"]) == (25, 10)
-    assert accuracy["mid_p"] == paired_tests.mcnemar(25, 10).mid_p
-    assert (numbers["base"]["unparsed"], numbers["tuned"]["unparsed"], numbers["tuned"]["truncated"]) == (10, 5, 5)
-    parts = numbers["decomposition"]
-    together = parts["mathematics"]["value"] + parts["format"]["value"]
-    assert together == pytest.approx(numbers["difference"]["strict"]["value"], abs=1e-15)
-    rules = parts["by_rule"]
-    assert sum(counts["base"] for counts in rules.values()) == sum(counts["tuned"] for counts in rules.values()) == 100
-    assert rules["phrase"] == {"base": 30, "base_correct": 30, "tuned": 0, "tuned_correct": 0}
+            rate, wilson = getattr(getattr(numbers, side), name), intervals.wilson(k, 100)
+            assert (rate.value, rate.low, rate.high) == (k / 100, wilson.low, wilson.high)
+    accuracy = numbers.difference.accuracy
+    assert (accuracy.gained, accuracy.lost) == (25, 10)
+    assert accuracy.mid_p == paired_tests.mcnemar(25, 10).mid_p
+    assert (numbers.base.unparsed, numbers.tuned.unparsed, numbers.tuned.truncated) == (10, 5, 5)
+    parts = numbers.decomposition
+    together = parts.mathematics.value + parts.format.value
+    assert together == pytest.approx(numbers.difference.strict.value, abs=1e-15)
+    rules = parts.by_rule
+    assert sum(counts.base for counts in rules.values()) == sum(counts.tuned for counts in rules.values()) == 100
+    assert rules["phrase"] == summary.RuleCounts(30, 30, 0, 0)
 
 
 def test_the_report_tells_counts_standard_error_correlation_and_what_can_be_detected(tmp_path):
@@ -62,9 +59,9 @@ def test_the_report_tells_counts_standard_error_correlation_and_what_can_be_dete
 
 
 def test_cut_completions_stay_in_n_and_count_as_wrong(tmp_path):
-    numbers = summary.summarize(make_run(tmp_path, ["right"] * 30, ["right, cut"] * 30))
-    assert numbers["tuned"]["accuracy"]["value"] == 0 and numbers["n"] == 30
-    assert numbers["tuned"]["truncated"] == 30 and numbers["tuned"]["unparsed"] == 0
+    numbers = summarize(make_run(tmp_path, ["right"] * 30, ["right, cut"] * 30))
+    assert numbers.tuned.accuracy.value == 0 and numbers.n == 30
+    assert numbers.tuned.truncated == 30 and numbers.tuned.unparsed == 0
 
 
 def test_more_than_a_percent_cut_is_said_aloud(tmp_path):
@@ -91,9 +88,9 @@ def test_nothing_changed_is_said_as_it_is(tmp_path):
 
 def test_where_only_the_format_improved_mathematics_is_zero(tmp_path):
     run = reported(tmp_path, ["right, no format"] * 60 + ["wrong"] * 40, ["right"] * 60 + ["wrong"] * 40)
-    numbers = json.loads(run.summary.read_text())
-    assert numbers["decomposition"]["mathematics"]["value"] == 0
-    assert numbers["decomposition"]["format"]["value"] == pytest.approx(0.6)
+    numbers = summary.read(run.path)
+    assert numbers.decomposition.mathematics.value == 0
+    assert numbers.decomposition.format.value == pytest.approx(0.6)
     assert "+60.0" in run.report.read_text()
 
 
@@ -106,7 +103,7 @@ def test_sides_that_were_not_evaluated_alike_are_refused(tmp_path, condition):
     other = constructed.result(["right"] * 10, **{condition: OTHERWISE[condition]})
     files.write_json(run.tuned(3407) / "result.json", other)
     with pytest.raises(HarnessError, match=f"not evaluated alike \\({condition}"):
-        summary.summarize(run)
+        summarize(run)
 
 
 def test_sides_that_answered_different_questions_are_refused(tmp_path):
@@ -115,7 +112,7 @@ def test_sides_that_answered_different_questions_are_refused(tmp_path):
     other["scores"][3]["id"] = "another"
     files.write_json(run.tuned(3407) / "result.json", other)
     with pytest.raises(HarnessError, match="answered different questions"):
-        summary.summarize(run)
+        summarize(run)
 
 
 def test_model_text_cannot_leave_its_fence(tmp_path, monkeypatch):
@@ -190,7 +187,7 @@ def test_a_long_table_behind_the_curves_is_thinned_over_all_steps(tmp_path):
     shared = {"reward": 1.0, "profiles_disagree/format": 0.0, "profiles_disagree/answer": 0.0}
     rows = [{"step": step, "completions/mean_length": 9.0} | shared for step in range(1, 151)]
     files.write_lines(run.train(3407) / "metrics.jsonl", rows)
-    numbers = summary.summarize(run)
+    numbers = summarize(run)
     folded = training.curves(run, numbers).blocks[-1]
     assert folded.title == "The numbers, every 3 steps; metrics.jsonl has all"
     assert [row[0] for row in folded.blocks[0].rows] == [str(step) for step in range(1, 151, 3)]
@@ -216,9 +213,9 @@ def test_a_kill_while_it_is_drawn_anew_leaves_no_old_one_beside_new_numbers(tmp_
 
 
 def test_the_real_run(finished):
-    numbers = json.loads((finished / "summary.json").read_text())
-    assert numbers["n"] == 48 and numbers["proof"]["correlation_amplified"] > 0.95
-    assert numbers["train"]["profiles_disagree"].keys() == {"format", "answer"}
+    numbers = summary.read(finished)
+    assert numbers.n == 48 and numbers.proof["correlation_amplified"] > 0.95
+    assert numbers.train.profiles_disagree.keys() == {"format", "answer"}
     text = (finished / "report.md").read_text()
     for part in (
         "**",

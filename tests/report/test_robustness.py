@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from harness.report import write
+from harness.report import summary, write
 from tests.browser import ask, needs_browser
 from tests.constructed import evaluated, make_run, reported
 from tests.report.test_html import Tree, check_one_file
@@ -43,7 +41,7 @@ def of_seeds(tmp_path_factory):
 
 
 def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
-    numbers = json.loads(of_seeds.summary.read_text())
+    numbers = summary.read(of_seeds.path)
     in_both(
         of_seeds,
         "| 100 questions | base | tuned, mean of 3 seeds | difference, points | gained | lost | p |",
@@ -59,7 +57,7 @@ def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
         "Under other scorers (seed 5)",
     )
     text = of_seeds.report.read_text()
-    assert f"{100 * numbers['difference']['accuracy']['se_seed']:.2f} from the trainings" in text
+    assert f"{100 * numbers.difference.accuracy.se_seed:.2f} from the trainings" in text
     assert "one seed" not in text and "measured to cover 92%" not in text
     assert "Gained (3 of 15, seed 5)" in text
     assert "with seed 5, the first" in of_seeds.page.read_text()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from harness.report import summary
+from harness.report.summarize import summarize
+from harness.report.summary import Summary
 from harness.runs.comparable import check_conditions
 from harness.runs.results import read_evaluation
 from harness.stats import paired, pass_at_k, power, rates, seeds, sensitivity
-from harness.util import files
+from harness.util import files, typed
 from harness.util.errors import HarnessError
 from tests.constructed import PROOF, evaluated, make_run, reported, result
 
@@ -31,8 +32,8 @@ def accuracy(outcomes):
 
 
 def values(numbers):
-    """JSON, from here and back: nothing but plain values, and no NaN."""
-    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+    """As JSON, from here and back: nothing is lost, every field holds what it says, and no NaN."""
+    assert typed.parse(Summary, files.as_json(typed.plain(numbers)).encode(), "here") == numbers
     return numbers
 
 
@@ -41,69 +42,69 @@ def values(numbers):
 
 @pytest.fixture(scope="module")
 def of_seeds(tmp_path_factory):
-    return values(summary.summarize(make_run(tmp_path_factory.mktemp("seeds"), BASE, TUNED)))
+    return values(summarize(make_run(tmp_path_factory.mktemp("seeds"), BASE, TUNED)))
 
 
 def test_three_seeds_are_combined_and_stand_by_themselves(of_seeds):
     base, tuned = accuracy(BASE), np.stack([accuracy(outcomes) for outcomes in TUNED.values()])
     expected = seeds.over_seeds(base, tuned)
-    found = of_seeds["difference"]["accuracy"]
-    assert (found["value"], found["low"], found["high"]) == (expected.estimate, expected.low, expected.high)
-    assert (found["p"], found["df"], found["method"]) == (expected.p, expected.df, seeds.SATTERTHWAITE)
-    assert (found["se_question"], found["se_seed"]) == (expected.se_question, expected.se_seed)
-    assert found["per_seed"] == pytest.approx([0.15, 0.10, 0.08])
-    assert [found[name] for name in ("gained", "lost", "mid_p", "exact_p")] == [None] * 4
-    assert found["detectable"] == power.detectable(expected)
-    for entry, (seed, outcomes) in zip(of_seeds["seeds"], TUNED.items(), strict=True):
+    found = of_seeds.difference.accuracy
+    assert (found.value, found.low, found.high) == (expected.estimate, expected.low, expected.high)
+    assert (found.p, found.df, found.method) == (expected.p, expected.df, seeds.SATTERTHWAITE)
+    assert (found.se_question, found.se_seed) == (expected.se_question, expected.se_seed)
+    assert found.per_seed == pytest.approx((0.15, 0.10, 0.08))
+    assert [getattr(found, name) for name in ("gained", "lost", "mid_p", "exact_p")] == [None] * 4
+    assert found.detectable == power.detectable(expected)
+    for entry, (seed, outcomes) in zip(of_seeds.seeds, TUNED.items(), strict=True):
         alone = paired.paired_difference(base, accuracy(outcomes))
-        single = entry["difference"]["accuracy"]
-        assert (entry["seed"], single["value"], single["low"]) == (seed, alone.estimate, alone.low)
-        assert (single["gained"], single["lost"], single["mid_p"]) == (alone.gained, alone.lost, alone.mid_p)
-    assert [entry["difference"]["accuracy"]["gained"] for entry in of_seeds["seeds"]] == [15, 20, 8]
+        single = entry.difference.accuracy
+        assert (entry.seed, single.value, single.low) == (seed, alone.estimate, alone.low)
+        assert (single.gained, single.lost, single.mid_p) == (alone.gained, alone.lost, alone.mid_p)
+    assert [entry.difference.accuracy.gained for entry in of_seeds.seeds] == [15, 20, 8]
 
 
 def test_every_seed_has_its_own_proof_and_training(tmp_path):
     run = make_run(tmp_path, BASE, TUNED)
     for number, seed in enumerate(TUNED):
         files.write_json(run.tuned(seed) / "proof.json", PROOF | {"modules": 28 + number, "content": "c"})
-    found = summary.summarize(run)
-    proven = [(entry["proof"]["modules"], entry["train"]["seed"]) for entry in found["seeds"]]
+    found = summarize(run)
+    proven = [(entry.proof["modules"], entry.train.seed) for entry in found.seeds]
     assert proven == [
         (28, 5),
         (29, 6),
         (30, 7),
     ]
-    assert found["proof"] == found["seeds"][0]["proof"] and not found["proof"].keys() & {"adapter", "content"}
+    assert found.proof == found.seeds[0].proof and not found.proof.keys() & {"adapter", "content"}
 
 
 def test_over_seeds_rates_and_parts_are_means_and_the_parts_add_up(of_seeds):
     tuned = np.stack([accuracy(outcomes) for outcomes in TUNED.values()])
-    rate = of_seeds["tuned"]["accuracy"]
-    assert rate["value"] == pytest.approx(tuned.mean())
+    rate = of_seeds.tuned.accuracy
+    assert rate.value == pytest.approx(tuned.mean())
     expected = seeds.mean(tuned)
-    assert (rate["low"], rate["high"], rate["method"]) == (expected.low, expected.high, seeds.SATTERTHWAITE)
-    assert of_seeds["tuned"]["format"]["low"] >= 0 and of_seeds["tuned"]["format"]["high"] <= 1
-    assert of_seeds["base"]["accuracy"]["method"] == "Wilson"
-    parts = of_seeds["decomposition"]
-    together = parts["mathematics"]["value"] + parts["format"]["value"]
-    assert together == pytest.approx(of_seeds["difference"]["strict"]["value"], abs=1e-15)
-    assert (of_seeds["tuned"]["completions"], of_seeds["tuned"]["truncated"]) == (300, 4)
+    assert (rate.low, rate.high, rate.method) == (expected.low, expected.high, seeds.SATTERTHWAITE)
+    assert of_seeds.tuned.format.low >= 0 and of_seeds.tuned.format.high <= 1
+    assert of_seeds.base.accuracy.method == "Wilson"
+    parts = of_seeds.decomposition
+    together = parts.mathematics.value + parts.format.value
+    assert together == pytest.approx(of_seeds.difference.strict.value, abs=1e-15)
+    assert (of_seeds.tuned.completions, of_seeds.tuned.truncated) == (300, 4)
     # The base: 80 by the block (50 right), 20 by a phrase. The seeds: 100, 90 and 100 by the block; 85, 80, 78 right.
-    rules = parts["by_rule"]
-    assert (rules["solution"]["tuned"], rules["solution"]["tuned_correct"]) == (290 / 3, 81)
-    assert (rules["solution"]["base"], rules["phrase"]["tuned"]) == (80, 10 / 3)
+    rules = parts.by_rule
+    assert (rules["solution"].tuned, rules["solution"].tuned_correct) == (290 / 3, 81)
+    assert (rules["solution"].base, rules["phrase"].tuned) == (80, 10 / 3)
 
 
 def test_the_verdict_of_several_seeds_is_of_their_mean(of_seeds):
-    found, combined = of_seeds["verdict"], of_seeds["difference"]["accuracy"]
-    assert found["kind"] == ("detected" if combined["low"] > 0 else "not detected")
-    assert "mean of 3 training seeds, +15.0, +10.0, +8.0" in found["sentence"]
-    assert found["discordance"] is None and not found["identical"]
+    found, combined = of_seeds.verdict, of_seeds.difference.accuracy
+    assert found.kind == ("detected" if combined.low > 0 else "not detected")
+    assert "mean of 3 training seeds, +15.0, +10.0, +8.0" in found.sentence
+    assert found.discordance is None and not found.identical
 
 
 def test_seeds_without_any_change_are_a_warning(tmp_path):
-    found = summary.summarize(make_run(tmp_path, BASE, {1: BASE, 2: BASE}))["verdict"]
-    assert found["identical"] and "check that the adapter was applied" in found["sentence"]
+    found = summarize(make_run(tmp_path, BASE, {1: BASE, 2: BASE})).verdict
+    assert found.identical and "check that the adapter was applied" in found.sentence
 
 
 def test_truncation_bounds_over_seeds_are_of_the_mean(of_seeds):
@@ -111,10 +112,10 @@ def test_truncation_bounds_over_seeds_are_of_the_mean(of_seeds):
     cut[2, 78:82] = 1
     tuned = np.stack([accuracy(outcomes) for outcomes in TUNED.values()])
     expected = sensitivity.truncation_bounds(accuracy(BASE), np.zeros(100), tuned, cut)
-    found = of_seeds["truncation"]
-    assert (found["base_cut"], found["tuned_cut"]) == (0, pytest.approx(4 / 300))
-    assert found["highest"]["value"] == expected.highest.estimate == pytest.approx(0.11 + 4 / 300)
-    assert found["lowest"]["value"] == expected.scored.estimate and found["sign_holds"]
+    found = of_seeds.truncation
+    assert (found.base_cut, found.tuned_cut) == (0, pytest.approx(4 / 300))
+    assert found.highest.value == expected.highest.estimate == pytest.approx(0.11 + 4 / 300)
+    assert found.lowest.value == expected.scored.estimate and found.sign_holds
 
 
 # ---- several samples
@@ -123,36 +124,37 @@ def test_truncation_bounds_over_seeds_are_of_the_mean(of_seeds):
 @pytest.fixture(scope="module")
 def of_four(tmp_path_factory):
     run = make_run(tmp_path_factory.mktemp("four"), FOUR, FOUR_TUNED, "eval.samples=4", "eval.temperature=1.0")
-    return values(summary.summarize(run))
+    return values(summarize(run))
 
 
 def test_pass_at_k_pass_hat_k_and_the_majority(of_four):
-    found = {entry["name"]: entry for entry in of_four["of_samples"]}
+    found = {entry.name: entry for entry in of_four.of_samples}
     assert list(found) == ["pass@1", "pass@2", "pass@4", "pass^4", "maj@4"]
     base, tuned = np.repeat([2, 1], 30), np.repeat([4, 2, 1, 2], [20, 10, 20, 10])
     for k in (1, 2, 4):
         before, after = (pass_at_k.pass_at_k(counts, 4, k) for counts in (base, tuned))
         expected, rate = paired.paired(before, after), rates.mean(before)
         entry = found[f"pass@{k}"]
-        assert (entry["difference"]["low"], entry["difference"]["mid_p"]) == (expected.low, expected.mid_p)
-        assert (entry["base"]["value"], entry["base"]["low"]) == (rate.value, rate.low)
-    assert found["pass@1"]["difference"]["value"] == of_four["difference"]["accuracy"]["value"]
-    assert found["pass^4"]["tuned"]["value"] == pytest.approx(20 / 60)
+        assert (entry.difference.low, entry.difference.mid_p) == (expected.low, expected.mid_p)
+        assert (entry.base.value, entry.base.low) == (rate.value, rate.low)
+    assert found["pass@1"].difference.value == of_four.difference.accuracy.value
+    assert found["pass^4"].tuned.value == pytest.approx(20 / 60)
     # FOUR: 18, 18, 9 and nothing: right; 9, 9, 18 and a cut 18, which has no vote: wrong. Then 18, 18, nothing and 9.
-    assert found["maj@4"]["base"]["value"] == 0.5
-    assert found["maj@4"]["tuned"]["value"] == pytest.approx(40 / 60)
+    assert found["maj@4"].base.value == 0.5
+    assert found["maj@4"].tuned.value == pytest.approx(40 / 60)
 
 
 def test_one_sample_and_one_seed_have_neither(tmp_path):
-    found = values(summary.summarize(make_run(tmp_path, BASE, TUNED[5])))
-    assert not found.keys() & {"of_samples", "seeds", "noise_floor"}
+    found = values(summarize(make_run(tmp_path, BASE, TUNED[5])))
+    assert (found.of_samples, found.seeds, found.noise_floor, found.several) == (None, None, None, 0)
+    assert not typed.plain(found).keys() & {"of_samples", "seeds", "noise_floor", "curve"}
 
 
 def test_equal_answers_of_several_samples_have_no_interval_of_zero_width(tmp_path):
     run = make_run(tmp_path, [("wrong", "wrong")] * 40, [("right", "right")] * 40, "eval.samples=2",
                    "eval.temperature=1.0")  # fmt: skip
-    found = summary.summarize(run)
-    assert found["base"]["accuracy"]["high"] > 0 and found["tuned"]["accuracy"]["low"] < 1
+    found = summarize(run)
+    assert found.base.accuracy.high > 0 and found.tuned.accuracy.low < 1
 
 
 def test_more_samples_than_the_exact_bootstrap_takes(tmp_path):
@@ -160,13 +162,13 @@ def test_more_samples_than_the_exact_bootstrap_takes(tmp_path):
     sides = [[("right",) * (i * step) + ("wrong",) * (200 - i * step) for i in range(30)] for step in (3, 4)]
     run = make_run(tmp_path, *sides, "eval.samples=200", "eval.temperature=1.0")
     evaluated(run.again, sides[1])
-    found = values(summary.summarize(run))
+    found = values(summarize(run))
     base, tuned = (np.arange(30) * step / 200 for step in (3, 4))
     expected = paired.paired(base, tuned)
     assert expected.method == paired.SEEDED_WITH_TWO_MORE  # nobody lost
-    for entry in (found["difference"]["accuracy"], found["panel"]["ours"], found["decomposition"]["where_both_comply"]):
-        assert (entry["value"], entry["low"], entry["mid_p"]) == (expected.estimate, expected.low, expected.mid_p)
-    assert found["base"]["accuracy"]["low"] == rates.mean(base).low
+    for entry in (found.difference.accuracy, found.panel.ours, found.decomposition.where_both_comply):
+        assert (entry.value, entry.low, entry.mid_p) == (expected.estimate, expected.low, expected.mid_p)
+    assert found.base.accuracy.low == rates.mean(base).low
 
 
 # ---- the rest
@@ -174,35 +176,35 @@ def test_more_samples_than_the_exact_bootstrap_takes(tmp_path):
 
 def test_truncation_bounds_of_one_seed(tmp_path):
     base, tuned = ["right"] * 60 + ["wrong"] * 40, ["right"] * 70 + ["wrong, cut"] * 20 + ["wrong"] * 10
-    found = summary.summarize(make_run(tmp_path, base, tuned))["truncation"]
-    assert (found["tuned_cut"], found["lowest"]["value"], found["highest"]["value"]) == (0.2, 0.1, 0.3)
-    assert found["sign_holds"]
+    found = summarize(make_run(tmp_path, base, tuned)).truncation
+    assert (found.tuned_cut, found.lowest.value, found.highest.value) == (0.2, 0.1, 0.3)
+    assert found.sign_holds
     cut = ["right"] * 60 + ["right, cut"] * 20 + ["wrong"] * 20
-    found = summary.summarize(make_run(tmp_path / "sign", cut, tuned[:70] + ["wrong"] * 30))["truncation"]
-    assert (found["base_cut"], found["lowest"]["value"], found["sign_holds"]) == (0.2, pytest.approx(-0.1), False)
+    found = summarize(make_run(tmp_path / "sign", cut, tuned[:70] + ["wrong"] * 30)).truncation
+    assert (found.base_cut, found.lowest.value, found.sign_holds) == (0.2, pytest.approx(-0.1), False)
 
 
 def test_the_base_evaluated_again_is_the_noise_floor(tmp_path):
     run = make_run(tmp_path, BASE, TUNED[5])
     again = ["wrong"] * 2 + BASE[2:70] + ["right"] + BASE[71:]
     evaluated(run.again, again)
-    found = values(summary.summarize(run))["noise_floor"]
+    found = values(summarize(run)).noise_floor
     expected = sensitivity.noise_floor(accuracy(BASE), accuracy(again))
-    assert (found["accuracy"]["flipped"], found["accuracy"]["rate"]) == (3, 0.03)
-    assert found["accuracy"]["sentence"] == expected.sentence()
-    assert (found["accuracy"]["difference"]["gained"], found["accuracy"]["difference"]["lost"]) == (1, 2)
-    assert found["format"]["flipped"] == 0
+    assert (found.accuracy.flipped, found.accuracy.rate) == (3, 0.03)
+    assert found.accuracy.sentence == expected.sentence()
+    assert (found.accuracy.difference.gained, found.accuracy.difference.lost) == (1, 2)
+    assert found.format.flipped == 0
     evaluated(run.again, again[:50])
     with pytest.raises(HarnessError, match=r"base and again were not evaluated alike \(data: "):
-        summary.summarize(run)
+        summarize(run)
     renamed = result(again)
     renamed["scores"][0]["prompt"] = "other"
     files.write_json(run.again / "result.json", renamed)
     with pytest.raises(HarnessError, match="base and again answered different questions; delete again/"):
-        summary.summarize(run)
+        summarize(run)
     evaluated(run.again, again, engine="transformers 99")
     with pytest.raises(HarnessError, match=r"base and again .*transformers 99\); delete again/ and leave"):
-        summary.summarize(run)
+        summarize(run)
 
 
 def test_where_the_scorer_alone_differs_no_completion_is_to_be_deleted(tmp_path):
@@ -229,9 +231,9 @@ def test_where_the_scorer_alone_differs_no_completion_is_to_be_deleted(tmp_path)
     ],
 )
 def test_the_larger_part_is_named_as_far_as_it_can_be(tmp_path, base, tuned, larger, words):
-    found = summary.summarize(make_run(tmp_path, BASE + [base] * 60, BASE + [tuned] * 60))["decomposition"]
-    assert found["larger"] == larger
-    assert found["sentence"].endswith(f": {words}.") and found["sentence"].count(". ") == 0
+    found = summarize(make_run(tmp_path, BASE + [base] * 60, BASE + [tuned] * 60)).decomposition
+    assert found.larger == larger
+    assert found.sentence.endswith(f": {words}.") and found.sentence.count(". ") == 0
 
 
 @pytest.mark.parametrize(
@@ -239,26 +241,26 @@ def test_the_larger_part_is_named_as_far_as_it_can_be(tmp_path, base, tuned, lar
 )
 def test_of_two_parts_the_larger_is_that_of_their_paired_difference(tmp_path, form, mathematics, larger):
     base = BASE + ["right, no format"] * form + ["wrong"] * mathematics
-    found = summary.summarize(make_run(tmp_path, base, BASE + ["right"] * (form + mathematics)))["decomposition"]
-    assert found["larger"] == larger
+    found = summarize(make_run(tmp_path, base, BASE + ["right"] * (form + mathematics))).decomposition
+    assert found.larger == larger
     # Both at once the other way round: a fall of each.
-    found = summary.summarize(make_run(tmp_path / "down", BASE + ["right"] * (form + mathematics), base))
-    assert found["decomposition"]["larger"] == larger and found["difference"]["strict"]["value"] < 0
+    found = summarize(make_run(tmp_path / "down", BASE + ["right"] * (form + mathematics), base))
+    assert found.decomposition.larger == larger and found.difference.strict.value < 0
 
 
 def test_the_hint_to_the_adapter_needs_every_verdict_unchanged(tmp_path):
-    same = summary.summarize(make_run(tmp_path / "same", BASE, BASE))["verdict"]
-    assert same["identical"] and "check that the adapter" in same["sentence"]
-    assert "were all changes in one direction it would detect ≥ 7.79 points" in same["sentence"]
+    same = summarize(make_run(tmp_path / "same", BASE, BASE)).verdict
+    assert same.identical and "check that the adapter" in same.sentence
+    assert "were all changes in one direction it would detect ≥ 7.79 points" in same.sentence
     moved = [*BASE[:49], "right, no format", *BASE[50:]]
-    other = summary.summarize(make_run(tmp_path / "other", BASE, moved))["verdict"]
-    assert not other["identical"] and "Not one of 100 questions changed." in other["sentence"]
-    assert "adapter" not in other["sentence"]
+    other = summarize(make_run(tmp_path / "other", BASE, moved)).verdict
+    assert not other.identical and "Not one of 100 questions changed." in other.sentence
+    assert "adapter" not in other.sentence
 
 
 def test_seeds_of_a_single_question_are_refused_and_odd_runs_are_not(tmp_path):
     with pytest.raises(HarnessError, match="at least 2 questions"):
-        summary.summarize(make_run(tmp_path / "one", ["right"], {1: ["right"], 2: ["wrong"]}))
+        summarize(make_run(tmp_path / "one", ["right"], {1: ["right"], 2: ["wrong"]}))
     four = ("eval.samples=4", "eval.temperature=1.0")
     nothing, all_cut = ("nothing",) * 4, ("right, cut",) * 4
     for number, (base, tuned) in enumerate(
@@ -271,14 +273,14 @@ def test_seeds_of_a_single_question_are_refused_and_odd_runs_are_not(tmp_path):
     ):
         settings = four if number else ()
         run = reported(tmp_path / str(number), base, tuned, *settings)
-        assert values(json.loads(run.summary.read_text()))["n"] == len(base)
+        assert values(summary.read(run.path)).n == len(base)
 
 
 def test_the_base_weights_are_those_that_the_run_pinned(tmp_path):
     run = make_run(tmp_path, BASE, BASE)
-    assert summary.summarize(run)["base_weights"] is None
+    assert summarize(run).base_weights is None
     run.pin({"base weights": "b" * 64})
-    assert summary.summarize(run)["base_weights"] == "b" * 64
+    assert summarize(run).base_weights == "b" * 64
 
 
 def test_summaries_are_plain_and_the_same_every_time(tmp_path):

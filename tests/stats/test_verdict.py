@@ -18,7 +18,7 @@ from tests.stats.test_intervals import N, difference, pairs
 
 
 def said(difference):
-    return verdict.of(difference).sentence()
+    return str(verdict.of(difference).sentence())
 
 
 # ---- what would have been detected
@@ -26,7 +26,7 @@ def said(difference):
 
 def test_detectable_uses_the_upper_limit_of_the_discordance_and_the_correction():
     d = difference(111, 58)
-    assert moved(d) == pytest.approx(169)
+    assert moved(d.n, d.estimate, d.se) == pytest.approx(169)
     assert detectable(d) == minimum_detectable_effect(N, wilson(169, N).high, correction=1.0)
     assert detectable(d) > minimum_detectable_effect(N, wilson(169, N).high)
     assert detectable(difference(0, 0)) is None
@@ -56,7 +56,7 @@ def test_the_detectable_effect_has_the_power_that_is_claimed(n, discordance, low
 def test_with_several_samples_small_moves_count_for_little():
     """40 of 100 questions move by 1/4: 40/16 = 2.5 whole changes, of which the limit takes 3."""
     d = paired.paired_difference(np.full(100, 0.5), 0.5 + np.repeat([0.25, -0.25, 0], [20, 20, 60]))
-    assert moved(d) == pytest.approx(2.5)
+    assert moved(d.n, d.estimate, d.se) == pytest.approx(2.5)
     v = verdict.of(d)
     assert (v.discordance, v.discordance_high) == (pytest.approx(0.025), wilson(3, 100).high)
     # δ² stays below the mean square of the changes, δ itself need not.
@@ -91,27 +91,25 @@ def test_detected():
     assert (v.kind, v.direction, v.disagreement) == ("detected", "up", "")
     assert v.discordance == pytest.approx(169 / N)
     assert v.discordance_high == wilson(169, N).high
-    assert v.sentence() == (
+    assert str(v.sentence()) == (
         "Accuracy rose by 4.0 points (95% interval 2.1 to 5.9; gained 111, lost 58; mid-p < 0.0001, exact p < 0.0001)."
     )
-    assert (
-        verdict.of(difference(58, 111))
-        .sentence("strict accuracy")
-        .startswith("Strict accuracy fell by 4.0 points (95% interval −5.9 to −2.1; gained 58, lost 111;")
-    )
+    fell = verdict.of(difference(58, 111)).sentence("strict accuracy")
+    assert (fell.claim, fell.joint) == ("Strict accuracy fell by 4.0 points", " ")
+    assert fell.evidence.startswith("(95% interval −5.9 to −2.1; gained 58, lost 111;")
 
 
 def test_not_detected_is_never_no_effect():
     v = verdict.of(difference(60, 55))
     assert (v.kind, v.direction) == ("not detected", "up")
-    assert v.sentence() == (
+    assert str(v.sentence()) == (
         "No difference in accuracy detected; "
         f"this design detects ≥ {100 * v.detectable:.2f} points with 80% power. "
         "Observed +0.4 points (95% interval −1.2 to 2.0; gained 60, lost 55; mid-p 0.64, exact p 0.71)."
     )
-    assert "Observed −0.4 points" in verdict.of(difference(55, 60)).sentence()
-    assert "Observed 0.0 points" in verdict.of(difference(30, 30)).sentence()
-    assert "this design cannot detect any at this discordance" in verdict.of(difference(1, 1)).sentence()
+    assert "Observed −0.4 points" in str(verdict.of(difference(55, 60)).sentence())
+    assert "Observed 0.0 points" in str(verdict.of(difference(30, 30)).sentence())
+    assert "this design cannot detect any at this discordance" in str(verdict.of(difference(1, 1)).sentence())
 
 
 def test_identical_answers_say_what_would_have_been_seen_and_are_a_warning():
@@ -121,21 +119,23 @@ def test_identical_answers_say_what_would_have_been_seen_and_are_a_warning():
         "No difference in accuracy detected; this design cannot detect any at this discordance, but were all changes "
         "in one direction it would detect ≥ 0.60 points with 80% power. Not one of 1,319 questions changed."
     )
-    assert v.sentence() == verdict.opening(v, v, identical=False) == nothing
-    warned = verdict.opening(v, v, identical=True)
+    assert str(v.sentence()) == str(verdict.opening(v, v, identical=False)) == nothing
+    warned = str(verdict.opening(v, v, identical=True))
     assert warned == f"{nothing} Nor did the format of one completion: check that the adapter was applied."
 
 
 def test_a_change_of_the_format_alone_is_in_the_first_sentence():
     accuracy, better, worse = (verdict.of(difference(*counts)) for counts in ((60, 55), (300, 10), (10, 300)))
-    first, rest = verdict.opening(accuracy, better, identical=False).split(". ", 1)
+    said = verdict.opening(accuracy, better, identical=False)
+    assert said.claim == "No difference in accuracy detected, but the format rose by 22.0 points"
+    first, rest = str(said).split(". ", 1)
     assert first == (
         "No difference in accuracy detected, but the format rose by 22.0 points; this design detects "
         f"≥ {100 * accuracy.detectable:.2f} points of accuracy with 80% power"
     )
     assert rest.startswith("Accuracy: observed +0.4 points (95% interval −1.2 to 2.0; gained 60, lost 55;")
     assert "Format: 95% interval 19.6 to 24.3; gained 300, lost 10;" in rest
-    assert "the format fell by 22.0 points" in verdict.opening(accuracy, worse, identical=False)
+    assert "the format fell by 22.0 points" in str(verdict.opening(accuracy, worse, identical=False))
     # Where accuracy changed too, or the format may not have, the verdict is about accuracy alone.
     assert verdict.opening(better, better, identical=False) == better.sentence()
     assert verdict.opening(accuracy, accuracy, identical=False) == accuracy.sentence()
@@ -149,7 +149,7 @@ def test_over_seeds_few_changes_are_no_reason_to_say_that_nothing_can_be_detecte
     d = seeds.over_seeds(np.zeros(200), tuned)
     assert d.means and verdict.of(d).kind == "detected"
     assert 0.02 < detectable(d) < 0.06
-    assert "means" not in verdict.record(d)
+    assert "means" not in typed.plain(verdict.record(d))
 
 
 def test_over_seeds_the_seeds_stand_in_the_sentence():
@@ -181,7 +181,7 @@ def test_an_interval_without_zero_and_a_large_p_is_borderline():
     assert v.difference.low > 0
     assert (v.kind, v.direction) == ("borderline", "up")
     assert v.disagreement == "the interval excludes 0 while exact p is not below 0.05"
-    assert v.sentence() == (
+    assert str(v.sentence()) == (
         "Borderline: accuracy rose by 3.0 points (95% interval 0.3 to 6.6; gained 7, lost 1; mid-p 0.039, "
         "exact p 0.070), but the interval excludes 0 while exact p is not below 0.05; "
         f"this design detects ≥ {100 * v.detectable:.2f} points with 80% power."
@@ -202,7 +202,7 @@ def test_verdict_follows_its_rule_for_all_small_counts():
 def test_small_limits_do_not_read_as_zero():
     v = verdict.of(difference(70, 40, 100_000))
     assert v.kind == "detected"
-    assert "Accuracy rose by 0.03 points (95% interval 0.01 to 0.05;" in v.sentence()
+    assert "Accuracy rose by 0.03 points (95% interval 0.01 to 0.05;" in str(v.sentence())
 
 
 def test_what_files_hold_of_a_difference_and_of_a_rate_has_a_type():
@@ -210,5 +210,5 @@ def test_what_files_hold_of_a_difference_and_of_a_rate_has_a_type():
     rates = ((scores.rate(one, 1), scores.Rate), (scores.rate(one / 2, 2), scores.Rate))
     pairs = ((paired.paired(one, many[0]), verdict.PairedRecord), (seeds.difference(one, many), verdict.SeedsRecord))
     for made, kind in (*rates, *((verdict.record(each), kind) for each, kind in pairs)):
-        found = typed.parse(kind, files.as_json(made).encode(), "here")
-        assert files.as_json(typed.plain(found)) == files.as_json(made)
+        assert isinstance(made, kind)
+        assert typed.parse(kind, files.as_json(typed.plain(made)).encode(), "here") == made

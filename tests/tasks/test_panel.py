@@ -18,10 +18,11 @@ import pytest
 
 from harness.bench.__main__ import hostile_texts
 from harness.report import scorer_panel
+from harness.report.summary import Panel, ScorerSide
 from harness.runs.results import read_evaluation
 from harness.tasks import panel
 from harness.tasks.records import Tags
-from harness.util import files
+from harness.util import files, typed
 from harness.util.errors import HarnessError
 from tests.constructed import make_run
 
@@ -264,22 +265,22 @@ def compared(tmp_path, base, tuned, seed=3407):
         scores = read_evaluation(folder).scores
         sides.append(scorer_panel.completed(scores, folder / "samples.jsonl"))
     found = scorer_panel.compare(*sides, TAGS)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    return found, {entry["name"]: entry for entry in found["scorers"]}
+    assert typed.parse(Panel, files.as_json(typed.plain(found)).encode(), "here") == found
+    return found, {entry.name: entry for entry in found.scorers}
 
 
 def test_a_sign_that_survives_is_said_with_those_that_have_no_vote(tmp_path):
     """Inspect reads the 3 of "6 * 3 = 18<end_working_out>" on both sides: no change there, and no sign."""
     found, entries = compared(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
-    none = entries[INSPECT]["difference"]
-    assert (none["value"], none["gained"], none["lost"]) == (0, 0, 0) and entries[INSPECT]["sign"] == "undecided"
-    assert found["sentence"] == (
+    none = entries[INSPECT].difference
+    assert (none.value, none.gained, none.lost) == (0, 0, 0) and entries[INSPECT].sign == "undecided"
+    assert found.sentence == (
         "The sign of the accuracy difference is the same under 3 of 4 applicable scorers; not reproduced, as "
-        f"none is detected there: Inspect match(numeric) +0.0 points ([−{100 * none['high']:.1f}, "
-        f"+{100 * none['high']:.1f}], not detected); not applicable, extracting from under half of a side: OpenAI, "
+        f"none is detected there: Inspect match(numeric) +0.0 points ([−{100 * none.high:.1f}, "
+        f"+{100 * none.high:.1f}], not detected); not applicable, extracting from under half of a side: OpenAI, "
         "lm-eval strict-match."
     )
-    assert found["flips"] == [] and found["ours"]["value"] == 0.6
+    assert found.flips == () and found.ours.value == 0.6
 
 
 def test_a_sign_that_flips_is_said_aloud(tmp_path):
@@ -290,29 +291,29 @@ def test_a_sign_that_flips_is_said_aloud(tmp_path):
     found, entries = compared(
         tmp_path, ["right at the end"] * 60 + ["wrong"] * 40, ["right in the block"] * 60 + ["wrong"] * 40
     )
-    assert found["ours"]["value"] == 0.6
-    assert {name: entry["sign"] for name, entry in entries.items()} == {
+    assert found.ours.value == 0.6
+    assert {name: entry.sign for name, entry in entries.items()} == {
         OPENAI: None, STRICT: None, FLEXIBLE: "disagrees", INSPECT: "disagrees", ANSWER: "agrees", NUMBERS: "agrees",
     }  # fmt: skip
-    assert found["flips"] == [FLEXIBLE, INSPECT]
-    assert found["sentence"].startswith(
+    assert found.flips == (FLEXIBLE, INSPECT)
+    assert found.sentence.startswith(
         "THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: ours says +60.0 points (["
     )
-    assert "but lm-eval flexible-extract −60.0 points ([" in found["sentence"]
-    assert "; the same sign under 2 of 4 applicable scorers; not applicable" in found["sentence"]
+    assert "but lm-eval flexible-extract −60.0 points ([" in found.sentence
+    assert "; the same sign under 2 of 4 applicable scorers; not applicable" in found.sentence
     flexible = entries[FLEXIBLE]
-    assert (flexible["difference"]["gained"], flexible["difference"]["lost"]) == (0, 60)
-    assert flexible["base"] == {"accuracy": 0.6, "extracted": 1.0, "as_ours": 0.4}
-    assert flexible["tuned"] == {"accuracy": 0.0, "extracted": 1.0, "as_ours": 0.4}
+    assert (flexible.difference.gained, flexible.difference.lost) == (0, 60)
+    assert flexible.base == ScorerSide(accuracy=0.6, extracted=1.0, as_ours=0.4)
+    assert flexible.tuned == ScorerSide(accuracy=0.0, extracted=1.0, as_ours=0.4)
 
 
 def test_where_nothing_is_detected_no_sign_is_claimed(tmp_path):
     base = ["right"] * 51 + ["wrong"] * 49
     found, entries = compared(tmp_path, base, ["right"] * 50 + ["wrong"] * 50)
-    assert entries[FLEXIBLE]["sign"] == "undecided" and entries[FLEXIBLE]["difference"]["kind"] == "not detected"
-    assert "is decided under none of" in found["sentence"] and "FLIPS" not in found["sentence"]
+    assert entries[FLEXIBLE].sign == "undecided" and entries[FLEXIBLE].difference.kind == "not detected"
+    assert "is decided under none of" in found.sentence and "FLIPS" not in found.sentence
     same, entries = compared(tmp_path / "same", base, base)
-    assert {entry["sign"] for entry in entries.values()} == {"undecided", None} and same["flips"] == []
+    assert {entry.sign for entry in entries.values()} == {"undecided", None} and same.flips == ()
 
 
 def answering(numbers, end):
@@ -335,25 +336,25 @@ def answering(numbers, end):
 )
 def test_a_sign_counts_where_both_differences_are_detected(ours, theirs, sign, words):
     found = scorer_panel.compare(*map(answering, ours, theirs), TAGS)
-    entries = {entry["name"]: entry for entry in found["scorers"]}
-    assert entries[OPENAI]["sign"] == entries[STRICT]["sign"] == sign
-    assert words in found["sentence"]
-    assert bool(found["flips"]) == (sign == "disagrees") == ("FLIPS" in found["sentence"])
+    entries = {entry.name: entry for entry in found.scorers}
+    assert entries[OPENAI].sign == entries[STRICT].sign == sign
+    assert words in found.sentence
+    assert bool(found.flips) == (sign == "disagrees") == ("FLIPS" in found.sentence)
 
 
 def test_half_of_a_side_is_enough_for_a_vote_and_less_is_not(tmp_path):
     """check_answer's pattern finds an answer in the exact format alone."""
     tuned = ["right"] * 100
     _, half = compared(tmp_path, ["right, no format"] * 50 + ["wrong"] * 50, tuned)
-    assert half[ANSWER]["applicable"] and half[ANSWER]["base"]["extracted"] == 0.5 and half[ANSWER]["sign"] == "agrees"
+    assert half[ANSWER].applicable and half[ANSWER].base.extracted == 0.5 and half[ANSWER].sign == "agrees"
     _, less = compared(tmp_path / "less", ["right, no format"] * 51 + ["wrong"] * 49, tuned)
-    assert not less[ANSWER]["applicable"] and less[ANSWER]["sign"] is None
+    assert not less[ANSWER].applicable and less[ANSWER].sign is None
 
 
 def test_nobody_else_may_be_applicable(tmp_path):
     found, entries = compared(tmp_path, ["nothing"] * 60 + ["right"] * 40, ["right"] * 100)
-    assert not any(entry["applicable"] for entry in entries.values())
-    assert found["sentence"].startswith("No other scorer is applicable: the sign of the accuracy difference rests on")
+    assert not any(entry.applicable for entry in entries.values())
+    assert found.sentence.startswith("No other scorer is applicable: the sign of the accuracy difference rests on")
 
 
 def test_several_samples_are_averaged_by_question(tmp_path):
@@ -363,16 +364,16 @@ def test_several_samples_are_averaged_by_question(tmp_path):
         ]
 
     base, tuned = side((18, 9), (9, 9), (18, 18)), side((18, 18), (9, 9), (18, 9))
-    strict = {entry["name"]: entry for entry in scorer_panel.compare(base, tuned, TAGS)["scorers"]}[STRICT]
-    assert (strict["difference"]["n"], strict["difference"]["gained"], strict["difference"]["lost"]) == (3, 1, 1)
-    assert strict["base"]["accuracy"] == strict["tuned"]["accuracy"] == 0.5
+    strict = {entry.name: entry for entry in scorer_panel.compare(base, tuned, TAGS).scorers}[STRICT]
+    assert (strict.difference.n, strict.difference.gained, strict.difference.lost) == (3, 1, 1)
+    assert strict.base.accuracy == strict.tuned.accuracy == 0.5
     with pytest.raises(ValueError, match="same questions"):
         scorer_panel.compare(base, tuned[:-1], TAGS)
 
 
 def test_a_cut_completion_is_judged_by_its_text(tmp_path):
     found, entries = compared(tmp_path, ["right"] * 100, ["right, cut"] * 100)
-    assert found["ours"]["tuned"] == 0 and entries[ANSWER]["tuned"]["accuracy"] == 1
+    assert found.ours.tuned == 0 and entries[ANSWER].tuned.accuracy == 1
 
 
 def test_a_missing_text_is_one_line(tmp_path):

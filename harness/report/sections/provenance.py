@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
 
 from harness.report.document import Block, Folded, Listing, Loud, Section, Table
+from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 from harness.runs.manifest import MadeWith
 from harness.util import typed
 
 
-def provenance(run: RunDir, numbers: dict[str, Any]) -> Section:
+def provenance(run: RunDir, numbers: Summary) -> Section:
     manifest = run.read_manifest()
     rows = []
     for stage, c in manifest.stages.items():
@@ -33,11 +33,11 @@ def provenance(run: RunDir, numbers: dict[str, Any]) -> Section:
     made = list(dict.fromkeys(map(_made_with, manifest.made_with.values())))
     if len(made) > 1:
         blocks.append(Loud("The stages were made with different versions of the harness or of its packages:"))
-    test = numbers["selftest"]
+    test = numbers.selftest
     content = ", ".join(f"{name} {value[:16]}" for name, value in manifest.inputs.items())
     scorer = (
-        f"Scorer version {numbers['conditions']['scorer']}; before each evaluation its self-test passed on "
-        f"{test['golds']:,} golds in {test['spellings']:,} spellings and {test['adversarial']:,} adversarial texts."
+        f"Scorer version {numbers.conditions.scorer}; before each evaluation its self-test passed on "
+        f"{test.golds:,} golds in {test.spellings:,} spellings and {test.adversarial:,} adversarial texts."
     )
     blocks.append("\n".join([*made, f"Content: {content}", scorer]))
     return Section("Time and provenance", blocks)
@@ -49,7 +49,7 @@ def _made_with(made: MadeWith) -> str:
     return f"Harness {commit}; " + ", ".join(f"{name} {version}" for name, version in made.versions.items())
 
 
-def settings(run: RunDir, numbers: dict[str, Any]) -> Section:
+def settings(run: RunDir, numbers: Summary) -> Section:
     """The experiment with every default, and the manifest; for the page, whose reader may not have the directory."""
     manifest = run.read_manifest()
     short = {

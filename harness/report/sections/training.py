@@ -1,123 +1,60 @@
-"""The report's section about the learning curve: what the dev split saw of a training."""
+"""The report's sections about a training: its rewards, what else it logged, its rollouts, and the proof of it."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.report import charts, summary
+from harness.report import charts
 from harness.report.charts import Curve
 from harness.report.document import Block, Figure, Folded, Loud, Section, Table, Verbatim
-from harness.report.sections.robustness import proofs
-from harness.report.wording import points_text, rate_text
+from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
+from harness.runs.proof import WeightsProof
 from harness.runs.training import metrics_log, read_metrics
-from harness.stats.scores import COMPARED
 from harness.util.errors import HarnessError
-
-DRAWN = {"accuracy": "Dev accuracy, %", "format": "Dev format, %"}
-
-
-def learning_curve(run: RunDir, numbers: dict[str, Any]) -> Section | None:
-    """The rates on dev by step, for each training seed, and what they were used for; None without a curve."""
-    curves = {int(seed): made for seed, made in numbers.get("curve", {}).items()}
-    if not curves:
-        return None
-    several = len(run.config.train.seeds) > 1
-    blocks: list[Block] = []
-    for seed, made in curves.items():
-        whose = f", seed {seed}" if several else ""
-        blocks += [
-            _dev_figure(made, name, f"{title}, with 95% intervals{whose}", seed) for name, title in DRAWN.items()
-        ]
-    blocks += [_table(seed, made, several) for seed, made in curves.items()]
-    blocks.append("\n".join([_watched(run, curves), *(_chosen(run, seed, made) for seed, made in curves.items())]))
-    return Section("Learning curve", blocks)
-
-
-def _dev_figure(made: dict[str, Any], name: str, title: str, seed: int) -> Figure:
-    points = made["points"]
-    values, low, high = ([100 * point[name][end] for point in points] for end in ("value", "low", "high"))
-    drawn = charts.curve(f"dev-{name}-{seed}", title, Curve([point["step"] for point in points], values, low, high))
-    return Figure(f"dev-{name}-{seed}", title, drawn)
-
-
-def _table(seed: int, made: dict[str, Any], several: bool) -> Table:
-    rows = []
-    for point in made["points"]:
-        since = points_text(point["difference"]["accuracy"]).replace("-", "−") if point["step"] else ""
-        step = str(point["step"]) + (" (evaluated)" if point["step"] == made["chosen"] else "")
-        rows.append((step if point["step"] else "0 (base)", *(rate_text(point[name]) for name in COMPARED), since))
-    first = f"step, seed {seed}" if several else "step"
-    return Table((first, "accuracy", "strict accuracy", "format", "accuracy minus base, points"), rows)
-
-
-def _watched(run: RunDir, curves: dict[int, Any]) -> str:
-    made = next(iter(curves.values()))
-    kept = len(made["points"]) - 1
-    used = "watching alone"
-    if run.config.train.checkpoint == "best_dev":
-        used = f"watching and for choosing among {kept} kept adapters{' a seed' * (len(curves) > 1)}"
-    return (
-        f"These are the {made['n']:,} problems of the dev split, which no training sees. They were used for {used}; "
-        "the test questions were not. All points answer the same questions: the paired last column compares them, the "
-        "overlap of their intervals does not."
-    )
-
-
-def _chosen(run: RunDir, seed: int, made: dict[str, Any]) -> str:
-    steps, chosen = run.config.train.steps, made["chosen"]
-    whose = f"Seed {seed}: the" if len(run.config.train.seeds) > 1 else "The"
-    if made["checkpoint"] == "last":
-        return f"{whose} tuned model is the adapter after the last step, {steps}, whatever the curve says."
-    rate = next(point["accuracy"] for point in made["points"] if point["step"] == chosen)
-    return (
-        f"{whose} tuned model is the adapter after step {chosen} of {steps}, the best on dev (the earliest of equals). "
-        f"Its dev accuracy, {rate_text(rate)}, was chosen for being high and flatters it; its test accuracy does not."
-    )
-
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
 
 
-def training(run: RunDir, numbers: dict[str, Any]) -> Section:
+def training(run: RunDir, numbers: Summary) -> Section:
     blocks: list[Block] = []
     metrics = _metrics(run, numbers)
     if figure := _figure(metrics, "reward", "Mean reward ± SD in a group", "reward", spread="reward_std"):
         blocks.append(figure)
-    if "seeds" in numbers:
-        blocks.append(f"Of seed {numbers['train']['seed']}, the first; the section on seeds has the rewards of all.")
+    if numbers.seeds:
+        blocks.append(f"Of seed {numbers.train.seed}, the first; the section on seeds has the rewards of all.")
     return Section("Training", [*blocks, "\n".join(_outcome(run, numbers, metrics)), *_pinned(run, numbers)])
 
 
-def _outcome(run: RunDir, numbers: dict[str, Any], metrics: list[dict[str, Any]]) -> Iterator[str]:
-    trained = numbers["train"]
-    if trained["reward_first"] is not None:
+def _outcome(run: RunDir, numbers: Summary, metrics: list[dict[str, Any]]) -> Iterator[str]:
+    trained = numbers.train
+    if trained.reward_first is not None:
         yield (
-            f"The mean reward went from {trained['reward_first']:.2f} to {trained['reward_last']:.2f} (first and last "
-            f"{summary.REWARD_SHARE:.0%} of {trained['steps']} steps, {trained['completions']:,} completions). The "
+            f"The mean reward went from {trained.reward_first:.2f} to {trained.reward_last:.2f} (first and last "
+            f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
             "reward is what was optimised; the table above is what came of it."
         )
     seconds = [row["step_time"] for row in metrics if row.get("step_time")]
     if len(seconds) > 1:
         yield f"A step took {statistics.median(seconds[1:]):.2f} s (median), the first one {seconds[0]:.2f} s."
-    if trained["dropped_prompts"]:
+    if trained.dropped_prompts:
         limit = run.config.train.max_prompt_tokens
-        yield f"{trained['dropped_prompts']} training prompts were over {limit} tokens and left out."
-    for name, share in trained["profiles_disagree"].items():
+        yield f"{trained.dropped_prompts} training prompts were over {limit} tokens and left out."
+    for name, share in trained.profiles_disagree.items():
         yield f"The tutorial's and the robust rewards disagreed on {name} in {share:.1%} of the completions."
 
 
-def _pinned(run: RunDir, numbers: dict[str, Any]) -> Iterator[Block]:
-    t, trained, lora = run.config.train, numbers["train"], run.config.lora
+def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
+    t, trained, lora = run.config.train, numbers.train, run.config.lora
     pinned = "Pinned, because library defaults have moved: " + ", ".join(
         f"{name} {getattr(t, name)}"
         for name in (
             "loss_type", "beta", "kl_importance_weighted", "scale_rewards", "importance_sampling", "epsilon",
             "num_iterations", "mask_truncated_completions", "temperature", "top_p", "top_k", "min_p", "optimizer",
         )
-    ) + f", seed {trained['seed']}."  # fmt: skip
+    ) + f", seed {trained.seed}."  # fmt: skip
     what = "All weights trained" if run.config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
     used = (
         f"{what}; learning rate {t.learning_rate:g}, {t.prompts_per_step} prompts x "
@@ -131,7 +68,7 @@ def _pinned(run: RunDir, numbers: dict[str, Any]) -> Iterator[Block]:
     yield f"{pinned}\n{used}"
 
 
-def curves(run: RunDir, numbers: dict[str, Any]) -> Section | None:
+def curves(run: RunDir, numbers: Summary) -> Section | None:
     """Everything else that a step reports and a reader can use, with the numbers behind it; for the page."""
     metrics = _metrics(run, numbers)
     lengths = ("completions/min_length", "completions/max_length")
@@ -176,11 +113,11 @@ def _figure(
     return Figure(name, title, charts.curve(name, title, Curve([row["step"] for row in rows], values, *band)))
 
 
-def rollouts(run: RunDir, numbers: dict[str, Any]) -> Section | None:
+def rollouts(run: RunDir, numbers: Summary) -> Section | None:
     """The best and the worst of the completions kept from the first and from the last step."""
     import pyarrow.parquet
 
-    file = run.train(numbers["train"]["seed"]) / "completions.parquet"
+    file = run.train(numbers.train.seed) / "completions.parquet"
     try:
         rows = pyarrow.parquet.read_table(file).to_pylist() if file.exists() else []
     except (OSError, ValueError):
@@ -195,34 +132,49 @@ def rollouts(run: RunDir, numbers: dict[str, Any]) -> Section | None:
     return Section("Rollouts", shown) if rows else None
 
 
-def proof(run: RunDir, numbers: dict[str, Any]) -> Section:
-    p = numbers["proof"]
-    if run.config.model.full_finetuning:
-        found = [(f"Seed {entry['seed']}: ", entry["proof"]) for entry in numbers.get("seeds", [])] or [("", p)]
-        said = [
-            f"{whose}{p['tensors_changed']} of {p['tensors']} weight tensors and {p['changed']:.2%} of all numbers "
-            "differ from the base's, in the precision that was evaluated."
-            for whose, p in found
-        ]
-        return Section("Did the weights change?", ["\n".join(said)])
-    each: list[Block] = [proofs(numbers)] if "seeds" in numbers else []
-    first = f"Of seed {numbers['train']['seed']}: the" if each else "The"
-    return Section(
-        "Was the adapter applied?",
-        [
-            *each,
-            f"{first} engine loaded {p['modules_loaded']} of the adapter's {p['modules']} modules. With B scaled by "
-            f"{p['scale']:g} its log-probs on {p['tokens']} probe tokens change in correlation "
-            f"{p['correlation_amplified']:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
-            f"{p['correlation_zeroed']:.4f} and a wrongly named one {p['correlation_renamed']:.4f}. Of the "
-            f"{p['completions_changed_by_peft']} probe completions that it changes in PEFT, it changes "
-            f"{p['completions_changed']} in the engine. The adapter itself "
-            f"changes a token's log-prob by {p['adapter_change']:.3g} nats on average, scoring the base again by "
-            f"{p['rerun_change']:.3g}.",
-        ],
+def proof(run: RunDir, numbers: Summary) -> Section:
+    """What shows that the answers are those of what was trained."""
+    p, each = numbers.proof, numbers.seeds or ()
+    if isinstance(p, WeightsProof):
+        found = {f"Seed {entry.seed}: ": entry.proof for entry in each} or {"": p}
+        return Section(
+            "Did the weights change?",
+            [
+                "\n".join(
+                    f"{whose}{proof.tensors_changed} of {proof.tensors} weight tensors and {proof.changed:.2%} of all "
+                    "numbers differ from the base's, in the precision that was evaluated."
+                    for whose, proof in found.items()
+                )
+            ],
+        )
+    blocks: list[Block] = [_proofs(each)] if each else []
+    first = f"Of seed {numbers.train.seed}: the" if each else "The"
+    blocks.append(
+        f"{first} engine loaded {p.modules_loaded} of the adapter's {p.modules} modules. With B scaled by "
+        f"{p.scale:g} its log-probs on {p.tokens} probe tokens change in correlation "
+        f"{p.correlation_amplified:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
+        f"{p.correlation_zeroed:.4f} and a wrongly named one {p.correlation_renamed:.4f}. Of the "
+        f"{p.completions_changed_by_peft} probe completions that it changes in PEFT, it changes "
+        f"{p.completions_changed} in the engine. The adapter itself "
+        f"changes a token's log-prob by {p.adapter_change:.3g} nats on average, scoring the base again by "
+        f"{p.rerun_change:.3g}."
     )
+    return Section("Was the adapter applied?", blocks)
 
 
-def _metrics(run: RunDir, numbers: dict[str, Any]) -> list[dict[str, Any]]:
-    log = metrics_log(run.train(numbers["train"]["seed"]))
+def _proofs(seeds: Sequence[SeedSummary]) -> Table:
+    """The adapter proof of every seed."""
+    rows = []
+    for p, seed in ((entry.proof, entry.seed) for entry in seeds):
+        correlations = (p.correlation_amplified, p.correlation_zeroed, p.correlation_renamed)
+        changed = f"{p.completions_changed} of {p.completions_changed_by_peft}"
+        own = (f"{p.adapter_change:.3g}", f"{p.rerun_change:.3g}")
+        modules = f"{p.modules_loaded} of {p.modules}"
+        rows.append((f"seed {seed}", modules, *(f"{value:.4f}" for value in correlations), changed, *own))
+    columns = ("adapter", "modules", "correlation", "zeroed", "renamed", "probes changed", "own change", "rerun")
+    return Table(columns, rows)
+
+
+def _metrics(run: RunDir, numbers: Summary) -> list[dict[str, Any]]:
+    log = metrics_log(run.train(numbers.train.seed))
     return [{"step": row.step} | row.numbers for row in read_metrics(log)]

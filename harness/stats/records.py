@@ -1,0 +1,90 @@
+"""What is kept of an estimate in a file: rates and differences, each with its 95% interval, as proportions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.util import typed
+from harness.util.typed import OMITTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A value and the ends of its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate(Estimate):
+    """The mean of one score over the questions."""
+
+    method: str  # of the interval
+    # Only of one sample a question, where Wilson's interval is the one to print and the exact bootstrap stands beside.
+    k: int | None = field(default=None, metadata=OMITTED)  # questions with the outcome
+    n: int | None = field(default=None, metadata=OMITTED)  # questions
+    bootstrap_low: float | None = field(default=None, metadata=OMITTED)
+    bootstrap_high: float | None = field(default=None, metadata=OMITTED)
+
+    def by(self, intervals: str) -> Estimate:
+        """With the ends that are asked for: "wilson" or "bootstrap"; with several samples there are no others."""
+        if intervals == "bootstrap" and self.bootstrap_low is not None and self.bootstrap_high is not None:
+            return Estimate(value=self.value, low=self.bootstrap_low, high=self.bootstrap_high)
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference(Estimate):
+    """Tuned minus base on the same questions: of one pair, or of the mean over several training seeds."""
+
+    base: float
+    tuned: float
+    method: str  # of the interval
+    n: int  # questions
+    se: float | None  # standard error; None for n = 1; 0 is no certainty
+    detectable: float | None  # smallest difference that this design finds with 80% power; None: none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairedRecord(Difference):
+    """A `stats.paired.PairedDifference`."""
+
+    gained: int  # questions whose score rose
+    lost: int  # questions whose score fell
+    mid_p: float
+    exact_p: float
+    correlation: float | None  # of base and tuned over the questions; None where either is constant
+
+    @property
+    def p(self) -> float:
+        """The p to go by."""
+        return self.mid_p
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedsRecord(Difference):
+    """A `stats.seeds.SeedsDifference`; counts and tests are of single pairs and null here."""
+
+    gained: None = None
+    lost: None = None
+    mid_p: None = None
+    exact_p: None = None
+    p: float  # two-sided
+    df: float | None  # degrees of freedom of t; None where nothing varies
+    se_question: float  # what the questions contribute to se
+    se_seed: float  # what the trainings contribute
+    per_seed: tuple[float, ...]  # the difference of each seed
+
+
+# The JSON objects of several seeds, and they alone, have `per_seed`.
+AnyDifference = typed.either(PairedRecord, SeedsRecord, "per_seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedPair(PairedRecord):
+    """A pair with what its verdict says."""
+
+    kind: str  # "detected", "borderline" or "not detected"
+    direction: str  # "up", "down" or "none"
