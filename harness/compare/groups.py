@@ -25,7 +25,7 @@ COLUMNS = (
 BASE = "base weights"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # equal to itself alone: a group is what its pairs are kept by
 class Run:
     """A finished run among those that are compared."""
 
@@ -36,7 +36,8 @@ class Run:
     summary: Summary
 
 
-Group = Sequence[Run]  # that can be compared
+Group = tuple[Run, ...]  # that can be compared
+Value = str | int | float | None
 
 
 def load(paths: list[Path]) -> list[Run]:
@@ -69,12 +70,12 @@ def plain(value: Any) -> Any:
     return json.loads(files.as_json(typed.plain(value)))
 
 
-def comparable(runs: Sequence[Run]) -> list[list[Run]]:
+def comparable(runs: Sequence[Run]) -> list[Group]:
     """The runs parted into comparable groups, in the order in which the first of each was given."""
     parted: dict[str, list[Run]] = {}
     for run in runs:
         parted.setdefault(json.dumps(run.conditions, sort_keys=True), []).append(run)
-    return list(parted.values())
+    return [tuple(group) for group in parted.values()]
 
 
 def parting_fields(parted: Sequence[Group]) -> list[str]:
@@ -150,10 +151,10 @@ def shown_value(value: Any) -> str:
     return text[:8] if is_hash else text
 
 
-def numbers(run: Run) -> dict[str, Any]:
+def numbers(run: Run) -> dict[str, Value]:
     """A run's numbers by the columns of the CSV."""
     found = run.summary
-    values: dict[str, Any] = {"run": run.name, "n": found.n}
+    values: dict[str, Value] = {"run": run.name, "n": found.n}
     for side, held in (("base", found.base), ("tuned", found.tuned)):
         for name in COMPARED:
             ends = ("value", "low", "high", "bootstrap_low", "bootstrap_high")

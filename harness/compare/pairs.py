@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.compare.groups import Group
+from harness.compare.groups import Group, Value
 from harness.report.wording import points_text
 from harness.runs.results import read_evaluation
 from harness.stats import multiple_comparisons, verdict
@@ -45,6 +45,7 @@ class Pairs:
     alone: list[str]  # the one of one training seed among those of several, or the other way round
 
 
+@lru_cache(maxsize=64)  # a sweep prints what it then draws
 def of(runs: Group, largest: int | None = None) -> Pairs:
     """Pair the runs of a comparable group: those that answered what most of them did.
 
@@ -101,7 +102,7 @@ def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
     return f"Run minus run, on the same questions (p corrected for {plural(len(rows), 'comparison')})", rows, notes
 
 
-def numbers(runs: Group) -> list[dict[str, Any]]:
+def numbers(runs: Group) -> list[dict[str, Value]]:
     """The comparisons as plain values, proportions; gained and lost are None over several training seeds."""
     found = of(runs)
     return [

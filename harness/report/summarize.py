@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +36,7 @@ from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.stats import paired, pass_at_k, seeds, sensitivity, verdict
 from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
+from harness.util import typed
 from harness.util.errors import HarnessError
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
@@ -70,10 +69,10 @@ def summarize(run: RunDir) -> Summary:
         base_weights=run.read_manifest().inputs.get("base weights"),
         problems=base.problems,
         selftest=base.selftest,
-        base=Side(**_side([base.scores], before, count)),
-        tuned=TunedSide(**_side(sides, after, count), adapter=adapters if adapters[1:] else adapters[0]),
+        base=_side([base.scores], before, count),
+        tuned=TunedSide(**typed.fields(_side(sides, after, count)), adapter=adapters if adapters[1:] else adapters[0]),
         difference=differences,
-        decomposition=Decomposition(**_parts(before, after), by_rule=_by_rule(base.scores, sides)),
+        decomposition=Decomposition(**typed.fields(_parts(before, after)), by_rule=_by_rule(base.scores, sides)),
         verdict=_verdict(differences, base.scores, sides),
         truncation=_truncation(base.scores, before, sides, after),
         panel=_panel(run, base.scores, sides[0]),
@@ -96,9 +95,9 @@ def _curves(run: RunDir) -> dict[str, Curve] | None:
 def _seed(run: RunDir, before: Columns, seed: int, own: Columns) -> SeedSummary:
     return SeedSummary(
         seed=seed,
-        tuned=Rates(**_rates(own, run.config.eval.samples)),
+        tuned=_rates(own, run.config.eval.samples),
         difference=_differences(before, own),
-        decomposition=Parts(**_parts(before, own)),
+        decomposition=_parts(before, own),
         train=_training(run, seed),
         proof=_proof(run, seed),
     )
@@ -112,19 +111,20 @@ def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Diff
     return verdict.record(seeds.difference(first, second))
 
 
-def _rates(columns: Columns, count: int) -> dict[str, Any]:
-    return {name: rate(values, count) for name, values in columns.items()}
+def _rates(columns: Columns, count: int) -> Rates:
+    return Rates(**{name: rate(values, count) for name, values in columns.items()})
 
 
-def _side(sides: list[Scores], columns: Columns, count: int) -> dict[str, Any]:
+def _side(sides: list[Scores], columns: Columns, count: int) -> Side:
     """Rates, and what became of the completions: those of all seeds where there are several."""
     scores = [score for side in sides for score in side]
-    return _rates(columns, count) | {
-        "completions": len(scores),
-        "truncated": sum(score.finish_reason == "length" for score in scores),
-        "unparsed": sum(score.answer is None for score in scores),
-        "mean_tokens": sum(score.tokens for score in scores) / len(scores),
-    }
+    return Side(
+        **typed.fields(_rates(columns, count)),
+        completions=len(scores),
+        truncated=sum(score.finish_reason == "length" for score in scores),
+        unparsed=sum(score.answer is None for score in scores),
+        mean_tokens=sum(score.tokens for score in scores) / len(scores),
+    )
 
 
 def _verdict(differences: Compared, base: Scores, sides: list[Scores]) -> VerdictRecord:
@@ -148,7 +148,7 @@ def _verdict(differences: Compared, base: Scores, sides: list[Scores]) -> Verdic
     )
 
 
-def _parts(before: Columns, after: Columns) -> dict[str, Any]:
+def _parts(before: Columns, after: Columns) -> Parts:
     """The change of strict accuracy as mathematics + format, exactly; where both comply only for a single seed."""
     costs = [side["strict"] - side["accuracy"] for side in (before, after)]
     both_comply = where_both_comply = None
@@ -164,14 +164,14 @@ def _parts(before: Columns, after: Columns) -> dict[str, Any]:
     # Half of format minus mathematics, question by question: in [-1, 1], and 0 where the two are alike.
     halves = [(cost - side["accuracy"]) / 2 for cost, side in zip(costs, (before, after), strict=True)]
     larger = verdict.larger_part(mathematics, form, _difference(*halves))
-    return {
-        "mathematics": mathematics,
-        "format": form,
-        "both_comply": both_comply,
-        "where_both_comply": where_both_comply,
-        "larger": larger,
-        "sentence": verdict.parts(strict, mathematics, form, larger),
-    }
+    return Parts(
+        mathematics=mathematics,
+        format=form,
+        both_comply=both_comply,
+        where_both_comply=where_both_comply,
+        larger=larger,
+        sentence=verdict.parts(strict, mathematics, form, larger),
+    )
 
 
 def _cut(scores: Scores) -> NDArray[np.float64]:
@@ -209,8 +209,8 @@ def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> NoiseFloor:
 
 def _floor(first: NDArray[np.float64], again: NDArray[np.float64]) -> FloorRecord:
     found = sensitivity.noise_floor(first, again)
-    values = {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-    return FloorRecord(**values | {"difference": verdict.record(found.difference)}, sentence=found.sentence())
+    difference = verdict.record(found.difference)
+    return FloorRecord(**typed.fields(found) | {"difference": difference}, sentence=found.sentence())
 
 
 def _of_samples(base: Scores, sides: list[Scores], count: int) -> tuple[OfSamples, ...]:

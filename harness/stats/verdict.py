@@ -13,7 +13,6 @@ that a t test finds).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -24,6 +23,7 @@ from harness.stats.paired import PairedDifference
 from harness.stats.power import POWER
 from harness.stats.records import Difference, JudgedPair, PairedRecord, SeedsRecord
 from harness.stats.seeds import SeedsDifference
+from harness.util import typed
 
 CHANGED = {"up": "rose", "down": "fell", "none": "moved"}  # the verb of each direction
 
@@ -140,8 +140,7 @@ def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | See
 def judged(difference: PairedDifference) -> JudgedPair:
     """The record of a pair with what its verdict says."""
     found = of(difference)
-    values = {field.name: getattr(found.difference, field.name) for field in dataclasses.fields(PairedRecord)}
-    return JudgedPair(**values, kind=found.kind, direction=found.direction)
+    return JudgedPair(**typed.fields(found.difference), kind=found.kind, direction=found.direction)
 
 
 def opening(accuracy: Verdict, form: Verdict, identical: bool) -> Sentence:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 
 def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 # What a reader could not see, or what would act on the text around it: controls, line separators, all that Unicode

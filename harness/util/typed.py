@@ -73,6 +73,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def fields(record: Any) -> dict[str, Any]:
+    """What a dataclass holds, by field: to make of it a record that holds more."""
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
 @cache
 def _adapter(kind: type[T]) -> TypeAdapter[T]:
     return TypeAdapter(kind)

@@ -214,7 +214,7 @@ def test_a_kill_while_it_is_drawn_anew_leaves_no_old_one_beside_new_numbers(tmp_
 
 def test_the_real_run(finished):
     numbers = summary.read(finished)
-    assert numbers.n == 48 and numbers.proof["correlation_amplified"] > 0.95
+    assert numbers.n == 48 and numbers.proof.correlation_amplified > 0.95
     assert numbers.train.profiles_disagree.keys() == {"format", "answer"}
     text = (finished / "report.md").read_text()
     for part in (

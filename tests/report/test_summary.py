@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from harness.report import summary
+from harness.report import __main__ as report_command
+from harness.report import summary, write
 from harness.report.summarize import summarize
 from harness.report.summary import Summary
+from harness.runs import directory
 from harness.runs.comparable import check_conditions
 from harness.runs.results import read_evaluation
 from harness.stats import paired, pass_at_k, power, rates, seeds, sensitivity
 from harness.util import files, typed
+from harness.util.cli import exit_code
 from harness.util.errors import HarnessError
+from tests.conftest import ROOT
 from tests.constructed import PROOF, evaluated, make_run, reported, result
 
 BASE = ["right"] * 50 + ["right, no format"] * 20 + ["wrong"] * 30
@@ -68,13 +73,13 @@ def test_every_seed_has_its_own_proof_and_training(tmp_path):
     for number, seed in enumerate(TUNED):
         files.write_json(run.tuned(seed) / "proof.json", PROOF | {"modules": 28 + number, "content": "c"})
     found = summarize(run)
-    proven = [(entry.proof["modules"], entry.train.seed) for entry in found.seeds]
+    proven = [(entry.proof.modules, entry.train.seed) for entry in found.seeds]
     assert proven == [
         (28, 5),
         (29, 6),
         (30, 7),
     ]
-    assert found.proof == found.seeds[0].proof and not found.proof.keys() & {"adapter", "content"}
+    assert found.proof == found.seeds[0].proof
 
 
 def test_over_seeds_rates_and_parts_are_means_and_the_parts_add_up(of_seeds):
@@ -287,3 +292,85 @@ def test_summaries_are_plain_and_the_same_every_time(tmp_path):
     first, second = (reported(tmp_path / name, BASE, TUNED) for name in "ab")
     assert first.summary.read_bytes() == second.summary.read_bytes()
     assert first.page.read_bytes() == second.page.read_bytes()
+
+
+# ---- the file
+
+
+@pytest.mark.parametrize("name", ["quickstart", "quickstart_h100"])
+def test_the_committed_summaries_are_read_and_written_again_to_the_same_bytes(name):
+    folder = ROOT / "results/reference" / name
+    content = (folder / "summary.json").read_bytes()
+    assert files.as_json(typed.plain(summary.read(folder))).encode() == content
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A run with all that a summary can hold: seeds, samples, a noise floor."""
+    settings = ("eval.samples=4", "eval.temperature=1.0")
+    run = make_run(tmp_path_factory.mktemp("drawn"), FOUR, {1: FOUR_TUNED, 2: FOUR}, *settings)
+    evaluated(run.again, FOUR)
+    write.write(run)
+    return run
+
+
+def test_what_is_written_is_read(drawn):
+    numbers = summary.read(drawn.path)
+    assert numbers == summarize(drawn) and numbers.several == 2
+    assert files.as_json(typed.plain(numbers)) == drawn.summary.read_text()
+
+
+def at(numbers, path):
+    """The dict or list in which the last name of the path stands, and that name."""
+    *parents, name = [int(part) if part.isdigit() else part for part in path.split(".")]
+    for parent in parents:
+        numbers = numbers[parent]
+    return numbers, name
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["n", "conditions.engine", "difference.accuracy.df", "decomposition.by_rule.solution.base", "panel.ours.mid_p",
+     "panel.scorers.2.reads", "truncation.highest.p", "noise_floor.format.rate", "of_samples.1.name", "proof.scale",
+     "seeds.1.difference.strict.gained", "seeds.0.proof.modules", "verdict.sentence", "tuned.adapter"],
+)  # fmt: skip
+def test_a_summary_without_a_field_is_one_line_and_the_report_makes_it_again(drawn, tmp_path, capsys, path):
+    run = directory.existing(shutil.copytree(drawn.path, tmp_path / drawn.path.name))
+    numbers = files.read_json(run.summary)
+    holder, name = at(numbers, path)
+    del holder[name]
+    files.write_json(run.summary, numbers)
+    assert exit_code(lambda: write.show(run)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{run.summary}: {path} is missing (damaged, or written by another version)" in line
+    assert line.endswith(f"; python -m harness.report {run.path} writes it again")
+    assert report_command.main([str(run.path)]) == 0
+    assert run.summary.read_bytes() == drawn.summary.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("samples", "four", "samples: found 'four', expected a valid integer"),
+        ("difference.strict.p", None, "difference.strict.p: found None, expected a valid number"),
+        ("difference.strict", [], "difference.strict: found [], expected an object"),
+        ("seeds.0.tuned.tags.low", "0.1", "seeds.0.tuned.tags.low: found '0.1', expected a valid number"),
+        ("seeds.0.proof", None, "seeds.0.proof: found None, expected an object"),
+    ],
+)
+def test_a_summary_that_holds_something_else_is_one_line(drawn, tmp_path, path, value, said):
+    numbers = files.read_json(drawn.summary)
+    holder, name = at(numbers, path)
+    holder[name] = value
+    files.write_json(tmp_path / "summary.json", numbers)
+    with pytest.raises(HarnessError) as refused:
+        summary.read(tmp_path)
+    assert str(refused.value).startswith(f"{tmp_path / 'summary.json'}: {said}") and "\n" not in str(refused.value)
+
+
+def test_what_is_not_json_or_not_there_is_one_line(tmp_path):
+    with pytest.raises(HarnessError, match=r"summary\.json: missing"):
+        summary.read(tmp_path)
+    (tmp_path / "summary.json").write_text("{")
+    with pytest.raises(HarnessError, match=r"summary\.json: not JSON .* writes it again"):
+        summary.read(tmp_path)

@@ -56,3 +56,45 @@ def test_what_does_not_fit_is_one_line(tmp_path, content, said):
 def test_a_missing_file_says_what_makes_it(tmp_path):
     with pytest.raises(HarnessError, match="missing; run the experiment again to make it"):
         typed.read(Outer, tmp_path / "f.json")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class One:
+    value: int
+    left: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Other:
+    value: int
+    right: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Holder:
+    held: typed.either(One, Other, "right")
+
+
+def test_one_of_two_kinds_is_told_by_its_key_and_its_errors_are_its_own(tmp_path):
+    for text, found in (
+        ('{"held": {"value": 1, "left": "a"}}', One(1, "a")),
+        ('{"held": {"value": 1, "right": 0.5}}', Other(1, 0.5)),
+    ):
+        assert typed.parse(Holder, text.encode(), "here") == Holder(found)
+    for text, said in (
+        ('{"held": {"value": 1}}', "held.left is missing"),
+        ('{"held": {"right": 0.5}}', "held.value is missing"),
+        ('{"held": {"value": 1, "right": "x"}}', "held.right: found 'x', expected a valid number"),
+        ('{"held": 3}', "held: found 3, expected an object"),
+    ):
+        with pytest.raises(HarnessError, match=f"^here: {said}"):
+            typed.parse(Holder, text.encode(), "here")
+
+
+def test_the_remedy_is_the_callers():
+    with pytest.raises(HarnessError, match=r"value is missing .*; do this$"):
+        typed.parse(One, b"{}", "here", "do this")
+
+
+def test_a_record_is_made_of_another():
+    assert typed.fields(One(1, "a")) == {"value": 1, "left": "a"}

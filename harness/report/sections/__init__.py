@@ -16,7 +16,8 @@ from harness.runs.directory import RunDir
 SECTIONS: tuple[Callable[[RunDir, Summary], Section | None], ...] = (
     results.opening, results.reading, robustness.seeds, results.decomposition, robustness.panel, robustness.of_samples,
     robustness.truncation, robustness.noise_floor, results.completions, training.training,
-    learning_curve.learning_curve, training.curves, training.rollouts, training.proof, provenance.provenance, provenance.settings, results.questions,
+    learning_curve.learning_curve, training.curves, training.rollouts, training.proof, provenance.provenance,
+    provenance.settings, results.questions,
 )  # fmt: skip
 PAGE_ONLY = (training.curves, provenance.settings)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from harness.report import charts
 from harness.report.charts import Curve
@@ -12,7 +11,7 @@ from harness.report.document import Block, Figure, Folded, Loud, Section, Table,
 from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
-from harness.runs.training import metrics_log, read_metrics
+from harness.runs.training import Metrics, metrics_log, read_metrics
 from harness.util.errors import HarnessError
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
@@ -28,7 +27,7 @@ def training(run: RunDir, numbers: Summary) -> Section:
     return Section("Training", [*blocks, "\n".join(_outcome(run, numbers, metrics)), *_pinned(run, numbers)])
 
 
-def _outcome(run: RunDir, numbers: Summary, metrics: list[dict[str, Any]]) -> Iterator[str]:
+def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[str]:
     trained = numbers.train
     if trained.reward_first is not None:
         yield (
@@ -36,7 +35,7 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[dict[str, Any]]) -> It
             f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
             "reward is what was optimised; the table above is what came of it."
         )
-    seconds = [row["step_time"] for row in metrics if row.get("step_time")]
+    seconds = [row.numbers["step_time"] for row in metrics if row.numbers.get("step_time")]
     if len(seconds) > 1:
         yield f"A step took {statistics.median(seconds[1:]):.2f} s (median), the first one {seconds[0]:.2f} s."
     if trained.dropped_prompts:
@@ -72,7 +71,8 @@ def curves(run: RunDir, numbers: Summary) -> Section | None:
     """Everything else that a step reports and a reader can use, with the numbers behind it; for the page."""
     metrics = _metrics(run, numbers)
     lengths = ("completions/min_length", "completions/max_length")
-    rewards = [name for row in metrics[:1] for name in row if name.startswith("rewards/") and name.endswith("/mean")]
+    logged = metrics[0].numbers if metrics else {}
+    rewards = [name for name in logged if name.startswith("rewards/") and name.endswith("/mean")]
     drawn = [_figure(metrics, "length", "Tokens a completion, mean and range", "completions/mean_length", ends=lengths)]
     for number, name in enumerate(rewards):
         title = f"Mean reward by {name.removeprefix('rewards/').removesuffix('/mean')}"
@@ -82,14 +82,14 @@ def curves(run: RunDir, numbers: Summary) -> Section | None:
         ("no-signal", "Share of groups whose rewards are all equal", "frac_reward_zero_std"),
         ("kl", "KL divergence from the base", "kl"),
     ):
-        if any(row.get(column) for row in metrics):
+        if any(row.numbers.get(column) for row in metrics):
             drawn.append(_figure(metrics, name, title, column))
     figures = [figure for figure in drawn if figure]
     if not figures:
         return None
-    columns = [n for n in ("reward", "reward_std", "completions/mean_length", *rewards) if n in metrics[0]]
+    columns = [n for n in ("reward", "reward_std", "completions/mean_length", *rewards) if n in logged]
     every = -(-len(metrics) // LONGEST_TABLE)
-    rows = [(str(r["step"]), *(_metric(r.get(name)) for name in columns)) for r in metrics[::every]]
+    rows = [(str(row.step), *(_metric(row.numbers.get(name)) for name in columns)) for row in metrics[::every]]
     thinned = f", every {every} steps; metrics.jsonl has all" if every > 1 else ""
     return Section("Curves", [*figures, Folded(f"The numbers{thinned}", [Table(("step", *columns), rows)])])
 
@@ -99,10 +99,11 @@ def _metric(value: float | None) -> str:
 
 
 def _figure(
-    metrics: list[dict[str, Any]], name: str, title: str, column: str, spread: str = "", ends: tuple[str, ...] = ()
+    metrics: list[Metrics], name: str, title: str, column: str, spread: str = "", ends: tuple[str, ...] = ()
 ) -> Figure | None:
     """A column of the metrics over the steps; its band is value ± spread, or lies between the columns of `ends`."""
-    rows = [row for row in metrics if row.get(column) is not None]
+    steps = [row.step for row in metrics if row.numbers.get(column) is not None]
+    rows = [row.numbers for row in metrics if row.numbers.get(column) is not None]
     if not rows:
         return None
     values, band = [row[column] for row in rows], ([], [])
@@ -110,7 +111,7 @@ def _figure(
         band = tuple([row[column] + sign * row[spread] for row in rows] for sign in (-1, 1))
     elif ends and all(row.get(end) is not None for row in rows for end in ends):
         band = tuple([row[end] for row in rows] for end in ends)
-    return Figure(name, title, charts.curve(name, title, Curve([row["step"] for row in rows], values, *band)))
+    return Figure(name, title, charts.curve(name, title, Curve(steps, values, *band)))
 
 
 def rollouts(run: RunDir, numbers: Summary) -> Section | None:
@@ -175,6 +176,5 @@ def _proofs(seeds: Sequence[SeedSummary]) -> Table:
     return Table(columns, rows)
 
 
-def _metrics(run: RunDir, numbers: Summary) -> list[dict[str, Any]]:
-    log = metrics_log(run.train(numbers.train.seed))
-    return [{"step": row.step} | row.numbers for row in read_metrics(log)]
+def _metrics(run: RunDir, numbers: Summary) -> list[Metrics]:
+    return read_metrics(metrics_log(run.train(numbers.train.seed)))
