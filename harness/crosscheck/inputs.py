@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.config import plugins
 from harness.crosscheck import lm_eval_task
 from harness.models import registry
 from harness.models.checkpoint import Checkpoint, file_hash, resolve
@@ -71,6 +72,8 @@ def side(seed: int | None) -> str:
 def prepare(run: RunDir, check: Check) -> Material:
     """The questions and the base of a finished run. Raises HarnessError where they are not those of its evaluation."""
     config = run.config
+    if not plugins.task(config).lm_eval_task:
+        raise HarnessError(f"{run.path}: lm-eval has no task that asks the questions of eval.tasks {config.eval.tasks}")
     data = gsm8k.load(config.data.source())
     checkpoint = resolve(config.model)
     run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
