@@ -6,6 +6,8 @@ outside its methods: some have to be imported before TRL.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from harness.models.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedTokenizerBase
+    from trl import GRPOTrainer
 
 
 class TrainerBackend(Plugin):
@@ -41,6 +44,14 @@ class TrainerBackend(Plugin):
     def arguments(self, config: Config) -> dict[str, Any]:
         """Arguments of TRL's GRPOConfig that it needs beside those of the experiment, or instead of them."""
         return {}
+
+    @contextmanager
+    def building(self, config: Config) -> Iterator[None]:
+        """Where TRL's trainer is built, and with it an engine for rollouts that is none of the backend's own."""
+        yield
+
+    def built(self, trainer: GRPOTrainer) -> None:
+        """Change of the trainer what no argument does."""
 
     def tidy(self) -> None:
         """Remove what a training leaves behind in the process and the working directory."""

@@ -195,15 +195,18 @@ def _build(
     model, adapter = backend.load(config, checkpoint, tokenizer)
     if config.model.full_finetuning:
         full_finetuning.freeze_vision(model)
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=recorder.wrap(rewards.of(config)),
-        args=_arguments(config, seed, folder, tokenizer.eos_token_id, backend),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[recorder, ResumePoints(config, folder / "checkpoints", recorder)],
-    )
+    arguments = _arguments(config, seed, folder, tokenizer.eos_token_id, backend)
+    with backend.building(config):
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=recorder.wrap(rewards.of(config)),
+            args=arguments,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=adapter,
+            callbacks=[recorder, ResumePoints(config, folder / "checkpoints", recorder)],
+        )
+    backend.built(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer
 

@@ -261,13 +261,15 @@ UNSLOTH = ("train.backend=unsloth", "model.precision=bf16")
 
 @without_gpu
 def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
-    for setting, part in (
-        ("model.load_in_4bit=true", "training on quantized weights needs unsloth"),
-        ("train.rollouts=vllm", "rollouts by vllm needs unsloth"),
+    by_trl = ("train.backend=trl", "model.precision=bf16")
+    for backend, setting, part in (
+        (UNSLOTH, "model.load_in_4bit=true", "training on quantized weights needs unsloth"),
+        (UNSLOTH, "train.rollouts=vllm", "rollouts by vllm needs unsloth"),
+        (by_trl, "train.rollouts=vllm", "train.rollouts: vllm needs an NVIDIA GPU"),
     ):
-        refused(harness("run", "exp/quickstart.yaml", *UNSLOTH, setting, "--results", tmp_path / "results"), part)
+        refused(harness("run", "exp/quickstart.yaml", *backend, setting, "--results", tmp_path / "results"), part)
         assert not (tmp_path / "results").exists()
-        refused(harness("train", "exp/quickstart.yaml", *UNSLOTH, setting, "--results", tmp_path / "alone"), part)
+        refused(harness("train", "exp/quickstart.yaml", *backend, setting, "--results", tmp_path / "alone"), part)
 
 
 @without_gpu

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from harness.models import checkpoint, full_finetuning, prompts
 from harness.models.lora import lora_config
 from harness.runs import directory
 from harness.tasks.benchmarks import gsm8k
-from harness.train import effective_settings, grpo, resume, rewards, trl_backend, unsloth_backend
+from harness.train import effective_settings, grpo, resume, rewards, trl_backend, trl_rollouts, unsloth_backend
 from harness.train.recorder import PATIENCE, Recorder, _note
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -119,7 +120,7 @@ def test_a_weight_trained_beside_the_adapter_stops_the_run(built, monkeypatch):
         effective_settings.check_settings(built.trainer, CONFIG, 3407, built.end)
 
 
-VLLM = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"rollouts": "vllm"})})
+VLLM = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"backend": "unsloth", "rollouts": "vllm"})})
 
 
 @pytest.fixture
@@ -161,6 +162,30 @@ def test_rollouts_by_another_vllm_or_in_another_way_stop_the_run(built, sampled_
     setattr(sampled_by_vllm, name, value)
     with pytest.raises(HarnessError, match=f"did not take over what was asked: .*{named}"):
         effective_settings.check_settings(built.trainer, VLLM, 3407, built.end)
+
+
+def test_trls_own_vllm_has_to_follow_the_adapter(built, sampled_by_vllm, monkeypatch):
+    asked = VLLM.model_copy(update={"train": VLLM.train.model_copy(update={"backend": "trl"})})
+    monkeypatch.delattr(built.trainer.model, "vllm_engine")
+    monkeypatch.delattr(sampled_by_vllm, "_unsloth_load_lora")
+    with pytest.raises(HarnessError, match=r"asked: vllm_takes_adapter \(asked True, got False\)"):
+        effective_settings.check_settings(built.trainer, asked, 3407, built.end)
+    trl_backend.BACKEND.built(built.trainer)
+    effective_settings.check_settings(built.trainer, asked, 3407, built.end)
+
+
+def test_the_weights_that_vllm_is_given_are_the_adapted_ones_and_the_base_stays(built):
+    model = copy.deepcopy(built.trainer.model)
+    for name, weight in model.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(weight)
+    base = {name: weight.clone() for name, weight in model.named_parameters()}
+    given = dict(trl_rollouts.adapted_weights(model))
+    assert all(torch.equal(base[name], weight) for name, weight in model.named_parameters())
+    merged = model.merge_and_unload().state_dict()
+    assert len(given) == 14 and set(given) <= set(merged)
+    for name, weight in given.items():
+        torch.testing.assert_close(weight, merged[name])
 
 
 def test_an_engine_that_takes_fewer_tokens_than_asked_stops_the_run(built, sampled_by_vllm):
