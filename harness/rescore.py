@@ -76,7 +76,10 @@ def _same_choice(run: RunDir, seed: int, sides: Sequence[Evaluation]) -> None:
 def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion]) -> str:
     """What another scorer made of the same completions, in words; both in the same order."""
     pairs = list(zip(before, after, strict=True))
-    verdicts = {name: [(getattr(old, of), getattr(new, of)) for old, new in pairs] for name, of in QUANTITIES.items()}
+    verdicts = {
+        name: [(getattr(old, quantity.score), getattr(new, quantity.score)) for old, new in pairs]
+        for name, quantity in QUANTITIES.items()
+    }
     judged = sum(any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True))
     read = sum(old != new for old, new in pairs) - judged
     others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
