@@ -21,7 +21,6 @@ from pathlib import Path
 from harness.config import plugins
 from harness.config.schema import Config
 from harness.models import checkpoint
-from harness.report import write
 from harness.runs import directory, machine, provenance
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
@@ -60,6 +59,8 @@ def execute(run: RunDir, held: int | None) -> int:
         run.note("made_with", {stage.name: provenance.made_with()})
         if code := start(run, held, stage):
             return code
+    from harness.report import write  # which takes longer to import than --help takes to print
+
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
     with working("drawing of the report"):
         write.write(run)
@@ -173,6 +174,8 @@ def main(argv: list[str] | None = None) -> int:
         plan(run)
         return 0
     if complete(run):
+        from harness.report import write
+
         run.pin(local_inputs(run.config))  # its numbers are those of what it names as that was
         write.show(run)
         return 0
