@@ -131,7 +131,7 @@ def test_the_plots_are_there_as_images_with_their_colours(finished):
     pytest.importorskip("resvg_py")
     image = pytest.importorskip("PIL.Image")
     if not swanlab_run._can_draw():
-        pytest.skip("needs a font: without one the plots are pages")
+        pytest.skip("needs a font that resvg looks for (Arial, Times New Roman): without one the plots are pages")
     found = read(finished)
     assert {f"report/{plot.stem}" for plot in (finished / "plots").glob("*.svg")} <= found.media.keys()
     _, (name,) = found.media["report/before_after"][0]
