@@ -12,7 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.config import plugins
 from harness.crosscheck import lm_eval_task
+from harness.models import registry
 from harness.models.checkpoint import Checkpoint, file_hash, resolve
 from harness.runs import machine
 from harness.runs.directory import RunDir
@@ -88,6 +90,8 @@ def side(seed: int | None) -> str:
 def prepare(run: RunDir, check: Check) -> Material:
     """The questions and the base of a finished run. Raises HarnessError where they are not those of its evaluation."""
     config = run.config
+    if not plugins.task(config).lm_eval_task:
+        raise HarnessError(f"{run.path}: lm-eval has no task that asks the questions of eval.tasks {config.eval.tasks}")
     data = gsm8k.load(config.data.source())
     checkpoint = resolve(config.model)
     run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
@@ -122,11 +126,12 @@ def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint
 def conditions(run: RunDir, check: Check, material: Material, seed: int | None) -> dict[str, Any]:
     """All that one model's answers depend on; stored beside them, and compared before they are used again."""
     section = run.config.eval
+    backend = registry.kind(section).lm_eval_backend
     gpus = machine.gpus()
-    packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if section.engine == "vllm" else []))
+    packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if backend == "vllm" else []))
     return {
-        "backend": "vllm" if section.engine == "vllm" else "hf",
-        "batch size": check.batch_size or (section.batch_size if section.engine == "transformers" else "auto"),
+        "backend": backend,
+        "batch size": check.batch_size or (section.batch_size if backend == "hf" else "auto"),
         "chat template": check.chat,
         "device": gpus[0].name if gpus else "cpu",
         "examples": _hash(material.examples),

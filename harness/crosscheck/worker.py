@@ -70,7 +70,7 @@ def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Che
     """lm-eval's hf backend on the model. Raises HarnessError where PEFT leaves a part of the adapter out."""
     import torch
 
-    from harness.models.hf import DTYPES
+    from harness.models.hf_engine import DTYPES
     from harness.models.prompts import quiet
 
     quiet()
@@ -95,7 +95,7 @@ def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Che
 
 def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
     """lm-eval's vllm backend, started as our own engine is. Raises HarnessError where vLLM does not start."""
-    from harness.models import vllm as vllm_engine
+    from harness.models import vllm_engine
     from harness.models.engine import Work
 
     section = run.config.eval

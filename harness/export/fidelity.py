@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from peft import PeftModel
 
+from harness.config import plugins
 from harness.export.record import Check
 from harness.models import prompts
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs
 from harness.models.trained import Trained
-from harness.tasks.benchmarks import gsm8k
 
 # An export still is what was trained where its changes correlate at least KEPT with the training's and are as large,
 # within SIZE. Of small changes the correlation alone does not see half of them missing, nor rounding's bias: a base's
@@ -36,7 +36,7 @@ Probes = Sequence[Sequence[int]]
 def probes(trained: Trained) -> list[list[int]]:
     """The first of the evaluation's prompts, as token ids. Raises HarnessError where the data cannot be had."""
     config = trained.run.config
-    questions = prompts.prepare(config, gsm8k.load(config.data.source()))
+    questions = prompts.prepare(config, plugins.task(config).load(config.data.source()))
     return [list(prompt.ids) for prompt in questions.prompts[:PROBES]]
 
 

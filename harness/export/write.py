@@ -154,7 +154,7 @@ def _merged(trained: Trained, args: argparse.Namespace, part: Path, made: Export
 
     from harness.export import fidelity, merge
     from harness.models.checkpoint import Checkpoint
-    from harness.models.hf import load_base
+    from harness.models.hf_engine import load_base
 
     dtype = getattr(torch, made.stored)
     targets = _write(trained, part, dtype)

@@ -42,7 +42,8 @@ from harness.util import files
 from harness.util.cli import Parser
 from harness.util.errors import HarnessError
 from tests import constructed, fake_vllm
-from tests.conftest import HANG, ROOT, harness, refused, wait_until, without_gpu
+from tests.conftest import HANG, harness, refused, started, wait_until, without_gpu
+from tests.e2e.test_run import mapped
 from tests.e2e.test_stopping import nothing_is_left
 
 SEED = 3407
@@ -328,27 +329,16 @@ def test_cut_prompts_and_sampling_are_among_the_reasons(run):
 
 
 def test_ctrl_c_names_the_model_that_begins_anew(run):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.crosscheck", str(run.path)],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+    process = started(
+        "crosscheck", run.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cold=True
     )
     assert process.stdout.readline().startswith("crosscheck (base): lm-eval")
-    wait_until(lambda: "torch" in _mapped(process.pid), process)
+    wait_until(lambda: any("torch" in mapped(stage) for stage in psutil.Process(process.pid).children()), process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command goes on: ")
     assert nothing_is_left(process.pid)
-
-
-def _mapped(pid: int) -> str:
-    """The libraries that the first child of a process has loaded."""
-    children = psutil.Process(pid).children()
-    return " ".join(each.path for each in children[0].memory_maps()) if children else ""
 
 
 # --- what is refused

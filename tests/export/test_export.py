@@ -25,7 +25,7 @@ from harness.export import gguf as gguf_export
 from harness.export.record import Check, Export
 from harness.models import full_finetuning, lora, trained
 from harness.models.checkpoint import Checkpoint, file_hash
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.report import summary
 from harness.report.summarize import summarize
 from harness.runs import directory
@@ -203,7 +203,7 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused(tmp_path):
 
 
 def test_an_export_is_whole_checked_and_described_and_made_once(run):
-    done = harness("export", run, "--to", "merged")
+    done = harness("export", run, "--to", "merged", cold=True)
     assert done.returncode == 0, done.stderr
     folder = run / "export/merged"
     record = files.read_json(folder / "export.json")
