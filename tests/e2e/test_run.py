@@ -226,7 +226,7 @@ def test_a_second_experiment_on_the_same_base_generates_no_base_completion(finis
     run = directory.open_run("quickstart", [*SMALL, "lora.r=4"], copied(finished, tmp_path))
     done = harness("evaluate", run.path, "--side", "base")
     assert done.returncode == 0, done.stderr
-    assert "all 48 completions are there, none generated" in done.stdout
+    assert "all 48 completions exist already, none generated" in done.stdout
     assert (run.base / "result.json").read_bytes() == (finished / "base/result.json").read_bytes()
 
 
