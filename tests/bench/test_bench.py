@@ -38,7 +38,7 @@ def test_a_training_step_is_measured_by_the_ordinary_stage():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "| trl-hf | " in done.stdout and "| 4 x " in done.stdout
-    refused(harness("bench", "train", "exp/quickstart.yaml", "--steps", "2"), "--steps: 2 leave nothing")
+    refused(harness("bench", "train", "exp/quickstart.yaml", "--steps", "2"), "--steps: 2 leaves no step")
 
 
 @without_gpu

@@ -124,7 +124,7 @@ def test_the_task_is_lm_evals_own_on_our_rows():
         assert example.startswith("Question: Number ") and example.endswith(f"\nAnswer: {QUESTION.solution}")
     again = lm_eval_task.build([QUESTION], EXAMPLES, 5).fewshot_context(lm_eval_task.document(QUESTION), 5)
     assert again == prompt  # lm-eval's own seed
-    with pytest.raises(HarnessError, match="--shots: 7 worked examples of 6 training problems"):
+    with pytest.raises(HarnessError, match="--shots: 7 worked examples, but only 6 training problems"):
         lm_eval_task.build([QUESTION], EXAMPLES, 7)
 
 
@@ -337,7 +337,7 @@ def test_ctrl_c_names_the_model_that_begins_anew(run):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command resumes: ")
+    assert errors.startswith("Stopped in the crosscheck (base), which starts over. The same command resumes: ")
     assert nothing_is_left(process.pid)
 
 
@@ -361,11 +361,11 @@ def test_without_lm_eval_one_line_says_what_to_install(run, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--seed", "1"], "--seed: 1 is none of this run's training seeds (3407)"),
-        (["--limit", "0"], "--limit: 0 is not allowed, 1 or more is"),
-        (["--shots", "-1"], "--shots: -1 is not allowed, 0 or more is"),
-        (["--batch-size", "0"], "--batch-size: 0 is not allowed"),
-        (["--our-prompt", "--chat"], "--our-prompt: has no worked examples"),
+        (["--seed", "1"], "--seed: 1 is not one of this run's train.seeds (3407)"),
+        (["--limit", "0"], "--limit: found 0, allowed: 1 or more"),
+        (["--shots", "-1"], "--shots: found -1, allowed: 0 or more"),
+        (["--batch-size", "0"], "--batch-size: found 0, allowed: 1 or more"),
+        (["--our-prompt", "--chat"], "--our-prompt: always uses the chat template"),
     ],
 )
 def test_impossible_options(run, options, line):
@@ -380,17 +380,17 @@ def test_answers_of_other_conditions_are_not_used(run):
     file = inputs.folder(run, check) / "base.json"
     stored = files.read_json(file)
     files.write_json(file, stored | {"conditions": stored["conditions"] | {"precision": "bf16"}})
-    with pytest.raises(HarnessError, match=r"base\.json: was made otherwise than now \(precision\); delete"):
+    with pytest.raises(HarnessError, match=r"base\.json: was made under other conditions \(precision\); delete"):
         crosscheck_command.main([str(run.path), "--limit", "2"])
 
 
 def test_another_adapter_than_was_evaluated_is_refused(run):
     adapter = run.evaluated(SEED) / "adapter_model.safetensors"
     adapter.write_bytes(adapter.read_bytes() + b" ")
-    with pytest.raises(HarnessError, match="is not what tuned/seed-3407 was made with"):
+    with pytest.raises(HarnessError, match="has changed since tuned/seed-3407 was made"):
         crosscheck_command.main([str(run.path), "--limit", "2"])
     adapter.unlink()
-    with pytest.raises(HarnessError, match="what seed 3407 trained is gone"):
+    with pytest.raises(HarnessError, match="the weights trained with seed 3407 are missing"):
         crosscheck_command.main([str(run.path), "--limit", "2"])
 
 
@@ -399,7 +399,7 @@ def test_an_adapter_that_peft_cannot_place_is_refused(run, tmp_path):
     renamed = {key.replace("layers", "blocks"): value for key, value in adapter_weights(adapter).items()}
     wrong = save_copy(adapter, renamed, tmp_path / "wrong")
     material = inputs.prepare(run, Check(limit=2))
-    with pytest.raises(HarnessError, match="is no adapter of this checkpoint"):
+    with pytest.raises(HarnessError, match="is not an adapter of this checkpoint"):
         worker._transformers(run, Check(), material, material.checkpoint, wrong)
 
 

@@ -96,7 +96,7 @@ def test_a_person_is_asked_line_by_line_and_a_question_too_long_ends_nothing(fin
     os.close(terminal)
     os.close(other)
     assert process.returncode == 0, err
-    assert "A question a line" in out and "which leaves 0 for its answer" in out and len(answers(out, "tuned")) == 1
+    assert "One question on each" in out and "which leaves 0 for its answer" in out and len(answers(out, "tuned")) == 1
 
 
 def test_a_terminal_shows_both_whole_and_nothing_in_them_acts(monkeypatch):

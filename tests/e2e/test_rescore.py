@@ -96,7 +96,7 @@ def test_only_the_reading_may_change(tmp_path):
         score["why"] = "because"
     files.write_json(run.base / "result.json", result)
     done = harness("rescore", run.path)
-    assert "base: none of 60 verdicts changed; of 4 others the answer, the rule or the reason." in done.stdout
+    assert "base: none of 60 verdicts changed; for 4 others only the answer, the rule or the reason did." in done.stdout
 
 
 def test_where_nothing_changes_it_says_so_and_changes_nothing(finished, tmp_path):
@@ -197,7 +197,7 @@ REFUSED = {
     another_gold: ("its questions and golds are not those that were asked",),
     no_result: ("base/result.json: conditions is missing",),
     other_conditions: ("under different conditions (precision",),
-    no_tuned_evaluation: ("not finished", "goes on with it"),
+    no_tuned_evaluation: ("not finished", "resumes it"),
 }
 
 

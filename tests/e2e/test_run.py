@@ -53,7 +53,7 @@ def test_a_plan_of_several_trainings_says_that_their_mean_detects_something_else
 
 def test_one_question_is_too_few_for_several_trainings(tmp_path):
     done = harness("run", "exp/quickstart.yaml", "eval.limit=1", "train.seeds=[1,2]", "--results", tmp_path / "results")
-    refused(done, "eval.limit: several training seeds take at least 2 questions")
+    refused(done, "eval.limit: several training seeds need at least 2 questions")
     assert not (tmp_path / "results").exists()
 
 

@@ -318,5 +318,5 @@ def test_every_evaluation_is_scored_anew_and_the_choice_must_stand(staged, tmp_p
     other = files.read_json(run.curve(1) / "curve.json")
     files.write_json(run.curve(1) / "curve.json", other | {"chosen": 6 - other["chosen"]})
     refused(
-        harness("rescore", run.path), f"chooses step {other['chosen']}, and step {6 - other['chosen']} was evaluated"
+        harness("rescore", run.path), f"chooses step {other['chosen']}, but step {6 - other['chosen']} was evaluated"
     )

@@ -341,7 +341,7 @@ def test_weights_that_are_not_those_that_were_scored_are_refused(run):
     weights = lora.with_b_scaled(lora.adapter_weights(adapter_of(run)), 2)
     other = lora.save_copy(adapter_of(run), weights, run.parent / "other")
     shutil.copy(other / "adapter_model.safetensors", adapter_of(run))
-    with pytest.raises(HarnessError, match="is not what was evaluated"):
+    with pytest.raises(HarnessError, match="has changed since it was evaluated"):
         export_command.main([str(run), "--to", "merged"])
     manifest = files.read_json(run / "manifest.json")
     manifest["inputs"]["base weights"] = "0" * 64

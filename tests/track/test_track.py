@@ -398,7 +398,7 @@ def work():
 
 def say(line, told=track.say):
     told(line)
-    if line.startswith("SwanLab gets the rest"):  # as a person who reads it does
+    if line.startswith("SwanLab is finishing"):  # as a user who reads it would
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 track.say = say
@@ -416,7 +416,7 @@ def test_ctrl_c_ends_the_wait_for_a_tracker_and_not_the_experiment(finished, tmp
     assert (done.returncode, done.stderr) == (0, "")
     offline, waits, given_up = done.stdout.splitlines()
     assert offline.startswith(f"SwanLab: offline; swanlab sync '{copy}/swanlab/run-")
-    assert waits == "SwanLab gets the rest; that may take 60 s, and Ctrl-C does without."
+    assert waits == "SwanLab is finishing; that may take 60 s, and Ctrl-C skips it."
     assert "(stopped)" in given_up and f"python -m harness.track '{copy}' tracks it again" in given_up
 
 
