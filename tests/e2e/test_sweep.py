@@ -1,4 +1,4 @@
-"""Sweeps: the grid and its refusals, and real ones that share the base, are stopped and go on, and have a run fail."""
+"""Sweeps: the grid and its errors, and real ones that share the base, are stopped and resumed, and have a failure."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_mistake_in_any_combination_is_found_before_the_first_starts(overrides
 
 
 def test_a_grid_is_all_combinations_and_a_run_that_occurs_twice_is_one(tmp_path, capsys):
-    """4 and 4.0 are not: a rank is an integer. eval.batch_invariant changes nothing where vLLM is not the engine."""
+    """4 and 4.0 are not: a rank is an integer. eval.batch_invariant changes nothing unless vLLM is the engine."""
     grid = ["lora.r=4,8", "train.seeds=0,[1,2]", "eval.batch_invariant=true,false", "train.steps=9"]
     planned, repeated = sweep.plan("quickstart", grid, tmp_path)
     configs = [each.run.config for each in planned]

@@ -1,4 +1,4 @@
-"""What a machine is found to have, and what the doctor says of it."""
+"""What is found on a machine, and what the doctor says about it."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ UNFIT = [
 
 @pytest.fixture
 def cuda_torch(tmp_path, monkeypatch):
-    """A torch with CUDA, as far as its files tell (CI has none); every other package is there too."""
+    """A torch whose files name a CUDA version (CI has none); every other package is installed too."""
     (tmp_path / "version.py").write_text("__version__ = '2.11.0+cu131'\ncuda: Optional[str] = '13.1'\nhip = None\n")
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(machine, "find_spec", lambda name: spec)

@@ -1,4 +1,4 @@
-"""GRPO training: settings that arrive, prompts that match, rollouts that stop, and what is left to read."""
+"""GRPO training: settings that arrive, prompts that match, rollouts that stop, and the files that are written."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
 
 @pytest.mark.parametrize(("key", "bits"), [("load_in_4bit", "4bit"), ("load_in_8bit", "8bit")])
 def test_weights_that_a_library_left_unquantized_stop_the_run(built, key, bits):
-    """Unsloth loads 16-bit weights, and prints a line, where bitsandbytes cannot run."""
+    """If bitsandbytes cannot run, Unsloth loads 16-bit weights and prints a line."""
     asked = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={key: True})})
     with pytest.raises(HarnessError, match=rf"those that were asked for: quantized \(asked '{bits}', got None\)"):
         effective_settings.check_settings(built.trainer, asked, 3407, built.end)
@@ -211,7 +211,7 @@ def test_a_vision_tower_that_full_finetuning_trains_is_seen():
 
 
 def test_a_padding_token_that_ends_the_turn_is_exchanged_with_a_line(capsys):
-    """Unsloth takes it for padding wherever it stands: the ends of all turns would be left out."""
+    """Unsloth treats the token as padding wherever it occurs: the ends of all turns would be left out."""
     tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
     encoded = prompts.encode(tokenizer, gsm8k.load(CONFIG.data).train[:2], CONFIG.prompt.system)
     grpo._set_padding(tokenizer, CHECKPOINT, encoded)
@@ -222,7 +222,7 @@ def test_a_padding_token_that_ends_the_turn_is_exchanged_with_a_line(capsys):
 
 
 def test_unsloth_gets_the_trainings_tokenizer_with_the_rest_of_the_processor(tmp_path):
-    """With the checkpoint's own it may add a padding token, and weights for it that cannot be trained through."""
+    """With the checkpoint's own tokenizer, Unsloth may add a padding token with weights that cannot be trained."""
     shutil.copytree(CHECKPOINT.path, tmp_path / "model")
     for name in ("preprocessor_config.json", "model.safetensors.index.json"):
         (tmp_path / "model" / name).write_text("{}")
@@ -369,7 +369,7 @@ def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_a
 
 
 def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(tmp_path):
-    """With a constant learning rate a step too many would be another adapter."""
+    """With a constant learning rate, one step too many would give another adapter."""
     run = directory.open_run("quickstart", [*SMALL, "train.steps=2", "train.lr_scheduler=constant"], tmp_path)
     assert harness("train", run.path).returncode == 0
     (folder,) = (run.path / "train").iterdir()
