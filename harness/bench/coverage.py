@@ -114,7 +114,7 @@ def rate(n: int, p: float) -> list[Row]:
 
 
 def flips(name: str, n: int, gain: float, loss: float) -> list[Row]:
-    """One sample a question, gained or lost with these probabilities, enumerated over (gained, lost)."""
+    """One sample per question, gained or lost with these probabilities, enumerated over (gained, lost)."""
     spans = []
     for p in (gain, loss):
         reach = 7 * math.sqrt(n * p) + 20
@@ -180,7 +180,7 @@ def tally(design: Design, draws: Iterable[tuple[float, Draw]], simulations: int 
 
 
 def speed() -> list[tuple[str, float]]:
-    """Milliseconds of a paired interval with its tests at n = 1,319, fastest of many, by samples a question."""
+    """Milliseconds of a paired interval with its tests at n = 1,319, fastest of many, by samples per question."""
     rng, found = np.random.default_rng(SEED), []
     p = rng.beta(2, 1, N)
     for count in (1, 8):

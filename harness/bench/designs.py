@@ -48,7 +48,7 @@ def simulated() -> Iterator[Simulated]:
 
 
 def _question_means() -> Iterator[Simulated]:
-    """K = 8 samples a question; a share of the questions is uncertain, the others are always answered right."""
+    """K = 8 samples per question; a share of the questions is uncertain, the others are always answered right."""
 
     def rate(rng: np.random.Generator) -> Draw:
         correct = rng.binomial(8, rng.beta(2, 1, N))

@@ -326,7 +326,7 @@ def _lines(numbers: Crosscheck) -> Iterator[str]:
     # Seven short columns, so that the table fits into a terminal of 80 characters.
     head = ("answers", "judged by", "base", "tuned", "points", "mid-p", "verdict")
     for table in numbers.tables:
-        yield f"\n**lm-eval's gsm8k beside our evaluation: {plural(numbers.n, 'question')}, seed {table.seed}**\n"
+        yield f"\n**lm-eval's gsm8k and our evaluation: {plural(numbers.n, 'question')}, seed {table.seed}**\n"
         yield from markdown.table_lines(head, map(_cells, table.rows))
         yield "\n" + "  \n".join(f"{row.completions}, {_rule(row)}: {row.why}" for row in table.rows)
         yield from _apart(table.rows)

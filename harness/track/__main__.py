@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.runs import directory
 from harness.runs.directory import RunDir
-from harness.track.follow import MODES, follow, kind, told
+from harness.track.follow import MODES, follow, how_it_ended, kind
 from harness.track.reader import Reader
 from harness.util import files
 from harness.util.cli import Parser, exit_code
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     kind(run.config).check(mode)
     with files.lock(run.path):
         complete = "success" if run.report.exists() else "crashed"
-        follow(run, mode, told if args.follow else lambda: complete, Reader(run, following=args.follow))
+        follow(run, mode, how_it_ended if args.follow else lambda: complete, Reader(run, following=args.follow))
     return 0
 
 

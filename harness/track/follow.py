@@ -175,7 +175,7 @@ def follow(run: RunDir, mode: str, state: Callable[[], str | None], reader: Read
             tracked.finish(ended)
 
 
-def told() -> str | None:
+def how_it_ended() -> str | None:
     """How the run ended, as harness.run says after at most POLL_SECONDS; None while it is running."""
     ready, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
     return (sys.stdin.readline().strip() or "crashed") if ready else None

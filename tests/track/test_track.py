@@ -318,7 +318,7 @@ def test_what_a_training_will_take_again_is_not_shown(tmp_path):
     files.write_lines(log, [{"step": step, "loss": 0.5} for step in (1, 2, 3)])
     reader = Reader(run, following=True)
     assert list(reader.new()) == []
-    assert [shown.step for shown in Reader(run, following=False).new()] == [1, 2, 3]  # nothing is running: all are shown
+    assert [shown.step for shown in Reader(run, following=False).new()] == [1, 2, 3]  # not running: all are shown
     files.write_lines(log, files.read_lines(log)[:2])  # as the recorder does when it starts
     assert [(shown.step, shown.numbers) for shown in reader.new()] == [(s, {"train/loss": 0.5}) for s in (1, 2)]
     files.append_lines(log, [{"step": 3, "loss": 0.25, "grad_norm": None}])
