@@ -26,8 +26,8 @@ def test_the_evaluation_is_measured_with_adapters_that_are_proven_and_broken_one
 
 def test_wrong_arguments_are_one_line():
     refused(harness("bench", "speed"), "invalid choice", "scoring")
-    refused(harness("bench", "eval", "exp/quickstart.yaml", "--paths", "raw,tgi"), "--paths: tgi")
-    refused(harness("bench", "coverage", "--replications", "0"), "--replications: 0; need at least 1")
+    refused(harness("bench", "eval", "exp/quickstart.yaml", "--paths", "raw,tgi"), "--paths: found tgi")
+    refused(harness("bench", "coverage", "--replications", "0"), "--replications: found 0, allowed: 1 or more")
     refused(harness("bench", "eval", "exp/quickstrt.yaml"), "did you mean exp/quickstart.yaml?")
 
 
