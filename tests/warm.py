@@ -47,7 +47,7 @@ class _Popen(subprocess.Popen):
     """subprocess.Popen, but that `python -m harness.NAME` is forked instead of started anew."""
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest) -> None:
-        if list(args[:2]) != [sys.executable, "-m"] or not args[2].startswith("harness."):
+        if list(args[:2]) != [sys.executable, "-m"] or args[2].partition(".")[0] != "harness":
             return super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
         pipes, session = rest[3:9], rest[-2]
         streams = [end if end != -1 else number for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]

@@ -1,11 +1,14 @@
-"""Finished runs in one accuracy table, and each minus each.
+"""One accuracy table for many runs, and never one for runs that cannot be compared.
 
     python -m harness.compare results/*
-    python -m harness.compare results/* --format md
     python -m harness.compare results/* --out compare.html
+    python -m harness.compare results/* --format csv --intervals bootstrap
 
-Runs whose data, prompts, scorer, sampling, token limit or engine differ are never in one table: each comparable group
-has its own, with the fields that part them. --strict refuses such runs.
+Runs share a table when their base, data, prompts, scorer, sampling, token limit and engine are the same; otherwise
+each comparable group has its own, and the fields that part the groups are named. Under it stands every run minus
+every other, paired: of up to 6 runs, on the page of up to 20 (a matrix), in JSON of any number. A run of several
+training seeds stands with the mean over them: gained and lost then are counts a seed, and p, marked so, is that of its
+t interval.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the experiment file chooses by name: engines, trainer backends, trackers. To add one: its file, and a row here.
+"""What the experiment file chooses by name: engines, trainer backends, trackers. To add one: its file and a row here.
 
 Each object declares in its own file what settings it reads, which it cannot honour, and what it needs of a machine.
 Its module must import no model library before it is started: settings are checked on machines without one.
@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from harness.tasks.registry import TASKS
+from harness.tasks.task import Task as Benchmark
 from harness.util.registry import Registry
 
 Config = Any  # harness.config.schema.Config, which imports this module for its names
@@ -61,6 +63,7 @@ def _known(registry: Registry[Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
+Task = Annotated[str, _known(TASKS)]
 Engine = Annotated[str, _known(ENGINES)]
 Backend = Annotated[str, _known(BACKENDS)]
 Tracker = Annotated[str, _known(TRACKERS)]
@@ -69,6 +72,11 @@ Tracker = Annotated[str, _known(TRACKERS)]
 def chosen(config: Config) -> list[Plugin]:
     """What the experiment chose of each kind."""
     return [ENGINES.get(config.eval.engine), BACKENDS.get(config.train.backend), TRACKERS.get(config.track.tracker)]
+
+
+def task(config: Config) -> Benchmark:
+    """The benchmark whose questions are asked."""
+    return TASKS.get(config.eval.tasks[0])
 
 
 def idle(config: Config) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ SwanLab is told to look at nothing but what it is given: no hardware, host name,
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import re
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 # The dashboard pins a rich that is older than ours, and works with ours.
 DASHBOARD = "pip install --no-deps swanboard==0.1.10b2; pip install fastapi uvicorn ujson 'peewee<4'"
 SHARPNESS = 2  # pixels of an image for one of the chart's own file
+# resvg takes no other font for the one that it is told: the first is its own choice.
+FONTS = ("Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans", "Helvetica")
 
 
 class SwanLab(TrackerKind):
@@ -134,22 +135,27 @@ def _drawn(chart: str) -> swanlab.Image | swanlab.Html:
         return swanlab.Html(chart)
     from PIL import Image
 
-    return swanlab.Image(Image.open(io.BytesIO(_png(charts.in_light(chart)))))
+    return swanlab.Image(Image.open(io.BytesIO(_png(charts.in_light(chart), _font()))))
+
+
+def _can_draw() -> bool:
+    """Whether resvg and pillow are there, and a font: without one resvg leaves words out and says nothing."""
+    return all(map(machine.installed, ("resvg_py", "PIL"))) and _font() is not None
 
 
 @cache
-def _can_draw() -> bool:
-    """Whether resvg and pillow are there, and a font: without one resvg leaves words out and says nothing."""
-    if not all(importlib.util.find_spec(package) for package in ("resvg_py", "PIL")):
-        return False
+def _font() -> str | None:
+    """The first of FONTS with which resvg draws a letter; None where there is none of them."""
     canvas = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">{}</svg>'
-    return _png(canvas.format('<text x="9" y="30">8</text>')) != _png(canvas.format(""))
+    letter = canvas.format('<text x="9" y="30" font-family="sans-serif">8</text>')
+    return next((font for font in FONTS if _png(letter, font) != _png(canvas.format(""), font)), None)
 
 
-def _png(svg: str) -> bytes:
+def _png(svg: str, font: str) -> bytes:
     import resvg_py
 
-    return bytes(resvg_py.svg_to_bytes(svg_string=svg, background="white", zoom=SHARPNESS))
+    fonts = {"font_family": font, "sans_serif_family": font}
+    return bytes(resvg_py.svg_to_bytes(svg_string=svg, background="white", zoom=SHARPNESS, **fonts))
 
 
 TRACKER = SwanLab()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness.errors import HarnessError
 
-from harness import bench_paths
+from harness.bench import common
+from harness.util.errors import HarnessError
 from tests.conftest import harness, refused, without_gpu
 from tests.constructed import reported
 
@@ -60,7 +60,7 @@ def test_what_was_measured_before_a_path_fails_is_printed_all_the_same():
 
     drawn = []
     with pytest.raises(HarnessError, match="it failed"):
-        bench_paths.measured("train", ["first", "second", "third"], measure, drawn.extend)
+        common.measured("train", ["first", "second", "third"], measure, drawn.extend)
     assert drawn == [{"path": "first"}]
 
 

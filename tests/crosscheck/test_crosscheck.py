@@ -417,6 +417,14 @@ def test_scored_anew_it_is_compared_anew_and_nobody_is_asked_again(run, capsys):
     assert abs(after - before) == 1 and "crosscheck (base)" not in capsys.readouterr().out
 
 
+def test_a_record_of_how_lm_eval_asked_that_lacks_a_field_is_one_line(tmp_path):
+    inputs.write_asked(tmp_path, None, inputs.Asked({"precision": "fp32"}, {"shots": 5}))
+    assert inputs.read_asked(tmp_path, None).facts == {"shots": 5}
+    files.write_json(tmp_path / "base.json", {"conditions": {}})
+    with pytest.raises(HarnessError, match=r"base\.json: facts is missing"):
+        inputs.read_asked(tmp_path, None)
+
+
 # --- which model, and the settings on their way
 
 

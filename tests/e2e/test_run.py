@@ -338,7 +338,7 @@ def test_a_complete_run_is_not_shown_for_other_data_or_weights(tmp_path, monkeyp
     run = directory.open_run("quickstart", settings, tmp_path)
     run.pin(run_command.local_inputs(run.config))
     monkeypatch.setattr(run_command, "complete", lambda run: True)
-    monkeypatch.setattr(run_command.write, "show", lambda run: print("shown"))
+    monkeypatch.setattr("harness.report.write.show", lambda run: print("shown"))
     command = ["quickstart", *settings, "--results", str(tmp_path)]
     assert run_command.main(command) == 0 and capsys.readouterr().out == "shown\n"
     shutil.move(tmp_path / "data", tmp_path / "away")  # gone is not changed
