@@ -1,8 +1,8 @@
 """Unsloth in the place of transformers and PEFT: its kernels for the model, its trainer under TRL's names.
 
 Its loss is TRL's but for two things: the KL term clamps a token's log ratio to ±20 and the term to 10, and a padding
-token that was sampled inside a completion is taken for padding and left out (Gemma hardly ever samples its <pad>, nor
-Qwen2.5 inside a turn its <|endoftext|>).
+token that was sampled inside a completion is taken for padding and left out (Gemma hardly ever samples its <pad>;
+Qwen2.5's is <|endoftext|>).
 Importing unsloth patches trl, transformers and peft, and only what is imported after it: harness.train calls patch()
 before it imports harness.train.grpo.
 """
