@@ -21,7 +21,9 @@ from harness.tasks.records import Tags
 
 # What a run writes and how often, not what comes out of it: the digest leaves these out.
 # The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
+OUTSIDE_DIGEST = (
+    "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
+)  # fmt: skip
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 
 Positive = Annotated[int, Field(ge=1)]
@@ -144,6 +146,7 @@ class TrainSection(Section):
     save_steps: Positive = 50  # adapters kept for good
     checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
     logging_steps: Literal[1] = 1  # every step: a resumed run must find whole ones
+    on_drift: Literal["off", "warn"] = "warn"  # the reward rises while the accuracy of the rollouts falls
     resume_every: Positive = 10  # steps between resume points: what a kill can lose
 
 

@@ -15,6 +15,7 @@ from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
+from harness.stats.drift import Drift
 from harness.stats.records import AnyDifference, JudgedPair, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
@@ -147,6 +148,14 @@ class Panel:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A share at both ends of a training."""
+
+    first: float
+    last: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """What one training did."""
@@ -158,6 +167,11 @@ class Training:
     reward_first: float | None  # mean over the first REWARD_SHARE of the steps; None where no reward was logged
     reward_last: float | None
     profiles_disagree: dict[str, float]  # by "format" and "answer": share of the completions
+    # By the evaluation's scorer, as shares of the completions over the same steps as the reward; None where an older
+    # version did not record it.
+    rollouts: dict[str, Ends] | None = field(default=None, metadata=typed.OMITTED)  # by quantity
+    reward_rose: bool | None = field(default=None, metadata=typed.OMITTED)  # `stats.drift.rose`
+    drift: Drift | None = field(default=None, metadata=typed.OMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
