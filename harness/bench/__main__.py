@@ -27,7 +27,7 @@ from harness.tasks import panel, scoring
 from harness.tasks.records import Tags
 from harness.train import rewards
 from harness.util import files
-from harness.util.cli import ANEW, Parser, exit_code
+from harness.util.cli import STARTS_OVER, Parser, exit_code
 
 SIZE = 100_000  # characters in a hostile text
 ORDINARY = (
@@ -117,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     parser = Parser("bench", __doc__)
     parser.add_argument("benchmark", choices=list(COMMANDS), help="each has a --help of its own")
-    os.environ[ANEW] = "1"
+    os.environ[STARTS_OVER] = "1"
     COMMANDS[parser.parse(arguments[:1]).benchmark](arguments[1:])
     return 0
 

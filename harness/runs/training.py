@@ -1,4 +1,4 @@
-"""What a training leaves to read beside its weights: metrics, dropped prompts, and the settings that it really had."""
+"""Files that a training writes next to its weights: metrics, dropped prompts, and its effective settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Numbers = dict[str, int | float | bool | None]  # by the trainer's names; None: 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What the trainer logged of one step."""
+    """What the trainer logged for one step."""
 
     step: int  # from 1
     numbers: Numbers
@@ -41,7 +41,7 @@ class DroppedPrompts:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of the trainer; the values are what its libraries have, as JSON."""
+    """One setting of the trainer, as asked for and as its libraries have it; values as JSON."""
 
     asked: object
     effective: object
@@ -79,7 +79,7 @@ def metrics_log(folder: Path) -> Path:
 
 
 def read_metrics(log: Path, after: int = 0) -> list[Metrics]:
-    """The rows of a metrics.jsonl after its first so many. Raises HarnessError naming the line that is not one."""
+    """The rows of a metrics.jsonl without its first `after`. Raises HarnessError naming a line that is not a row."""
     rows = []
     for number, row in enumerate(typed.read_lines(Numbers, log, after), after + 1):
         step = row.pop("step", None)
@@ -94,7 +94,7 @@ def append_metrics(log: Path, row: Metrics) -> None:
 
 
 def write_metrics(log: Path, rows: list[Metrics]) -> None:
-    """Replace the log by these rows, whole."""
+    """Replace the log by these rows, atomically."""
     files.write_lines(log, [_line(row) for row in rows])
 
 

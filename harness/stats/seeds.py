@@ -1,14 +1,15 @@
-"""Several training seeds: one difference whose interval holds the questions' share of chance and the seeds'.
+"""Several training seeds: one difference whose interval covers the variation of both questions and seeds.
 
 The estimate is the mean over the seeds of tuned - base. Its variance is the sum of two parts: how much the
 seed-averaged difference varies between questions, and how much the mean differences vary between seeds. Seeds share
 their questions, so what makes a question easy for all of them is in the first part only; what one seed happens to do
-to one question is in both. Where seeds hardly differ that widens the interval (it covers 96 to 97%), but where they do,
-counting it once would undercover: few seeds give a rough variance (3 seeds, SD 2.2 points: 91.9% where this covers
-93.9%, 1,500 simulations). Two seeds are too few: 91 to 92%. The other figures are `python -m harness.bench coverage`'s.
+to one question is in both. If seeds hardly differ, that widens the interval (it covers 96 to 97%). If they do differ,
+counting it once would undercover, because few seeds give a rough variance (3 seeds, SD 2.2 points: 91.9%, and 93.9%
+with this rule, 1,500 simulations). Two seeds are too few: 91 to 92%. The other figures are in
+`python -m harness.bench coverage`.
 
-Where few questions change, normal theory knows nothing of those that happened not to: there the interval is no narrower
-and the p no smaller than those of the question means as one pair, whose rules for few changes then hold.
+If few questions change, normal theory does not account for those that happened not to. Then the interval is no
+narrower, and the p no smaller, than those of the question means as one pair under the rules for few changes.
 
 Sources: Satterthwaite 1946 (degrees of freedom), Miller 2024, arXiv 2411.00640 (components of variance).
 """
@@ -46,30 +47,30 @@ class SeedsDifference:
     low: float  # 95% interval, within [-1, 1]
     high: float
     method: str  # SATTERTHWAITE, joined with or replaced by that of the question means
-    p: float  # two-sided, of the same t, or the exact p of the question means where few changed and that is larger
-    df: float | None  # None where nothing varies
-    se: float  # sqrt(se_question² + se_seed²); 0 is no certainty
+    p: float  # two-sided, of the same t, or the exact p of the question means if few changed and that is larger
+    df: float | None  # None if nothing varies
+    se: float  # sqrt(se_question² + se_seed²); 0 does not mean certainty
     se_question: float
     se_seed: float
-    per_seed: tuple[float, ...]  # the difference of each seed; of two seeded sides each minus the other's mean
+    per_seed: tuple[float, ...]  # the difference of each seed of `second` from the mean of `first`
     n: int  # questions
-    means: PairedDifference | None  # of the question means, where few of them changed and its limits hold too
+    means: PairedDifference | None  # of the question means, if few of them changed and its limits apply too
 
 
 def difference(first: ArrayLike, second: ArrayLike) -> PairedDifference | SeedsDifference:
-    """Second minus first: `over_seeds` where either has a row a seed, else `resampling.paired`."""
+    """Second minus first: `over_seeds` if either has a row for each seed, else `paired.paired`."""
     if np.ndim(first) == 2 or np.ndim(second) == 2:
         return over_seeds(first, second)
     return paired.paired(first, second)
 
 
 def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:
-    """The difference of two models of which one or both were trained several times.
+    """The difference of two models, one or both of them trained several times.
 
-    first: shape (n,), the base model that all seeds share, or (s, n), another experiment's seeds; the shared base
-    cancels in the latter, so it is no argument then. second: shape (s, n). Same questions in the same order, one
-    score in [-1, 1] each. Seeds of two experiments are taken as independent. ValueError for any other input, for
-    fewer than 2 questions, and for a single seed: its variation from retraining cannot be known.
+    first: shape (n,), the base model that all seeds share, or (s, n), another experiment's seeds, when the shared base
+    cancels and is not needed. second: shape (s, n). Same questions in the same order, one score in [-1, 1] each. Seeds
+    of two experiments are taken as independent. ValueError for any other input, for fewer than 2 questions, and for a
+    single seed, which says nothing about variation from retraining.
     """
     sides = [_seeds("first", first), _seeds("second", second)]
     if len(sides[1]) < 2 or (np.ndim(first) == 2 and len(sides[0]) < 2):
@@ -105,10 +106,10 @@ def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:
 
 
 def _few(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedDifference | None:
-    """The question means as one pair, where a rule for few changes applies to them; nothing varying is such a case."""
+    """The question means as one pair if a rule for few changes applies to them (also if nothing varies), else None."""
     d = second - first
     gained, lost = int((d > TIE).sum()), int((d < -TIE).sum())
-    if not intervals.few_flips(gained, lost):  # nor then few_changes, which asks for fewer
+    if not intervals.few_flips(gained, lost):  # few_changes, with its lower limits, is then false too
         return None
     pair = paired.paired(first, second)
     return pair if pair.method in FEW else None
@@ -117,8 +118,8 @@ def _few(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedDiffe
 def mean(scores: ArrayLike) -> Mean:
     """The mean over training seeds of scores in [0, 1], shape (s, n), such as a rate: t as in `over_seeds`.
 
-    No narrower than `resampling.mean` of the question means where that is of few right or few wrong ones. ValueError
-    as for `over_seeds`, and for negative scores.
+    No narrower than `rates.mean` of the question means if few of them are right or few are wrong. ValueError as for
+    `over_seeds`, and for negative scores.
     """
     rows = _seeds("scores", scores)
     if len(rows) < 2 or rows.shape[1] < 2:
@@ -146,12 +147,12 @@ class _Student:
 
 
 def _student(estimate: float, questions: NDArray[np.float64], seeded: list[NDArray[np.float64]]) -> _Student | None:
-    """The t interval of an estimate by its values a question, (n,), and the seeded sides, (s, n); None: all alike."""
+    """The t interval of an estimate from one value a question, (n,), and the seeded sides, (s, n); None: all equal."""
     n = len(questions)
     parts = [(float(np.var(questions, ddof=1)) / n, n - 1)]
     parts += [(float(np.var(side.mean(axis=1), ddof=1)) / len(side), len(side) - 1) for side in seeded]
     variance = sum(v for v, _ in parts)
-    if variance < 1e-24:  # nothing but rounding
+    if variance < 1e-24:  # only rounding
         return None
     df, se = variance**2 / sum(v**2 / freedom for v, freedom in parts), math.sqrt(variance)
     from scipy.special import stdtr, stdtrit  # Student's t: its distribution function and quantiles

@@ -173,7 +173,7 @@ def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
     assert done.returncode == 0 and runs["seed 2"].name in done.stdout
     assert (
         "foreign/summary.json: its content: found [], expected an object" in done.stderr
-        and "the directory is named for" in done.stderr
+        and "the directory's name ends in" in done.stderr
     )
     refused_all = compare(tmp_path)
     assert refused_all.returncode == 2 and "no finished run" in refused_all.stderr

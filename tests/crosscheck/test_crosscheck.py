@@ -337,7 +337,7 @@ def test_ctrl_c_names_the_model_that_begins_anew(run):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command goes on: ")
+    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command resumes: ")
     assert nothing_is_left(process.pid)
 
 

@@ -95,7 +95,7 @@ def test_a_mistake_in_the_settings_is_answered_before_anything_is_written(tmp_pa
 def test_a_missing_and_a_malformed_file(tmp_path):
     refused(harness("run", "exp/quikstart.yaml", "--results", tmp_path / "results"), "did you mean exp/quickstart.yaml")
     (tmp_path / "bad.yaml").write_text("train: {steps: 1\nmodel: [")
-    refused(harness("run", tmp_path / "bad.yaml", "--results", tmp_path / "results"), "bad.yaml", "is not YAML")
+    refused(harness("run", tmp_path / "bad.yaml", "--results", tmp_path / "results"), "bad.yaml", "is not valid YAML")
     assert not (tmp_path / "results").exists()
 
 
@@ -134,7 +134,7 @@ def test_an_edited_run_directory_is_refused(finished, tmp_path):
     copy = tmp_path / finished.name
     copy.mkdir()
     (copy / "config.yaml").write_text((finished / "config.yaml").read_text().replace("steps: 6", "steps: 7"))
-    refused(harness("run", copy), "the directory is named for")
+    refused(harness("run", copy), "the directory's name ends in")
 
 
 def test_a_complete_run_does_nothing_and_shows_its_verdict(finished):
@@ -305,7 +305,7 @@ def test_a_stage_that_is_killed_is_named_and_ctrl_c_ends_with_a_line(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its stage
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert errors.startswith("Stopped in the base evaluation. The same command goes on: ")
+    assert errors.startswith("Stopped in the base evaluation. The same command resumes: ")
 
 
 def test_a_report_goes_when_a_result_changes_and_not_before(finished, tmp_path, monkeypatch):
@@ -386,7 +386,7 @@ def test_answers_of_another_adapter_are_refused(finished, tmp_path):
     weights = load_file(copy / "train/seed-3407/adapter/adapter_model.safetensors")
     doubled = {key: weight * 2 for key, weight in weights.items()}
     save_file(doubled, copy / "train/seed-3407/adapter/adapter_model.safetensors")
-    refused(harness("evaluate", copy, "--side", "tuned"), "holds the answers of another adapter")
+    refused(harness("evaluate", copy, "--side", "tuned"), "holds completions of another adapter")
 
 
 def test_all_weights_can_be_trained_instead_of_an_adapter(tmp_path):
@@ -407,4 +407,4 @@ def test_all_weights_can_be_trained_instead_of_an_adapter(tmp_path):
         assert (model / name).read_bytes() == (base.path / name).read_bytes()
     (run / "tuned/seed-3407/proof.json").unlink()
     shutil.copy(base.path / "model.safetensors", model)
-    refused(harness("evaluate", run, "--side", "tuned"), "not one weight differs from the base's in fp32")
+    refused(harness("evaluate", run, "--side", "tuned"), "no weight differs from the base's in fp32")

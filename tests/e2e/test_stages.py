@@ -233,7 +233,7 @@ def test_the_tuned_stage_asks_the_adapter_that_was_chosen(staged, tmp_path):
     hashes = {point["step"]: point["adapter"] for point in made["points"]}
     assert result(run.tuned(1))["adapter"] == hashes[other] != hashes[made["chosen"]]
     files.write_json(file, made)
-    with pytest.raises(HarnessError, match="holds the answers of another adapter"):
+    with pytest.raises(HarnessError, match="holds completions of another adapter"):
         evaluation.evaluate(run, "tuned")
 
 
@@ -257,7 +257,7 @@ def test_answers_of_another_adapter_and_a_missing_adapter_are_refused(staged, tm
     file = run.adapter_after(3407, 2) / "adapter_model.safetensors"
     weights = load_file(file)
     save_file({key: weight * 2 for key, weight in weights.items()}, file)
-    with pytest.raises(HarnessError, match="step-2: holds the answers of another adapter"):
+    with pytest.raises(HarnessError, match="step-2: holds completions of another adapter"):
         evaluation.evaluate(run, "curve")
     file.unlink()
     with pytest.raises(HarnessError, match="checkpoint-2: no adapter is there"):

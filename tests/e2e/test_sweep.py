@@ -56,7 +56,7 @@ def test_commas_part_values_but_not_in_brackets_and_quotes(item, key, values):
         (["prompt.system=it's,ok"], "leaves a ' out"),
         (["lora.r=4,8,eight"], "lora.r: found 'eight'"),
         (["lora.r=4,8", "train.stps=5"], "did you mean train.steps?"),
-        (["data.path=tiny,./nowhere"], "./nowhere: no such file or folder"),
+        (["data.path=tiny,./nowhere"], "./nowhere: file or folder not found"),
         (["rewards.functions={name: check_answer},{name: none.py:f}"], "none.py does not exist"),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_sweep_shares_the_base_is_stopped_and_goes_on(finished, tmp_path):
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert errors.startswith("Stopped in the training (seed 3407), at ")
-    assert f"goes on: {sys.executable} -m harness.sweep exp/quickstart.yaml " in errors
+    assert f"resumes: {sys.executable} -m harness.sweep exp/quickstart.yaml " in errors
     assert nothing_is_left(process.pid)
 
     done = harness("sweep", *arguments)

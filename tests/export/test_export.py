@@ -315,7 +315,7 @@ def test_a_folder_of_somebody_else_is_left_alone(run, tmp_path):
         (["--to", "merged", "--dtype", "float16"], "Gemma 3's activations overflow"),
         (["--to", "merged", "--quant", "f16"], "belong to --to gguf"),
         (["--to", "gguf", "--dtype", "float32"], "belongs to --to merged"),
-        (["--to", "merged", "--train-seed", "5"], "none of this run's train.seeds"),
+        (["--to", "merged", "--train-seed", "5"], "not one of this run's train.seeds"),
     ],
 )
 def test_impossible_wishes_are_one_line(run, options, says):

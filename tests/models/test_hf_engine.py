@@ -241,5 +241,5 @@ def test_an_untrained_adapter_is_refused_before_anything_is_loaded(tmp_path):
     save_file(weights, spoilt / "adapter_model.safetensors")
     with pytest.raises(HarnessError, match="the training diverged"):
         lora.check_weights(spoilt)
-    with pytest.raises(HarnessError, match="no readable adapter"):
+    with pytest.raises(HarnessError, match="cannot read the adapter"):
         lora.check_weights(tmp_path / "nowhere")
