@@ -54,17 +54,9 @@ class Unsloth(TrainerBackend):
             yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
 
     def unavailable(self, config: Config) -> str | None:
-        needed_for = _only_here(config)
-        if not needed_for:  # otherwise TRL takes over
-            return None
-        found = machine.gpus()
-        if not found:
-            return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU; this machine shows none"
-        if reason := machine.unfit(found[0]):
-            return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
-        if not machine.installed("unsloth"):
-            return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
-        return None
+        needed_for = _only_here(config)  # otherwise TRL takes over
+        reason = machine.lacks("unsloth") if needed_for else None
+        return reason and f"train.backend: {needed_for} needs unsloth, which {reason}"
 
     def ready(self, config: Config, caches: Path) -> TrainerBackend:
         """As TrainerBackend.ready: itself, or TRL and PEFT, with a line, where it cannot run and they can."""
