@@ -1,4 +1,4 @@
-"""What a training leaves to read: metrics.jsonl, sampled completions; and what stops one that is lost."""
+"""The recorder of a training: metrics.jsonl, sampled completions, and checks that stop a failed training."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from harness.util import files
 from harness.util.console import say
 from harness.util.errors import HarnessError
 
-SHOWN = 10  # steps over which the bar shows the mean reward: a single one is mostly noise
-PATIENCE = 3  # steps in a row on which every completion ran into the limit although its text had ended
+SHOWN = 10  # steps over which the progress bar averages the reward, because a single step is mostly noise
+PATIENCE = 3  # steps in a row in which every completion reached the token limit although its text had ended
 
 
 class Recorder(TrainerCallback):
     """Listens to the trainer's log and to its reward functions.
 
-    Of every rollout it keeps one prompt's whole group of completions, with each one's rewards.
+    From every rollout it keeps one prompt's whole group of completions, with the rewards of each.
     """
 
     def __init__(self, folder: Path, config: Config, *, stop_ids: Sequence[int], eos_id: int, done: int) -> None:
-        """Start recording after step `done`; what earlier attempts recorded beyond it is forgotten."""
+        """Start recording after step `done`; records of later steps from earlier attempts are removed."""
         self.metrics, self.parquet = training.metrics_log(folder), folder / "completions.parquet"
         self.config = config
         self.tags = config.prompt.tags.record()
@@ -58,9 +58,9 @@ class Recorder(TrainerCallback):
     # --- reward functions
 
     def wrap(self, functions: Sequence[Callable[..., list[float | None]]]) -> list[Callable[..., list[float | None]]]:
-        """The same reward functions, overheard; after the last one of a rollout its completions are recorded."""
+        """The same reward functions with their values recorded; after the last one the completions are recorded."""
 
-        def overheard(number: int, function: Callable[..., list[float | None]]):
+        def recording(number: int, function: Callable[..., list[float | None]]):
             @functools.wraps(function)
             def recorded(**kwargs: Any) -> list[float | None]:
                 values = function(**kwargs)
@@ -71,7 +71,7 @@ class Recorder(TrainerCallback):
 
             return recorded
 
-        return [overheard(number, function) for number, function in enumerate(functions)]
+        return [recording(number, function) for number, function in enumerate(functions)]
 
     def _rollout(self, given: dict[str, Any]) -> None:
         texts = [completion[0]["content"] for completion in given["completions"]]
@@ -110,25 +110,25 @@ class Recorder(TrainerCallback):
         }
 
     def _check_stopping(self, completion_ids: Sequence[Sequence[int]]) -> None:
-        """Stop a training whose completions all run to the limit past a token that ends them.
+        """Stop a training whose completions all run to the token limit although they contain a stop token.
 
-        Then the rollout does not know the token: rewards are given for what follows the answer.
+        Then the rollout does not stop at that token, and rewards are given for text after the answer.
         """
         clipped = all(ids[-1] != self.eos_id for ids in completion_ids)
         ended = any(token in self.stop_ids for ids in completion_ids for token in ids[:-1])
         self.never_stopped = self.never_stopped + 1 if clipped and ended else 0
         if self.never_stopped >= PATIENCE:
             raise HarnessError(
-                f"train: for {PATIENCE} steps every completion ran to the token limit although its text had ended "
-                f"before: the rollout does not stop at the turn's end; check the checkpoint's chat template"
+                f"train: for {PATIENCE} steps every completion ran to the token limit although its turn had ended "
+                f"before: the rollout does not stop at the end of the turn; check the checkpoint's chat template"
             )
 
     # --- the trainer's log
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "train_runtime" in logs:  # the closing summary holds times only
+        if not logs or "train_runtime" in logs:  # the final summary has only times
             return
-        # JSON has no NaN and no infinity: a gradient norm that is none of the numbers is written as null.
+        # JSON has no NaN or infinity: such a value, of a gradient norm for example, is written as null.
         values = {
             key: value if value is not None and math.isfinite(value) else None
             for key, value in logs.items()
@@ -159,14 +159,14 @@ class Recorder(TrainerCallback):
         if not torch.isfinite(norm):
             raise HarnessError(
                 f"train: after step {self.step} the norm of the weights is {norm:g}: the training diverged; run again "
-                f"with a lower train.learning_rate, and without model.load_in_8bit if that is on"
+                f"with a lower train.learning_rate, and with model.load_in_8bit off if it is on"
             )
         if self.first_step_compiles and self.step == self.resumed_at + 1:
             say(f"The first step took {time.perf_counter() - self._step_began:.0f} s, compiling included.")
         self.update(self.step, _note(state.log_history))
 
     def save(self) -> None:
-        """Write the completions recorded so far, whole, in place."""
+        """Write the completions recorded so far, atomically."""
         if self.rows:
             buffer = io.BytesIO()
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(self.rows), buffer)

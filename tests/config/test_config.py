@@ -119,7 +119,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("model: {load_in_4bit: true, load_in_8bit: true}", (), ("model.load_in_8bit",)),
         ("eval: {samples: 4}", (), ("eval.samples", "greedy")),
         ("prompt: {tags: {working_end: <start_working_out>}}", (), ("prompt.tags",)),
-        ("prompt: {tags: {working_end: ' </a>'}}", (), ("prompt.tags", "without blanks around it")),
+        ("prompt: {tags: {working_end: ' </a>'}}", (), ("prompt.tags", "without spaces around it")),
         ('prompt: {tags: {solution_start: "<a\\nb>"}}', (), ("prompt.tags", "must be one line")),
         ("prompt: {tags: {solution_end: SOLUTION}}", (), ("prompt.tags", "not part of another tag")),
         ("name: a/b", (), ("name", "pattern")),

@@ -105,5 +105,5 @@ def test_another_repositorys_revision_is_said_to_be_one(monkeypatch):
         raise RevisionNotFoundError("404 Client Error.", response=response)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unknown)
-    with pytest.raises(HarnessError, match=f"model.revision: somebody/gemma has no {COMMIT} .*model.revision=null"):
+    with pytest.raises(HarnessError, match=f"somebody/gemma has no revision {COMMIT} .*model.revision=null"):
         checkpoint.resolve(ModelSection(id="somebody/gemma", revision=COMMIT))

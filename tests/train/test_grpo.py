@@ -97,7 +97,7 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
     places = {"args": trainer.args, "trainer": trainer, "rollout": trainer.generation_config}
     places["adapter"] = trainer.model.peft_config["default"]
     monkeypatch.setattr(places[where], name, value)
-    with pytest.raises(HarnessError, match="did not take over what was asked"):
+    with pytest.raises(HarnessError, match="settings are not those that were asked for"):
         effective_settings.check_settings(trainer, CONFIG, 3407, built.end)
 
 
@@ -105,7 +105,7 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
 def test_weights_that_a_library_left_unquantized_stop_the_run(built, key, bits):
     """Unsloth loads 16-bit weights, and prints a line, where bitsandbytes cannot run."""
     asked = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={key: True})})
-    with pytest.raises(HarnessError, match=rf"take over what was asked: quantized \(asked '{bits}', got None\)"):
+    with pytest.raises(HarnessError, match=rf"those that were asked for: quantized \(asked '{bits}', got None\)"):
         effective_settings.check_settings(built.trainer, asked, 3407, built.end)
 
 
@@ -162,7 +162,7 @@ def sampled_by_vllm(built, monkeypatch):
 )
 def test_rollouts_by_another_vllm_or_in_another_way_stop_the_run(built, sampled_by_vllm, name, value, named):
     setattr(sampled_by_vllm, name, value)
-    with pytest.raises(HarnessError, match=f"did not take over what was asked: .*{named}"):
+    with pytest.raises(HarnessError, match=f"settings are not those that were asked for: .*{named}"):
         effective_settings.check_settings(built.trainer, VLLM, 3407, built.end)
 
 
@@ -254,13 +254,13 @@ def test_of_unsloths_variables_only_those_that_change_no_number_are_a_persons(tm
     assert "UNSLOTH_GRPO_LOSS_AGGREGATION" not in os.environ
     assert os.environ["UNSLOTH_GRPO_SEQ_PACKING"] == "0" and os.environ["UNSLOTH_COMPILE_DISABLE"] == "partial"
     said = capsys.readouterr()
-    assert (said.out + said.err).strip().endswith("alone says what is trained: UNSLOTH_GRPO_LOSS_AGGREGATION.")
+    assert (said.out + said.err).strip().endswith("sets the training): UNSLOTH_GRPO_LOSS_AGGREGATION.")
 
 
 def test_the_trainers_prompts_are_the_evaluations(built):
     grpo._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
     other = CONFIG.model_copy(update={"prompt": CONFIG.prompt.model_copy(update={"system": "Answer."})})
-    with pytest.raises(HarnessError, match="other token ids than the evaluation"):
+    with pytest.raises(HarnessError, match="make different token ids"):
         grpo._same_prompts(built.trainer, built.problems, built.asked, other)
 
 
@@ -317,7 +317,7 @@ def test_rollouts_that_never_stop_raise_the_alarm(tmp_path):
     listener = overheard(tmp_path)
     for step in range(PATIENCE - 1):
         rollout(listener, [[5, 106, 7, 8]] * 4, step)
-    with pytest.raises(HarnessError, match="does not stop at the turn's end"):
+    with pytest.raises(HarnessError, match="does not stop at the end of the turn"):
         rollout(listener, [[5, 1, 7, 8]] * 4, PATIENCE)
 
 

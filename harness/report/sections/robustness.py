@@ -1,7 +1,7 @@
-"""What the report says about how far its numbers carry: other scorers, cut answers, doing nothing, samples, seeds.
+"""The report's sections about robustness: other scorers, cut answers, the noise floor, samples, seeds.
 
-Each is a function (run, numbers) -> Section, or None where the run has nothing of the kind; `alerts` are the lines
-about them that stand under the first table.
+Each is a function (run, numbers) -> Section, or None if it does not apply to the run; `alerts` are the lines about them
+under the report's first table.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from harness.stats.records import Difference, Estimate
 from harness.stats.scores import COMPARED, QUANTITIES
 from harness.stats.verdict import signed, spell_p
 
-TRUNCATED = 0.01  # share of completions cut at the token limit above which the report says it aloud
+TRUNCATED = 0.01  # share of completions cut at the token limit above which the report warns
 
 
 def alerts(numbers: Summary) -> Iterator[str]:
-    """A line each: loud for what could overturn the verdict, plain for the panel's and the noise floor's findings."""
+    """One line each: bold for what could overturn the verdict, plain for the panel's and the noise floor's findings."""
     t, panel = numbers.truncation, numbers.panel
     yield from _reward(numbers)
     if above := {side: cut for side, cut in (("base", t.base_cut), ("tuned", t.tuned_cut)) if cut > TRUNCATED}:
@@ -102,7 +102,7 @@ def _over_seeds(numbers: Summary) -> Iterator[str]:
 
 
 def panel(run: RunDir, numbers: Summary) -> Section:
-    """The same completions under the published rules of others."""
+    """The same completions under published rules of others."""
     found, rows = numbers.panel, []
     signs = {"agrees": "agrees", "disagrees": Loud("disagrees"), "undecided": "undecided", None: "not applicable"}
     ours = found.ours
@@ -125,7 +125,7 @@ def panel(run: RunDir, numbers: Summary) -> Section:
 
 
 def truncation(run: RunDir, numbers: Summary) -> Section | None:
-    """What the completions that were cut could have made of the difference."""
+    """How the completions that were cut could have changed the difference."""
     t = numbers.truncation
     if not t.base_cut and not t.tuned_cut:
         return None
@@ -189,7 +189,7 @@ def _row(label: str, difference: Difference) -> Row:
 
 
 def _whose(numbers: Summary) -> str:
-    """What is about one of several seeds says of which."""
+    """Which of several seeds a section is about."""
     return f" (seed {numbers.train.seed})" if numbers.seeds else ""
 
 

@@ -1,4 +1,4 @@
-"""The report's sections about a training: its rewards, what else it logged, its rollouts, and the proof of it."""
+"""The report's sections about a training: its rewards, its other metrics, its rollouts, and the adapter proof."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
 
 
 def curves(run: RunDir, numbers: Summary) -> Section | None:
-    """Everything else that a step reports and a reader can use, with the numbers behind it; for the page."""
+    """The other useful metrics of the steps, with their numbers; only in the page."""
     metrics = _metrics(run, numbers)
     lengths = ("completions/min_length", "completions/max_length")
     logged = metrics[0].numbers if metrics else {}
@@ -120,7 +120,7 @@ def _metric(value: float | None) -> str:
 def _figure(
     metrics: list[Metrics], name: str, title: str, column: str, spread: str = "", ends: tuple[str, ...] = ()
 ) -> Figure | None:
-    """A column of the metrics over the steps; its band is value ± spread, or lies between the columns of `ends`."""
+    """A column of the metrics over the steps; its band is value ± spread, or between the columns of `ends`."""
     steps = [row.step for row in metrics if row.numbers.get(column) is not None]
     rows = [row.numbers for row in metrics if row.numbers.get(column) is not None]
     if not rows:
@@ -153,7 +153,7 @@ def rollouts(run: RunDir, numbers: Summary) -> Section | None:
 
 
 def proof(run: RunDir, numbers: Summary) -> Section:
-    """What shows that the answers are those of what was trained."""
+    """Evidence that the tuned answers come from the trained weights."""
     p, each = numbers.proof, numbers.seeds or ()
     if isinstance(p, WeightsProof):
         found = {f"Seed {entry.seed}: ": entry.proof for entry in each} or {"": p}
