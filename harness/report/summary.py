@@ -47,7 +47,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side(Rates):
-    """The base, and what became of its completions."""
+    """One model, and what became of its completions."""
 
     completions: int
     truncated: int  # completions cut at the token limit
@@ -57,7 +57,7 @@ class Side(Rates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunedSide(Side):
-    """The tuned model, or those of all training seeds together."""
+    """The tuned model, or those of all training seeds together: their mean rates and all of their completions."""
 
     adapter: str | tuple[str | None, ...] | None  # SHA-256, in hex, of what was trained; of several seeds one each
 
