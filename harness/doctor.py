@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from harness.config import loading
+from harness.config.plugins import ENGINES
 from harness.config.schema import Config
 from harness.models import checkpoint
 from harness.runs import machine
@@ -107,7 +108,7 @@ def _fits(config: Config, found: list[Gpu]) -> str:
     needs = {stage: count * size / GIB + BESIDE_WEIGHTS for stage, size in needs.items()}
     rooms = [(machine.ram(), "memory")]  # which weights pass through on their way to a GPU
     if found:  # the first one: every stage uses it
-        share = config.eval.gpu_memory_utilization if config.eval.engine == "vllm" else 1.0
+        share = ENGINES.get(config.eval.engine).memory_share(config.eval)
         rooms.append((share * found[0].total, "GPU memory"))
     room, where = min(rooms)
     need = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in needs.items())

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.config import plugins
 from harness.evaluate import learning_curve
 from harness.report import write
 from harness.runs import curve, directory, provenance, results
@@ -21,7 +22,7 @@ from harness.runs.completions import Asked
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, ScoredCompletion
 from harness.stats.scores import QUANTITIES
-from harness.tasks import dataset, scoring
+from harness.tasks import dataset
 from harness.tasks.records import Problem
 from harness.util import files
 from harness.util.cli import Parser, exit_code
@@ -38,6 +39,7 @@ def rescore(run: RunDir) -> None:
     """
     if not run.is_evaluated:
         raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} goes on with it")
+    task = plugins.task(run.config)
     sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
     if (run.again / "result.json").exists():
         sides["base again"] = run.again
@@ -51,9 +53,9 @@ def rescore(run: RunDir) -> None:
         check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
     for seed in seeds:
         _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
-    versions = sorted({side.conditions.scorer for side in before.values()} - {scoring.VERSION})
+    versions = sorted({side.conditions.scorer for side in before.values()} - {task.scorer})
     if versions:
-        say(f"Scorer version: {', '.join(versions)} then, {scoring.VERSION} now.")
+        say(f"Scorer version: {', '.join(versions)} then, {task.scorer} now.")
     for what, folder in folders.items():
         say(f"{what}: {changes(before[what].scores, after[what].scores)}")
         run.write_result(folder, after[what])
@@ -76,7 +78,10 @@ def _same_choice(run: RunDir, seed: int, sides: Sequence[Evaluation]) -> None:
 def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion]) -> str:
     """What another scorer made of the same completions, in words; both in the same order."""
     pairs = list(zip(before, after, strict=True))
-    verdicts = {name: [(getattr(old, of), getattr(new, of)) for old, new in pairs] for name, of in QUANTITIES.items()}
+    verdicts = {
+        name: [(getattr(old, quantity.score), getattr(new, quantity.score)) for old, new in pairs]
+        for name, quantity in QUANTITIES.items()
+    }
     judged = sum(any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True))
     read = sum(old != new for old, new in pairs) - judged
     others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
@@ -92,7 +97,7 @@ def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion
 
 def _scored(run: RunDir, folder: Path, stored: Evaluation) -> Evaluation:
     """The evaluation that the present scorer makes of the completions in a folder."""
-    samples = run.config.eval.samples
+    task, samples = plugins.task(run.config), run.config.eval.samples
     asked = [Asked(s.id, s.gold, s.prompt) for s in stored.scores[::samples]]
     expected = [(question.id, sample) for question in asked for sample in range(samples)]
     data = dataset.content_hash(Problem(question.id, "", question.gold) for question in asked)
@@ -104,9 +109,9 @@ def _scored(run: RunDir, folder: Path, stored: Evaluation) -> Evaluation:
     tags = run.config.prompt.tags.record()
     return dataclasses.replace(
         stored,
-        conditions=dataclasses.replace(stored.conditions, scorer=scoring.VERSION),
-        selftest=results.run_selftest(asked, tags),
-        scores=results.score(folder / "samples.jsonl", asked, samples, tags),
+        conditions=dataclasses.replace(stored.conditions, scorer=task.scorer),
+        selftest=results.run_selftest(task, asked, tags),
+        scores=results.score(task, folder / "samples.jsonl", asked, samples, tags),
     )
 
 

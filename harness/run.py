@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+from harness.config import plugins
 from harness.config.schema import Config
 from harness.models import checkpoint
 from harness.report import write
@@ -26,8 +27,9 @@ from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
 from harness.runs.stages import complete, free_memory, stages, start
 from harness.stats import power
-from harness.tasks import dataset
 from harness.tasks.benchmarks import gsm8k
+from harness.tasks.dataset import Data
+from harness.tasks.registry import TRAINING
 from harness.track import follow
 from harness.train import rewards
 from harness.util import files, logs
@@ -66,7 +68,7 @@ def execute(run: RunDir, held: int | None) -> int:
     return 0
 
 
-def check_inputs(config: Config) -> dataset.Data:
+def check_inputs(config: Config) -> None:
     """Load what the experiment names, as far as that takes no model: data and reward functions.
 
     Raises HarnessError; nothing has been written by then.
@@ -74,18 +76,21 @@ def check_inputs(config: Config) -> dataset.Data:
     if reason := machine.cannot_run(config):
         raise HarnessError(reason)
     follow.check(config)
-    return _data(config)
+    _data(config)
 
 
-def _data(config: Config) -> dataset.Data:
+def _data(config: Config) -> tuple[Data, Data]:
+    """What is asked, and what is trained on."""
     rewards.of(config)
-    data = gsm8k.load(config.data.source())
+    task = plugins.task(config)
+    data = task.load(config.data.source())
+    training = data if task.name == TRAINING else gsm8k.load(config.data.source())
     if not data.split(config.eval.split):
         raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
     if len(data.split(config.eval.split)[: config.eval.limit]) < 2 and config.train.seeds[1:]:
         raise HarnessError("eval.limit: several training seeds take at least 2 questions to compare; raise it")
-    rewards.try_out(config, data.train[0])
-    return data
+    rewards.try_out(config, training.train[0])
+    return data, training
 
 
 def local_inputs(config: Config) -> dict[str, str]:
@@ -107,7 +112,7 @@ def plan(run: RunDir) -> None:
     t = config.train
     done = "complete" if complete(run) else "begun" if run.settings.exists() else "new"
     say(f"Results: {run.path} ({done}); digest {config.digest()}")
-    data = _data(config)
+    data, training = _data(config)
     n = len(data.split(config.eval.split)[: config.eval.limit])
     say(
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
@@ -133,12 +138,12 @@ def plan(run: RunDir) -> None:
             f"That is each training by itself: what the mean of {len(t.seeds)} detects depends on how much they come "
             f"out differently, which the report says."
         )
-    _plan_prompts(config, data)
+    _plan_prompts(config, data, training)
     if reason := machine.cannot_run(config):
         say(f"It cannot run here as it is: {reason}")
 
 
-def _plan_prompts(config: Config, data: dataset.Data) -> None:
+def _plan_prompts(config: Config, data: Data, training: Data) -> None:
     from harness.models import prompts
 
     questions = prompts.prepare(config, data, weights=False)
@@ -150,7 +155,7 @@ def _plan_prompts(config: Config, data: dataset.Data) -> None:
     say(f"Token ids ({len(first.ids)}): {shown}")
     stops = prompts.stop_ids(questions.checkpoint, questions.tokenizer)
     say(f"A completion ends at: {', '.join(questions.tokenizer.convert_ids_to_tokens(stops))}")
-    encoded = prompts.encode(questions.tokenizer, data.train, config.prompt.system)
+    encoded = prompts.encode(questions.tokenizer, training.train, config.prompt.system)
     over = sum(len(prompt.ids) > config.train.max_prompt_tokens for prompt in encoded)
     say(f"Training prompts over {config.train.max_prompt_tokens} tokens: {over} ({config.train.long_prompts}).")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +15,8 @@ from typing import Any
 import pytest
 
 from harness.runs import machine
-from harness.util import startup
+from harness.util import processes, startup
+from tests import warm
 
 # Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
 # imported, and inherited by every process that a test starts.
@@ -38,16 +41,28 @@ without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tells what happen
 HANG = 1200
 
 
-def harness(module: str, *arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+# A GPU's libraries want to be imported in their own order.
+WARM = sys.platform == "linux" and not machine.gpus()
+
+
+def harness(module: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess:
     """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
-    return subprocess.run(
-        _command(module, arguments), cwd=cwd, env=_environment(), capture_output=True, text=True, timeout=HANG
-    )
+    with started(module, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        try:
+            output, errors = process.communicate(timeout=HANG)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
-def started(module: str, *arguments: str | Path) -> subprocess.Popen:
-    """The same, left running."""
-    return subprocess.Popen(_command(module, arguments), cwd=ROOT, env=_environment())
+def started(module: str, *arguments: str | Path, cold: bool = False, **options: Any) -> subprocess.Popen:
+    """The same, left running; the options are those of subprocess.Popen.
+
+    The process is a fork of one that has imported torch and the like (tests/warm.py); `cold` starts Python anew.
+    """
+    kind = warm.Popen if WARM and not cold else subprocess.Popen
+    return kind(_command(module, arguments), **{"cwd": ROOT, "env": _environment(), "text": True} | options)
 
 
 def _command(module: str, arguments: tuple[str | Path, ...]) -> list[str]:
@@ -68,8 +83,8 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen) -> None:
 
 
 def memory_is_back(free: float) -> bool:
-    """Whether the first GPU has, within 20 seconds, as many GiB free as it had, but for a fifth of one."""
-    deadline = time.monotonic() + 20
+    """Whether the first GPU has, within two minutes, as many GiB free as it had, but for a fifth of one."""
+    deadline = time.monotonic() + 120
     while (left := free - machine.gpus()[0].free) > 0.2 and time.monotonic() < deadline:
         time.sleep(0.5)
     print(f"\n{left:.2f} GiB less are free than before")
@@ -104,17 +119,37 @@ def _processor_seconds(work: Callable[[Any], object], given: Any) -> float:
 EIGHTFOLD = 24
 
 
-# Modules whose tests share a run among themselves: as long together as all others that share one.
-APART = ({"test_ask", "test_crosscheck", "test_export"}, {"test_stopping", "test_sweep", "test_track"})
+# The longest tests, which also make the runs that others share.
+FIRST = ("test_kill_9_in_every_stage_changes_nothing", "test_a_seed_trains_alike_alone_resumed_and_after_another")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share a run go to few workers, so that it is made few times."""
-    for item in items:
-        for shared in {"finished", "staged"} & set(getattr(item, "fixturenames", ())):
-            places = [number for number, modules in enumerate(APART, 2) if item.path.stem in modules]
-            item.add_marker(pytest.mark.xdist_group(f"{shared} {places[0]}" if places else shared))
+    """The longest tests come first and those that use a shared run last, so that no worker waits for it or for them."""
+    items.sort(key=lambda item: item.name not in FIRST and 1 + bool({"finished", "staged"} & set(item.fixturenames)))
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker that asks for it has `make` fill, for all of them to read."""
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+    folder = place / name
+    with (place / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_process_that_forks_goes_on() -> None:
+    """Also where a test calls, in its own process, what ends all that this process has started."""
+    found = processes.descendants
+    processes.descendants = lambda: {
+        each for each in found() if not warm.Popen.server or each.pid != warm.Popen.server.pid
+    }
 
 
 @pytest.fixture(scope="session")
@@ -128,9 +163,22 @@ def gsm8k_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of one small, complete run of the quickstart experiment, tracked as runs are by default."""
-    results = tmp_path_factory.mktemp("finished") / "results"
-    done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results)
-    assert done.returncode == 0, done.stderr
-    (run,) = results.glob("quickstart-*")
+    """The run directory of one small, complete run of the quickstart experiment, tracked as runs are by default.
+
+    It is for reading: what changes it takes a copy.
+    """
+
+    def make(results: Path) -> None:
+        done = harness("run", "exp/quickstart.yaml", *SMALL, "track.mode=offline", "--results", results, cold=True)
+        assert done.returncode == 0, done.stderr
+
+    (run,) = made_once(tmp_path_factory, "finished", make).glob("quickstart-*")
     return run
+
+
+def copied(finished: Path, place: Path) -> Path:
+    """The results folder with the finished run and its base somewhere else."""
+    results = place / "results"
+    for name in (finished.name, ".base"):
+        shutil.copytree(finished.parent / name, results / name)
+    return results

@@ -1,4 +1,4 @@
-"""A small stand-in for vLLM where there is no GPU: its interface as harness.models.vllm uses it, over transformers.
+"""A small stand-in for vLLM where there is no GPU: what harness.models.vllm_engine uses of it, over transformers.
 
 Completions are real ones of the embedded checkpoint, handed over shortest first as a continuous batch would, and
 LoRA layers hold what the real ones hold, packed. tests/test_gpu.py runs the real vLLM.
@@ -17,7 +17,7 @@ import torch
 from transformers import GenerationConfig
 
 from harness.models.checkpoint import Checkpoint
-from harness.models.hf import TransformersEngine
+from harness.models.hf_engine import TransformersEngine
 from harness.models.prompts import load_tokenizer
 
 PACKED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
@@ -135,7 +135,7 @@ def _parse_name(key: str, mapper: Any) -> tuple[str, bool]:
 
 def install(monkeypatch) -> type[LLM]:
     """Make `import vllm` find this, and no GPU be asked for; returns the LLM class, which keeps what it was asked."""
-    from harness.models import vllm as vllm_engine
+    from harness.models import vllm_engine
 
     parts = {
         "vllm": {"LLM": LLM, "SamplingParams": SamplingParams},

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.bench import common
-from harness.config import loading, schema
+from harness.config import loading, plugins, schema
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.results import Conditions
-from harness.tasks.benchmarks import gsm8k
 from harness.util import typed
 from harness.util.console import say
 from harness.util.errors import HarnessError
@@ -95,7 +94,7 @@ def _prepare(config: schema.Config, args: argparse.Namespace) -> tuple[Questions
     from harness.evaluate import generation
     from harness.models import prompts
 
-    questions = prompts.prepare(config, gsm8k.load(config.data.source()))
+    questions = prompts.prepare(config, plugins.task(config).load(config.data.source()))
     work = generation.work(config, questions, adapters=bool(args.adapters))
     conditions = generation.conditions(config, questions, work)
     if args.fixed:
@@ -111,7 +110,7 @@ def _row(path: str, what: str, start: float, completions: int, tokens: int, seco
 
 
 def _raw(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]]:
-    from harness.models import vllm as vllm_engine
+    from harness.models import vllm_engine
 
     questions, conditions, work = _prepare(config, args)
     settings = vllm_engine.llm_settings(config.eval, questions.checkpoint, work)

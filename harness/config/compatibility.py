@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.config import plugins
 from harness.config.schema import Config
 from harness.tasks import answer_format
 
-VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters, for which vLLM makes room
+VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
 
 
 def impossible(config: Config) -> Iterator[str]:
@@ -29,18 +30,8 @@ def impossible(config: Config) -> Iterator[str]:
         yield "model.load_in_8bit: choose one of load_in_4bit and load_in_8bit"
     if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
         yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
-    if train.backend == "trl" and (model.load_in_4bit or model.load_in_8bit):
-        yield "train.backend: trl trains on unquantized weights only; use unsloth for the rest"
-    if model.full_finetuning and evaluation.engine == "vllm" and len(train.seeds) > 1:
-        yield "train.seeds: vllm loads one model a process, and full finetuning leaves one a seed; give one seed"
     if model.full_finetuning and lora.finetune_vision_layers:
         yield "lora.finetune_vision_layers: full finetuning trains the language model alone; set it to false"
-    if train.backend == "trl" and train.rollouts == "vllm":
-        yield "train.rollouts: trl's colocated vLLM cannot follow Gemma 3's weights; use hf, or backend unsloth"
-    if train.backend == "unsloth" and model.precision == "fp32":
-        yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
-    if train.backend == "unsloth" and train.loss_type == "bnpo" and train.micro_batch not in (None, step):
-        yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
     if train.rollouts == "vllm" and (model.load_in_8bit or model.full_finetuning or lora.finetune_vision_layers):
         yield "train.rollouts: vllm serves no 8-bit weights, full finetuning or vision adapters; use hf"
     if not lora.finetune_language_layers and not lora.finetune_vision_layers:
@@ -61,17 +52,11 @@ def impossible(config: Config) -> Iterator[str]:
         yield "eval.curve: scores LoRA adapters, of which full finetuning has none; set it to false"
     if evaluation.samples > 1 and evaluation.temperature == 0:
         yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
-    if evaluation.engine == "vllm" and evaluation.precision == "fp32":
-        yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
     low, high = VLLM_TEMPERATURES
-    if evaluation.engine == "vllm" and evaluation.temperature and not low <= evaluation.temperature <= high:
-        yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
     if train.rollouts == "vllm" and not low <= train.temperature <= high:
         yield f"train.temperature: vllm samples rollouts at {low:g} to {high:g}; change it or set train.rollouts to hf"
-    if evaluation.engine == "vllm" and lora.r > VLLM_RANKS[-1]:
-        yield f"lora.r: vllm takes adapters up to rank {VLLM_RANKS[-1]}; lower it, or set eval.engine to transformers"
-    if evaluation.engine == "vllm" and lora.finetune_vision_layers:
-        yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
+    for plugin in plugins.chosen(config):
+        yield from plugin.refusals(config)
     try:
         answer_format.check_tags(config.prompt.tags.record())
     except ValueError as error:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.config import yaml_io
+from harness.config import plugins, yaml_io
 from harness.tasks.answer_format import SYSTEM_PROMPT
 from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
@@ -23,7 +23,6 @@ from harness.tasks.records import Tags
 # The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
 OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
-VLLM_ONLY = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -105,7 +104,7 @@ class RewardsSection(Section):
 
 
 class TrainSection(Section):
-    backend: Literal["unsloth", "trl"] = "unsloth"
+    backend: plugins.Backend = "unsloth"
     rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
     seeds: list[Seed] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
     steps: Positive = 50  # optimizer steps
@@ -149,9 +148,11 @@ class TrainSection(Section):
 
 
 class EvalSection(Section):
+    # Benchmarks whose questions are asked, one a run; training data are always rows of GSM8K's form.
+    tasks: list[plugins.Task] = Field(["gsm8k"], min_length=1, max_length=1)
     split: Literal["test", "dev"] = "test"
     limit: Positive | None = None  # the first so many problems; null: all
-    engine: Literal["vllm", "transformers"] = "vllm"
+    engine: plugins.Engine = "vllm"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Positive = 768
     temperature: NotNegative = 0.0  # 0 is greedy
@@ -169,10 +170,11 @@ class EvalSection(Section):
 
 
 class TrackSection(Section):
-    """Where SwanLab shows the experiment; it changes no number."""
+    """Where the experiment is shown while it runs; it changes no number."""
 
+    tracker: plugins.Tracker = "swanlab"
     mode: Literal["offline", "online", "local", "disabled"] = "offline"  # offline: in the run directory, no account
-    project: str = Field("grpo-harness", pattern=r"^[0-9A-Za-z_.+-]+$", max_length=100)  # SwanLab's rule for names
+    project: str = "grpo-harness"
 
 
 class Config(Section):
@@ -207,11 +209,9 @@ class Config(Section):
 
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
-        idle = () if self.eval.curve else CURVE_ONLY
-        if self.eval.engine != "vllm":
-            return idle + VLLM_ONLY
-        # How many completions share a batch follows from the memory, and matters where batches do.
-        return (*idle, "eval.gpu_memory_utilization") if self.eval.batch_invariant else idle
+        # Left out where it says what was meant before it could be said: those runs keep their names.
+        default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
+        return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 
     def digest(self) -> str:
         """SHA-256, in hex, over every setting that changes a number."""

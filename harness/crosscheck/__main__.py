@@ -58,17 +58,18 @@ def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) ->
 
 
 def _ours(run: RunDir, seed: int | None) -> str:
-    """The hash of our own evaluation of a model: scored anew, it is compared anew."""
+    """The hash of our own evaluation of a model: scored again, it is compared again."""
     return file_hash((run.base if seed is None else run.tuned(seed)) / "result.json")
 
 
 def _answered(run: RunDir, check: Check, seed: int | None, wanted: dict[str, Any], held: int | None) -> int:
     """Have lm-eval ask one model, unless its answers are there; returns the exit code."""
-    outcome = inputs.folder(run, check) / f"{inputs.side(seed)}.json"
+    place = inputs.folder(run, check)
+    outcome = place / f"{inputs.side(seed)}.json"
     if outcome.exists():
-        stored = files.read_json(outcome)["conditions"]
+        stored = inputs.read_asked(place, seed).conditions
         if other := [name for name in wanted if stored.get(name) != wanted[name]]:
-            raise HarnessError(f"{outcome}: was made otherwise than now ({', '.join(other)}); delete {outcome.parent}")
+            raise HarnessError(f"{outcome}: was made otherwise than now ({', '.join(other)}); delete {place}")
         return 0
     whose = ["--seed", str(seed)] if seed is not None else ["--base"]
     name = f"crosscheck ({inputs.side(seed)})"

@@ -12,13 +12,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.config import plugins
 from harness.crosscheck import lm_eval_task
+from harness.models import registry
 from harness.models.checkpoint import Checkpoint, file_hash, resolve
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.records import Problem
+from harness.util import files, typed
 from harness.util.cli import Parser
 from harness.util.errors import HarnessError
 
@@ -36,7 +39,7 @@ class Check:
     @property
     def name(self) -> str:
         """The folder of these settings, such as 5-shot-chat-first-200."""
-        parts = ["our-prompt"] if self.our_prompt else [f"{self.shots}-shot", "chat" * self.chat]
+        parts = ["our-prompt"] if self.our_prompt else [f"{self.shots}-shot", "chat" if self.chat else ""]
         parts += [f"{what}-{value}" for what, value in (("first", self.limit), ("batch", self.batch_size)) if value]
         return "-".join(filter(None, parts))
 
@@ -44,7 +47,7 @@ class Check:
         """The same on a command line."""
         given = {"--limit": self.limit, "--batch-size": self.batch_size}
         listed = [part for name, value in given.items() if value is not None for part in (name, str(value))]
-        how = ["--our-prompt"] if self.our_prompt else ["--shots", str(self.shots), *["--chat"] * self.chat]
+        how = ["--our-prompt"] if self.our_prompt else ["--shots", str(self.shots), *(["--chat"] if self.chat else [])]
         return [*how, *listed]
 
 
@@ -56,6 +59,23 @@ class Material:
     examples: tuple[Problem, ...]  # which lm-eval draws worked ones from
     evaluated: int  # questions of the run's own evaluation
     checkpoint: Checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How lm-eval asked one model: <side>.json, beside its answers in <side>.jsonl."""
+
+    conditions: dict[str, Any]  # all that the answers depend on, by name
+    facts: dict[str, Any]  # what lm-eval says of itself: its totals, limits, and prompts cut
+
+
+def read_asked(place: Path, seed: int | None) -> Asked:
+    """Raises HarnessError as typed.read."""
+    return typed.read(Asked, place / f"{side(seed)}.json")
+
+
+def write_asked(place: Path, seed: int | None, asked: Asked) -> None:
+    files.write_json(place / f"{side(seed)}.json", typed.plain(asked))
 
 
 def folder(run: RunDir, check: Check) -> Path:
@@ -70,6 +90,8 @@ def side(seed: int | None) -> str:
 def prepare(run: RunDir, check: Check) -> Material:
     """The questions and the base of a finished run. Raises HarnessError where they are not those of its evaluation."""
     config = run.config
+    if not plugins.task(config).lm_eval_task:
+        raise HarnessError(f"{run.path}: lm-eval has no task that asks the questions of eval.tasks {config.eval.tasks}")
     data = gsm8k.load(config.data.source())
     checkpoint = resolve(config.model)
     run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
@@ -104,11 +126,12 @@ def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint
 def conditions(run: RunDir, check: Check, material: Material, seed: int | None) -> dict[str, Any]:
     """All that one model's answers depend on; stored beside them, and compared before they are used again."""
     section = run.config.eval
+    backend = registry.kind(section).lm_eval_backend
     gpus = machine.gpus()
-    packages = ("lm_eval", "transformers", "peft", "torch", *["vllm"] * (section.engine == "vllm"))
+    packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if backend == "vllm" else []))
     return {
-        "backend": "vllm" if section.engine == "vllm" else "hf",
-        "batch size": check.batch_size or (section.batch_size if section.engine == "transformers" else "auto"),
+        "backend": backend,
+        "batch size": check.batch_size or (section.batch_size if backend == "hf" else "auto"),
         "chat template": check.chat,
         "device": gpus[0].name if gpus else "cpu",
         "examples": _hash(material.examples),

@@ -133,7 +133,7 @@ def compare(
         ours=ours,
         ruled={seed: lm_eval_task.judge(task, *_texts(material, ours[seed])) for seed in sides},
         theirs={seed: _theirs(place, material, seed) for seed in sides},
-        facts={seed: files.read_json(place / f"{inputs.side(seed)}.json")["facts"] for seed in sides},
+        facts={seed: inputs.read_asked(place, seed).facts for seed in sides},
     )
     return Crosscheck(
         run=run.path.resolve().name,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.crosscheck import inputs, lm_eval_task
-from harness.crosscheck.inputs import Check, Material
+from harness.crosscheck.inputs import Asked, Check, Material
 from harness.crosscheck.lm_eval_task import FILTERS, TASK
 from harness.models.checkpoint import Checkpoint
 from harness.runs import directory
@@ -62,7 +62,7 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     place = inputs.folder(run, check)
     name = inputs.side(seed)
     files.write_lines(place / f"{name}.jsonl", rows)
-    files.write_json(place / f"{name}.json", {"conditions": made, "facts": _facts(found, task, lm, rows)})
+    inputs.write_asked(place, seed, Asked(made, _facts(found, task, lm, rows)))
     say(f"{name}: {len(rows)} questions in {time.perf_counter() - began:.1f} s.")
 
 
@@ -70,7 +70,7 @@ def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Che
     """lm-eval's hf backend on the model. Raises HarnessError where PEFT leaves a part of the adapter out."""
     import torch
 
-    from harness.models.hf import DTYPES
+    from harness.models.hf_engine import DTYPES
     from harness.models.prompts import quiet
 
     quiet()
@@ -95,7 +95,7 @@ def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Che
 
 def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
     """lm-eval's vllm backend, started as our own engine is. Raises HarnessError where vLLM does not start."""
-    from harness.models import vllm as vllm_engine
+    from harness.models import vllm_engine
     from harness.models.engine import Work
 
     section = run.config.eval

@@ -12,9 +12,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from harness.models import registry
 from harness.runs import directory
 from harness.runs.machine import within_memory
-from harness.util import files, logs
+from harness.util import files, interrupts, logs
 from harness.util.cli import Parser, exit_code
 
 SIDES = ("base", "again", "curve", "tuned")
@@ -30,11 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     run = directory.open_run(args.run, args.overrides, args.results)
     with files.lock(run.path):
         logs.keep(run.path, f"evaluate {args.side}")
-        section, remedy = run.config.eval, "end other programs on the GPU"
-        if section.engine == "transformers":
-            remedy += f", or lower eval.batch_size (now {section.batch_size})"
-
-        from harness.evaluate.evaluation import evaluate
+        remedy = "end other programs on the GPU" + registry.kind(run.config.eval).less_memory(run.config.eval)
+        with interrupts.importing():
+            from harness.evaluate.evaluation import evaluate
 
         with within_memory(remedy):
             evaluate(run, args.side)

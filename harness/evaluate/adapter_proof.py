@@ -20,7 +20,7 @@ from transformers import GenerationConfig
 
 from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Engine, Request, Sampling
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.models.lora import adapter_weights, module_name, save_copy, with_b_scaled
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs, tail
 from harness.runs.proof import AdapterProof

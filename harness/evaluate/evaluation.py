@@ -11,6 +11,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from harness.config import plugins
 from harness.evaluate import adapter_proof, generation, learning_curve
 from harness.evaluate.adapter_proof import Reference
 from harness.evaluate.generation import LazyEngine
@@ -25,7 +26,7 @@ from harness.runs.directory import RunDir
 from harness.runs.manifest import Evaluated
 from harness.runs.results import Changed, Conditions, Evaluation, read_evaluation
 from harness.runs.source import Content, Source
-from harness.tasks.benchmarks import gsm8k
+from harness.tasks.registry import TRAINING
 from harness.util import files
 from harness.util.console import say, working
 from harness.util.errors import HarnessError
@@ -43,12 +44,14 @@ def evaluate(run: RunDir, side: str) -> None:
         for seed in config.train.seeds:
             if not run.adapter(seed).exists():
                 raise HarnessError(f"{run.path}: seed {seed} is not trained yet; python -m harness.train {run.path}")
-    data = gsm8k.load(config.data.source())
+    task = plugins.task(config)
+    data = task.load(config.data.source())
     questions = prompts.prepare(config, data)
     if side == "base" and config.eval.curve:  # a dev question that does not fit is better found before the training
         prompts.prepare(learning_curve.watching(config), data)
-    proven = results.run_selftest(generation.asked_questions(questions), run.config.prompt.tags.record())
-    run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash))
+    proven = results.run_selftest(task, generation.asked_questions(questions), run.config.prompt.tags.record())
+    of = "data" if task.name == TRAINING else f"questions of {task.name}"
+    run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash, of))
     run.note("machine", provenance.machine())
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
     made_for = generation.work(config, questions, adapters=adapters)
@@ -215,6 +218,7 @@ def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: E
     """Score every completion and write result.json."""
     config = run.config
     scores = results.score(
+        plugins.task(config),
         folder / "samples.jsonl",
         generation.asked_questions(questions),
         config.eval.samples,

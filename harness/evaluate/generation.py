@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from harness.config import plugins
 from harness.config.schema import Config
 from harness.evaluate import adapter_proof
 from harness.models import prompts, registry
@@ -19,7 +20,7 @@ from harness.runs.completions import Asked, LoggedCompletion
 from harness.runs.directory import RunDir
 from harness.runs.results import Conditions, Generation, SamplingParameters
 from harness.runs.source import Content
-from harness.tasks import dataset, scoring
+from harness.tasks import dataset
 from harness.util.console import progress, say, working
 
 
@@ -42,7 +43,7 @@ def conditions(config: Config, questions: Questions, made_for: Work) -> Conditio
         split=section.split,
         questions=len(questions.problems),
         prompts=prompts.hash_of_all(questions.prompts),
-        scorer=scoring.VERSION,
+        scorer=plugins.task(config).scorer,
         tags=config.prompt.tags.record(),
         max_new_tokens=section.max_new_tokens,
         sampling=SamplingParameters(section.temperature, section.top_p, section.top_k, section.min_p),
@@ -57,14 +58,14 @@ def conditions(config: Config, questions: Questions, made_for: Work) -> Conditio
 def content(config: Config, questions: Questions, made: Generation) -> Content:
     """All that a base completion depends on."""
     section = config.eval
-    batches = section.engine == "vllm" and not section.batch_invariant
+    batching = registry.kind(section).batching(section)
     return Content(
         **{each.name: getattr(made, each.name) for each in dataclasses.fields(Generation)},
         problems=tuple(problem.id for problem in questions.problems),
         weights=questions.checkpoint.weights_hash,
         tokenizer=questions.checkpoint.tokenizer_hash,
-        batch_size=section.batch_size if section.engine == "transformers" else None,
-        gpu_memory_utilization=section.gpu_memory_utilization if batches else None,
+        batch_size=batching.batch_size,
+        gpu_memory_utilization=batching.gpu_memory_utilization,
         threads=None if torch.cuda.is_available() else torch.get_num_threads(),
     )
 
@@ -81,13 +82,13 @@ def complete(
         return
     model = engine.get()
     began, tokens, correct, count = time.perf_counter(), 0, 0, 0
-    tags = run.config.prompt.tags.record()
+    task, tags = plugins.task(run.config), run.config.prompt.tags.record()
     with completions.appending(log) as append, progress(f"{what} evaluation", len(requests), len(done)) as update:
         for finished in model.generate(requests, sampling, adapter, done):
             for c in finished:
                 tokens += c.tokens
                 gold = asked[c.index].gold
-                correct += scoring.score(c.text, gold, finish_reason=c.finish_reason, tags=tags).correct
+                correct += task.score(c.text, gold, finish_reason=c.finish_reason, tags=tags).correct
             append([LoggedCompletion.of(asked[c.index], c) for c in finished])
             count += len(finished)
             update(len(done) + count, f"accuracy so far {correct / count:.1%}")

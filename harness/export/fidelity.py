@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from peft import PeftModel
 
+from harness.config import plugins
+from harness.export.record import Check
 from harness.models import prompts
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs
 from harness.models.trained import Trained
-from harness.tasks.benchmarks import gsm8k
 
 # An export still is what was trained where its changes correlate at least KEPT with the training's and are as large,
 # within SIZE. Of small changes the correlation alone does not see half of them missing, nor rounding's bias: a base's
@@ -36,7 +36,7 @@ Probes = Sequence[Sequence[int]]
 def probes(trained: Trained) -> list[list[int]]:
     """The first of the evaluation's prompts, as token ids. Raises HarnessError where the data cannot be had."""
     config = trained.run.config
-    questions = prompts.prepare(config, gsm8k.load(config.data.source()))
+    questions = prompts.prepare(config, plugins.task(config).load(config.data.source()))
     return [list(prompt.ids) for prompt in questions.prompts[:PROBES]]
 
 
@@ -45,13 +45,11 @@ def measure(
     exported: Callable[[], torch.nn.Module | None],
     rounded: Callable[[torch.Tensor], torch.Tensor],
     asked: Probes,
-) -> dict[str, Any] | None:
+) -> Check | None:
     """Hold an export against what was trained; None where it cannot be loaded. One model is in memory at a time.
 
     `exported` loads it, in float32, or returns None; `rounded` does to a weight of the base, in float32, what the
-    format of the export does to it. Figures: probes, tokens, correlation, the mean absolute log-prob change (nats) of
-    the training and of the export, and `size`, how large the export's changes are as a multiple of the training's
-    (least squares through 0).
+    format of the export does to it.
     """
     start = common_prefix(asked)
     if (model := exported()) is None:
@@ -60,14 +58,14 @@ def measure(
     del model
     own, base_rounded = _changes(trained, rounded, asked, start)
     kept = again - base_rounded
-    return {
-        "probes": len(asked),
-        "tokens": len(own),
-        "correlation": correlation(own, kept),
-        "size": float(own @ kept / (own @ own)) if own.any() else 0.0,
-        "trained_change": float(np.abs(own).mean()),
-        "exported_change": float(np.abs(kept).mean()),
-    }
+    return Check(
+        probes=len(asked),
+        tokens=len(own),
+        correlation=correlation(own, kept),
+        size=float(own @ kept / (own @ own)) if own.any() else 0.0,
+        trained_change=float(np.abs(own).mean()),
+        exported_change=float(np.abs(kept).mean()),
+    )
 
 
 def _changes(

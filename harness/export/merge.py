@@ -22,6 +22,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 
+from harness.export.record import Change
 from harness.models.checkpoint import FILES, Checkpoint
 from harness.models.lora import adapter_weights, module_name, scaling
 from harness.util import files
@@ -199,7 +200,7 @@ def _describe(folder: Path, dtype: str, size: int) -> None:
         for key in ("dtype", "torch_dtype"):
             if key in part or (part is config and key == "torch_dtype" and "dtype" not in part):
                 part[key] = dtype
-    # Not rundir.write_json, which sorts: a configuration's keys stay where they are.
+    # Not files.write_json, which sorts: a configuration's keys stay where they are.
     files.write_text(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     for file in folder.glob("*.safetensors.index.json"):
         index = files.read_json(file)
@@ -207,12 +208,8 @@ def _describe(folder: Path, dtype: str, size: int) -> None:
         files.write_text(file, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
 
 
-def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> dict[str, Any]:
-    """How many of the numbers of an exported checkpoint, read from the disk, differ from the base's in its dtype.
-
-    `changed` is their share of all, `changed_in_targets` that of the matrices that were trained; `tensors` counts all
-    of them, `targets` the latter, and `untouched` those of the latter without one changed number.
-    """
+def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> Change:
+    """How much an exported checkpoint, read from the disk, differs from the base; targets: what was trained."""
     before, after = Weights(base.path), Weights(exported)
     numbers = changed = target_numbers = target_changed = untouched = 0
     for name in after.file_of:
@@ -222,10 +219,10 @@ def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> dict[s
         if name in targets:
             target_numbers, target_changed = target_numbers + new.numel(), target_changed + differs
             untouched += not differs
-    return {
-        "tensors": len(after.file_of),
-        "targets": len(targets),
-        "untouched": untouched,
-        "changed": changed / numbers,
-        "changed_in_targets": target_changed / max(target_numbers, 1),
-    }
+    return Change(
+        tensors=len(after.file_of),
+        targets=len(targets),
+        untouched=untouched,
+        changed=changed / numbers,
+        changed_in_targets=target_changed / max(target_numbers, 1),
+    )

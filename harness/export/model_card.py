@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from harness.config.schema import Config
+from harness.export.record import Export
 from harness.report import document
 from harness.report.document import Figure
 from harness.report.markdown import block_lines
@@ -22,7 +23,7 @@ from harness.util.text import one_line, visible
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def text(run: RunDir, numbers: Summary, export: dict[str, Any]) -> str:
+def text(run: RunDir, numbers: Summary, export: Export) -> str:
     """The card in Markdown, with the hub's front matter.
 
     numbers: the run's summary. export: what harness.export writes as export.json. Folders of this machine are
@@ -32,11 +33,11 @@ def text(run: RunDir, numbers: Summary, export: dict[str, Any]) -> str:
     return f"---\n{front}---\n\n" + visible("\n".join(_body(run, numbers, export))) + "\n"
 
 
-def _front(config: Config, export: dict[str, Any]) -> dict[str, Any]:
+def _front(config: Config, export: Export) -> dict[str, Any]:
     front: dict[str, Any] = {}
     if _on_hub(config.model.id):
         front |= {"base_model": config.model.id, "base_model_relation": "finetune"}
-    front |= {"library_name": "transformers" if export["to"] == "merged" else "gguf", "pipeline_tag": "text-generation"}
+    front |= {"library_name": "transformers" if export.to == "merged" else "gguf", "pipeline_tag": "text-generation"}
     if _on_hub(config.data.path):
         front["datasets"] = [config.data.path]
     method = "full-finetuning" if config.model.full_finetuning else "lora"
@@ -52,7 +53,7 @@ def _named(name: str) -> str:
     return name if _on_hub(name) else one_line(Path(name).name)
 
 
-def _body(run: RunDir, numbers: Summary, export: dict[str, Any]) -> Iterator[str]:
+def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
     config = run.config
     yield f"# {run.path.resolve().name}"
     yield (
@@ -61,9 +62,9 @@ def _body(run: RunDir, numbers: Summary, export: dict[str, Any]) -> Iterator[str
     )
     yield from _section(results.opening(run, numbers))
     if numbers.seeds:
-        own = next(entry for entry in numbers.seeds if entry.seed == export["seed"])
+        own = next(entry for entry in numbers.seeds if entry.seed == export.seed)
         yield (
-            f"\nThe numbers above are of {numbers.several} trainings. This is that of seed {export['seed']}; its "
+            f"\nThe numbers above are of {numbers.several} trainings. This is that of seed {export.seed}; its "
             f"accuracy changed by {points(own.difference.accuracy)} points."
         )
     for function in (results.decomposition, results.reading):
@@ -76,7 +77,7 @@ def _body(run: RunDir, numbers: Summary, export: dict[str, Any]) -> Iterator[str
     yield from kept(export)
     yield (
         f"The scores above are those of the evaluation, in {config.eval.precision}"
-        + ("" if export["full"] else " with the adapter beside the base")
+        + ("" if export.full else " with the adapter beside the base")
         + "; this export itself was not scored."
     )
     yield "\n## Use\n"
@@ -91,18 +92,18 @@ def _section(section: document.Section) -> Iterator[str]:
             yield from block_lines(block)
 
 
-def _training(config: Config, export: dict[str, Any]) -> Iterator[str]:
+def _training(config: Config, export: Export) -> Iterator[str]:
     train, lora = config.train, config.lora
     what = "all weights" if config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
     weights = "4-bit" if config.model.load_in_4bit else "8-bit" if config.model.load_in_8bit else config.model.precision
     rewards = ", ".join(f"{_reward(f.name)} × {f.weight:g}" for f in config.rewards.functions)
-    yield f"- {what}, trained in {weights}, seed {export['seed']}"
+    yield f"- {what}, trained in {weights}, seed {export.seed}"
     yield (
         f"- {train.steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at most "
         f"{train.max_completion_tokens} tokens, at temperature {train.temperature:g}"
     )
     if train.checkpoint == "best_dev":
-        yield f"- these are the weights after step {export['step']}, which scored best on the dev split"
+        yield f"- these are the weights after step {export.step}, which scored best on the dev split"
     yield (
         f"- learning rate {train.learning_rate:g} ({train.lr_scheduler}, warm-up {train.warmup_ratio:g}), "
         f"{train.optimizer}, loss {train.loss_type}, beta {train.beta:g}, rewards scaled by {train.scale_rewards}"
@@ -115,40 +116,36 @@ def _reward(name: str) -> str:
     return f"{Path(path).name}{colon}{function}" if colon else name
 
 
-def kept(export: dict[str, Any]) -> Iterator[str]:
+def kept(export: Export) -> Iterator[str]:
     """What the check of an export found, a sentence a line; for the card and the terminal."""
     yield (
-        f"Merged in float32 and stored as {export['stored']}."
-        if not export["full"]
-        else (f"The trained weights, stored as {export['stored']}.")
+        f"Merged in float32 and stored as {export.stored}."
+        if not export.full
+        else (f"The trained weights, stored as {export.stored}.")
     )
-    if change := export["change"]:
-        where = (
-            ""
-            if export["full"]
-            else f"{change['changed_in_targets']:.2%} of the {change['targets']} trained matrices and "
-        )
-        yield f"Read again from the disk, {where}{change['changed']:.2%} of all numbers differ from the base's."
-    if found := export["check"]:
+    if change := export.change:
+        where = "" if export.full else f"{change.changed_in_targets:.2%} of the {change.targets} trained matrices and "
+        yield f"Read again from the disk, {where}{change.changed:.2%} of all numbers differ from the base's."
+    if found := export.check:
         yield (
-            f"On {found['tokens']} tokens of {found['probes']} probe prompts its log-prob changes (to the base "
-            f"stored in the same way) correlate {found['correlation']:.4f} with those that were trained, and are "
-            f"{found['size']:.2f} times as large; the trained ones are {found['trained_change']:.3g} nats on average."
+            f"On {found.tokens} tokens of {found.probes} probe prompts its log-prob changes (to the base "
+            f"stored in the same way) correlate {found.correlation:.4f} with those that were trained, and are "
+            f"{found.size:.2f} times as large; the trained ones are {found.trained_change:.3g} nats on average."
         )
     else:
         yield "Whether it kept what was trained was not checked: transformers cannot read GGUF of this architecture."
 
 
-def _use(run: RunDir, export: dict[str, Any]) -> Iterator[str]:
+def _use(run: RunDir, export: Export) -> Iterator[str]:
     yield "Questions were put with the model's chat template and this system prompt:\n"
     yield from ("```text", run.config.prompt.system.replace("```", "'''"), "```\n")
-    if export["to"] == "gguf":
-        yield f"```sh\nllama-server -m {export['file']} --jinja\n```\n\nThe file holds the language model only."
+    if export.to == "gguf":
+        yield f"```sh\nllama-server -m {export.file} --jinja\n```\n\nThe file holds the language model only."
         return
     yield (
         '```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\nfolder = "."  # this one\n'
         "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
-        f'model = AutoModelForCausalLM.from_pretrained(folder, dtype="{export["stored"]}")\n```'
+        f'model = AutoModelForCausalLM.from_pretrained(folder, dtype="{export.stored}")\n```'
     )
-    if export["vision"]:
+    if export.vision:
         yield '\nIn vLLM, for text: `LLM(folder, limit_mm_per_prompt={"image": 0})`.'

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.export import model_card
+from harness.export import model_card, record
+from harness.export.record import Export, Wanted
 from harness.report import summary
 from harness.report.summary import Summary
 from harness.runs.results import read_evaluation
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 DTYPES = ("float32", "bfloat16", "float16")
 QUANTS = ("q8_0", "bf16", "f16")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-RECORD = "export.json"
 
 
 def export(trained: Trained, args: argparse.Namespace) -> Path:
@@ -37,13 +38,8 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
 
     numbers = _summary(trained)
     make = _gguf if args.to == "gguf" else _merged
-    wanted = {
-        "to": args.to,
-        "trained": trained.hash,
-        "base": trained.base.weights_hash,
-        "stored": _stored(trained, args),
-    }
-    folder = args.out or _place(trained, args.to, wanted["stored"])
+    wanted = Wanted(args.to, trained.hash, trained.base.weights_hash, _stored(trained, args))
+    folder = args.out or _place(trained, args.to, wanted.stored)
     if folder.exists():
         _same(folder, wanted)
         say(f"{one_line(str(folder))}: done already.")
@@ -52,25 +48,27 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     _room(folder, trained, wanted)
     asked = fidelity.probes(trained)
-    vision = "vision_config" in trained.base.config
-    record = wanted | {
-        "run": trained.run.path.resolve().name,
-        "seed": trained.seed,
-        "step": trained.step,
-        "full": trained.full,
-        "vision": vision,
-    }
+    made = Export(
+        **dataclasses.asdict(wanted),
+        run=trained.run.path.resolve().name,
+        seed=trained.seed,
+        step=trained.step,
+        full=trained.full,
+        vision="vision_config" in trained.base.config,
+        change=None,
+        check=None,
+    )
     try:
-        record |= make(trained, args, part, wanted["stored"], asked)
-        _judge(record, fidelity.KEPT, fidelity.SIZE)
-        files.write_text(part / "README.md", model_card.text(trained.run, numbers, record))
-        record["files"] = sorted(file.name for file in part.iterdir())
-        files.write_json(part / RECORD, record)
+        made = make(trained, args, part, made, asked)
+        _judge(made, fidelity.KEPT, fidelity.SIZE)
+        files.write_text(part / "README.md", model_card.text(trained.run, numbers, made))
+        names = tuple(sorted(file.name for file in part.iterdir()))
+        record.write(part, dataclasses.replace(made, files=names))
         part.replace(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    for line in model_card.kept(record):
+    for line in model_card.kept(made):
         say(line)
     say(f"Export: {one_line(str(folder))}")
     return folder
@@ -113,24 +111,24 @@ def _place(trained: Trained, to: str, stored: str) -> Path:
     return trained.run.path / "export" / (f"{name}-seed-{trained.seed}" if len(seeds) > 1 else name)
 
 
-def _same(folder: Path, wanted: dict[str, Any]) -> None:
+def _same(folder: Path, wanted: Wanted) -> None:
     """Raise HarnessError unless the folder holds the export that is wanted, and all of it."""
-    if not (folder / RECORD).is_file():
-        raise HarnessError(f"{folder}: is there and no export of ours; name another folder with --out")
-    there = files.read_json(folder / RECORD)
-    for name, value in wanted.items():
-        if there.get(name) != value:
+    if not (folder / record.NAME).is_file():
+        raise HarnessError(f"{folder}: is there and not an export of ours; name another folder with --out")
+    there = record.read(folder)
+    for name, value in dataclasses.asdict(wanted).items():
+        if (found := getattr(there, name)) != value:
             raise HarnessError(
-                f"{folder}: holds another export ({name} {str(there.get(name))[:12]}, not {value[:12]}); delete it, or "
-                f"name another folder with --out"
+                f"{folder}: holds another export ({name} {found[:12]}, not {value[:12]}); delete it, or name another "
+                f"folder with --out"
             )
-    if gone := [name for name in there.get("files", ()) if not (folder / name).exists()]:
+    if gone := [name for name in there.files if not (folder / name).exists()]:
         raise HarnessError(f"{folder}: its {gone[0]} is missing; delete the folder and export again")
 
 
-def _room(folder: Path, trained: Trained, wanted: dict[str, Any]) -> None:
+def _room(folder: Path, trained: Trained, wanted: Wanted) -> None:
     """Raise HarnessError where the disk cannot hold the export. A GGUF is made of a float32 checkpoint beside it."""
-    bytes_each = BYTES[wanted["stored"]] if wanted["to"] == "merged" else BYTES["float32"] + BYTES["bfloat16"]
+    bytes_each = BYTES[wanted.stored] if wanted.to == "merged" else BYTES["float32"] + BYTES["bfloat16"]
     needed = trained.base.parameters * bytes_each
     folder.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder.parent).free
@@ -151,45 +149,45 @@ def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
     return {name for name, delta in added.items() if delta.b.count_nonzero()}
 
 
-def _merged(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
+def _merged(trained: Trained, args: argparse.Namespace, part: Path, made: Export, asked: list) -> Export:
     import torch
 
     from harness.export import fidelity, merge
     from harness.models.checkpoint import Checkpoint
-    from harness.models.hf import load_base
+    from harness.models.hf_engine import load_base
 
-    dtype = getattr(torch, stored)
+    dtype = getattr(torch, made.stored)
     targets = _write(trained, part, dtype)
     say("Loading it again and comparing it with what was trained.")
     change = merge.change(trained.base, part, targets)
     check = fidelity.measure(
         trained, lambda: load_base(Checkpoint("export", part), "fp32"), lambda weight: weight.to(dtype).float(), asked
     )
-    return {"change": change, "check": check}
+    return dataclasses.replace(made, change=change, check=check)
 
 
-def _gguf(trained: Trained, args: argparse.Namespace, part: Path, stored: str, asked: list) -> dict[str, Any]:
+def _gguf(trained: Trained, args: argparse.Namespace, part: Path, made: Export, asked: list) -> Export:
     import torch
 
     from harness.export import fidelity
     from harness.export import gguf as gguf_export
 
-    script = gguf_export.converter(args.llama_cpp)
-    file = part / f"{trained.run.path.resolve().name}-{stored}.gguf"
+    script, stored = gguf_export.converter(args.llama_cpp), made.stored
+    file = part / f"{made.run}-{stored}.gguf"
     _write(trained, part / "merged", torch.float32)
     say(f"Converting to GGUF ({stored}).")
-    gguf_export.convert(script, part / "merged", file, stored, trained.run.path.resolve().name)
+    gguf_export.convert(script, part / "merged", file, stored, made.run)
     shutil.rmtree(part / "merged")
     say("Loading it again and comparing it with what was trained.")
     check = fidelity.measure(trained, lambda: gguf_export.load(file, trained.base), gguf_export.rounding(stored), asked)
-    return {"change": None, "check": check, "file": file.name}
+    return dataclasses.replace(made, check=check, file=file.name)
 
 
-def _judge(record: dict[str, Any], enough: float, size: tuple[float, float]) -> None:
+def _judge(made: Export, enough: float, size: tuple[float, float]) -> None:
     """Raise HarnessError for an export that lost what was trained."""
-    check, change, stored = record["check"], record["change"], record["stored"]
-    untouched = change["untouched"] if change else 0
-    kept = check is None or (check["correlation"] >= enough and size[0] <= check["size"] <= size[1])
+    check, change, stored = made.check, made.change, made.stored
+    untouched = change.untouched if change else 0
+    kept = check is None or (check.correlation >= enough and size[0] <= check.size <= size[1])
     if kept and not untouched:
         return
     remedy = {
@@ -199,9 +197,9 @@ def _judge(record: dict[str, Any], enough: float, size: tuple[float, float]) -> 
         "f16": "say --to merged --dtype float32",
     }.get(stored, "say --dtype float32, which keeps it")
     raise HarnessError(
-        f"in {stored} the weights lose what was trained: their log-prob changes correlate {check['correlation']:.3f} "
-        f"with the training's ({enough} is needed) and are {check['size']:.2f} times as large ({size[0]} to {size[1]}; "
-        f"those are {check['trained_change']:.2g} nats on average)"
-        + (f", {untouched} of {change['targets']} trained matrices are the base's" if untouched else "")
+        f"in {stored} the weights lose what was trained: their log-prob changes correlate {check.correlation:.3f} "
+        f"with the training's ({enough} is needed) and are {check.size:.2f} times as large ({size[0]} to {size[1]}; "
+        f"those are {check.trained_change:.2g} nats on average)"
+        + (f", {untouched} of {change.targets} trained matrices are the base's" if untouched else "")
         + f"; {remedy}"
     )

@@ -12,7 +12,7 @@ from transformers import TextStreamer
 
 from harness.models import lora, prompts
 from harness.models.engine import Request, Sampling
-from harness.models.hf import TransformersEngine
+from harness.models.hf_engine import TransformersEngine
 from harness.models.lora import adapter_weights, module_name
 from harness.models.trained import Trained
 from harness.tasks import dataset

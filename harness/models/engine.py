@@ -1,7 +1,7 @@
 """Token ids → completions. An engine holds one base checkpoint and scores it with or without an adapter.
 
-`transformers` batches prompts of like length: for a CPU and for small models. `vllm` (harness.models.vllm) is for a
-GPU. Every engine hands completions over as they finish, gives each its own seed, and says why each one ended.
+Every engine hands completions over as they finish, gives each its own seed, and says why each one ended. To add one:
+a file with an EngineKind that starts it, and a row in harness.config.plugins.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from harness.config.plugins import Plugin
+from harness.config.schema import EvalSection
+from harness.models.checkpoint import Checkpoint
 from harness.tasks.records import Completion
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,46 @@ class Engine(Protocol):
 
     def adapter_modules(self, adapter: Path) -> set[str]:
         """Names of the modules that carry the adapter's weights after loading it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """What decides which completions share a batch; None: not that."""
+
+    batch_size: int | None = None  # prompts
+    gpu_memory_utilization: float | None = None  # share of the GPU's free memory
+
+
+class EngineKind(Plugin):
+    """An engine as the experiment file names it: what it needs, what its completions depend on, how it is started."""
+
+    lm_eval_backend = "hf"  # the backend of lm-evaluation-harness that runs the same library
+
+    def version(self, section: EvalSection, work: Work) -> str:
+        """The engine with all that its completions depend on: what comparable evaluations share."""
+        raise NotImplementedError
+
+    def start(
+        self, section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work
+    ) -> Engine:
+        """Start it. Raises HarnessError where it cannot run."""
+        raise NotImplementedError
+
+    def batching(self, section: EvalSection) -> Batching:
+        """The settings that decide what shares a batch, where a completion's last bits depend on that."""
+        return Batching()
+
+    def memory_share(self, section: EvalSection) -> float:
+        """The share of a GPU's memory that it may fill."""
+        return 1.0
+
+    def memory_note(self, section: EvalSection) -> str:
+        """What a reader of its peak memory has to know, as a sentence; empty where there is nothing."""
+        return ""
+
+    def less_memory(self, section: EvalSection) -> str:
+        """What to set where memory does not suffice, as the end of a sentence; empty where nothing helps."""
+        return ""
 
 
 def completion_seed(seed: int, problem_id: str, sample: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from harness.models.checkpoint import FILES, Checkpoint
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.runs.proof import WeightsProof
 from harness.util.errors import HarnessError
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import transformers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -84,7 +85,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     if not tokenizer.chat_template:
         raise HarnessError(f"model.id: {checkpoint.id} has no chat template: use an instruction-tuned checkpoint")
     if tokenizer.pad_token_id is None:
-        raise HarnessError(f"model.id: {checkpoint.id} names no padding token in its tokenizer")
+        tokenizer.pad_token = tokenizer.eos_token or turn_end(tokenizer)  # as TRL does
     return tokenizer
 
 
@@ -99,9 +100,12 @@ def encode(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], syst
 
 
 def _gate(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> None:
-    """Exactly one BOS, and both the system text and the question arrive at the model as they were written."""
+    """Exactly one BOS, and both the system text and the question arrive at the model as they were written.
+
+    SmolLM2's BOS is the token that opens a turn: there it stands once a turn.
+    """
     bos = tokenizer.bos_token_id
-    if bos is not None and (count := ids.count(bos)) != 1:
+    if bos is not None and (count := ids.count(bos)) != 1 and not _opens_turns(tokenizer, problem, ids, system):
         raise HarnessError(f"prompt: {count} BOS tokens in the prompt of problem {problem.id}, exactly one is right")
     text = tokenizer.decode(ids, skip_special_tokens=False)
     # Templates trim what they are given, and tokenizers may normalize blanks: compare the words.
@@ -111,6 +115,28 @@ def _gate(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[in
             raise HarnessError(
                 f"prompt: the {what} is not in the prompt that the template made of problem {problem.id}"
             )
+
+
+def _opens_turns(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> bool:
+    """Whether the BOS stands before each turn of the prompt, the model's own included, and nowhere else."""
+    places = [place for place, token in enumerate(ids) if token == tokenizer.bos_token_id]
+    turns = len(messages(problem.question, system)) + 1
+    return len(places) == turns and places[0] == 0 and all(b - a > 1 for a, b in pairwise(places))
+
+
+def padding(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> str | None:
+    """The tokenizer's padding token, or another where a prompt holds that one or a turn ends with it.
+
+    Another is the first special token of which neither is true, those named for padding before the others; None where
+    there is none.
+    """
+    used = {token for prompt in prompts for token in prompt.ids}
+    used.add(tokenizer.convert_tokens_to_ids(turn_end(tokenizer)))
+    special = [(i, token.content) for i, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+    ids = [i for i, _ in sorted(special, key=lambda pair: "pad" not in pair[1].lower())]
+    if (free := next((i for i in [tokenizer.pad_token_id, *ids] if i not in used), None)) is None:
+        return None
+    return tokenizer.convert_ids_to_tokens(free)
 
 
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> str:

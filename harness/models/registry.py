@@ -1,33 +1,27 @@
-"""The engines by name: how one is started, and what version a comparable evaluation must share."""
+"""The engine that an experiment names: what it declares, its version, and how it is started."""
 
 from __future__ import annotations
 
-import peft
-import torch
-import transformers
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
+from harness.config.plugins import ENGINES
 from harness.config.schema import EvalSection
 from harness.models.checkpoint import Checkpoint
-from harness.models.engine import Engine, Work
-from harness.models.hf import VERSION, TransformersEngine
+from harness.models.engine import Engine, EngineKind, Work
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def kind(section: EvalSection) -> EngineKind:
+    return ENGINES.get(section.engine)
 
 
 def version(section: EvalSection, work: Work) -> str:
-    """The engine with all that its completions depend on: what comparable evaluations share."""
-    if section.engine == "vllm":
-        from harness.models import vllm as vllm_engine
-
-        return vllm_engine.describe(section, work)
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
-    libraries = f"transformers {transformers.__version__}, peft {peft.__version__}, torch {torch.__version__}"
-    return f"{section.engine} engine {VERSION}, {libraries}, {device}"
+    """As EngineKind.version, of the engine that the section names."""
+    return kind(section).version(section, work)
 
 
 def load(section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work) -> Engine:
-    """Start the engine that the experiment names. Raises HarnessError where it cannot run."""
-    if section.engine == "vllm":
-        from harness.models.vllm import VllmEngine
-
-        return VllmEngine(section, checkpoint, tokenizer, work)
-    return TransformersEngine(checkpoint, tokenizer, section.precision, section.batch_size)
+    """As EngineKind.start, of the engine that the section names."""
+    return kind(section).start(section, checkpoint, tokenizer, work)

@@ -1,343 +1,75 @@
-"""The vLLM engine: all prompts in one continuous batch, completions handed over in the order in which they end.
-
-vLLM runs inside this process: an engine core in a process of its own outlives a kill and keeps the GPU's memory. Its
-import takes half a minute, so it happens when an engine is started.
-"""
+"""The engine `vllm`: all prompts in one continuous batch, on an NVIDIA GPU."""
 
 from __future__ import annotations
 
-import atexit
-import gc
-import math
-import os
-import time
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch
-from transformers import PreTrainedTokenizerBase
+from harness.config.compatibility import VLLM_RANKS, VLLM_TEMPERATURES
+from harness.config.schema import Config, EvalSection
+from harness.models.checkpoint import Checkpoint
+from harness.models.engine import Batching, Engine, EngineKind, Work
+from harness.runs import machine
 
-from harness.config.compatibility import VLLM_RANKS
-from harness.config.schema import EvalSection
-from harness.models.checkpoint import Checkpoint, file_hash
-from harness.models.engine import Request, Sampling, Work
-from harness.models.hf import DTYPES
-from harness.models.lora import adapter_weights, module_name, scaling
-from harness.models.prompts import quiet
-from harness.tasks.records import Completion
-from harness.util.console import hushed, say
-from harness.util.errors import HarnessError, in_short
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
-# Raised whenever this module could make another completion of the same prompt.
-VERSION = "1"
-
-QUIET = "ERROR"  # of vLLM's log, where the user asks for no other
-DEFAULTS = {
-    "VLLM_LOGGING_LEVEL": QUIET,
-    "VLLM_NO_USAGE_STATS": "1",
-    # nvcc compiles FlashInfer's sampler at the first start, for minutes; greedy and seeded requests do not use it.
-    "VLLM_USE_FLASHINFER_SAMPLER": "0",
-}
-HARMLESS = {  # variables that change no completion, or are the evaluation section's own
-    "VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT",
-    "VLLM_LOGGING_PREFIX", "VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_BATCH_INVARIANT",
-}  # fmt: skip
-
-# Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
-COMPILE_FROM = 200_000  # tokens asked for
-LENGTH_STEP = 512  # tokens: lengths are rounded up to it, so that like experiments share a compile cache
-WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, beside the weights
+INSTEAD = "use eval.engine=transformers (on a CPU, with eval.precision=fp32)"
 
 
-def eager(section: EvalSection, work: Work) -> bool:
-    """Whether the model runs as it is, without compiling and CUDA graphs: what the section says, or by the work.
+class Vllm(EngineKind):
+    own_settings = ("eval.batch_invariant", "eval.enforce_eager", "eval.gpu_memory_utilization")
+    lm_eval_backend = "vllm"
 
-    By all the work of an evaluation, never by what is left of it: the two modes differ in the last bits.
-    """
-    if section.enforce_eager is not None:
-        return section.enforce_eager
-    return work.completions * section.max_new_tokens < COMPILE_FROM
+    def refusals(self, config: Config) -> Iterator[str]:
+        section = config.eval
+        if config.model.full_finetuning and len(config.train.seeds) > 1:
+            yield "train.seeds: vllm loads one model a process, and full finetuning leaves one a seed; give one seed"
+        if section.precision == "fp32":
+            yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
+        low, high = VLLM_TEMPERATURES
+        if section.temperature and not low <= section.temperature <= high:
+            yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
+        if config.lora.r > (most := VLLM_RANKS[-1]):
+            yield f"lora.r: vllm takes adapters up to rank {most}; lower it, or set eval.engine to transformers"
+        if config.lora.finetune_vision_layers:
+            yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
 
+    def idle(self, config: Config) -> tuple[str, ...]:
+        # How many completions share a batch follows from the memory, and matters where batches do.
+        return ("eval.gpu_memory_utilization",) if config.eval.batch_invariant else ()
 
-def describe(section: EvalSection, work: Work) -> str:
-    """The engine with all that its completions depend on."""
-    try:
-        installed = version("vllm")
-    except PackageNotFoundError:
-        installed = "not installed"
-    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
-    how = "eager" if eager(section, work) else "compiled"
-    invariant = ", batch-invariant" if section.batch_invariant else ""
-    switches = "".join(f", {name}={value}" for name, value in sorted(_switches().items()))
-    return f"vllm engine {VERSION}, vllm {installed} ({how}{invariant}{switches}), torch {torch.__version__}, {gpu}"
+    def unavailable(self, config: Config) -> str | None:
+        found = machine.gpus()
+        if not found:
+            return f"eval.engine: vllm needs an NVIDIA GPU, and this machine shows none; {INSTEAD}"
+        if reason := machine.unfit(found[0]):
+            return f"eval.engine: vllm cannot run here ({reason}); {INSTEAD}"
+        if not machine.installed("vllm"):
+            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {INSTEAD}'
+        return None
 
+    def version(self, section: EvalSection, work: Work) -> str:
+        from harness.models import vllm_engine
 
-def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> dict[str, Any]:
-    """What vLLM's LLM is started with: text only, no more context than is needed, as much memory as there is.
+        return vllm_engine.describe(section, work)
 
-    Raises HarnessError where the memory does not suffice.
-    """
-    longest = math.ceil(work.longest / LENGTH_STEP) * LENGTH_STEP
-    settings: dict[str, Any] = {
-        "model": str(checkpoint.path),
-        "dtype": str(DTYPES[section.precision]).removeprefix("torch."),
-        "load_format": "safetensors",
-        "max_model_len": min(longest, checkpoint.context),
-        "gpu_memory_utilization": memory_share(section, checkpoint),
-        "enforce_eager": eager(section, work),
-        "generation_config": "vllm",  # nothing out of the checkpoint's own sampling settings
-        "language_model_only": "vision_config" in checkpoint.config,
-        "use_tqdm_on_load": False,
-        "seed": 0,
-    }
-    if work.lora_rank:
-        rank = next(rank for rank in VLLM_RANKS if rank >= work.lora_rank)
-        settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
-    return settings
-
-
-@contextmanager
-def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
-    """Where vLLM is imported and started with these settings: in its environment, hushed, its refusals in a line."""
-    environment(section)
-    quiet()
-    how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
-    say(f"Starting vLLM ({how}).")
-    began = time.perf_counter()
-    atexit.register(_leave)
-    try:
-        with hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET):
-            yield
-    except ImportError as error:
-        raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
-    except (ValueError, RuntimeError, AssertionError) as error:
-        raise _out_of_memory(error, section) or _refusal(error) from error
-    say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
-
-
-class VllmEngine:
-    def __init__(
+    def start(
         self, section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work
-    ) -> None:
-        self.section, self.tokenizer = section, tokenizer
-        settings = llm_settings(section, checkpoint, work)
-        with starting(section, settings):
-            from vllm import LLM
+    ) -> Engine:
+        from harness.models.vllm_engine import VllmEngine
 
-            self.llm = LLM(**settings)
-        self._adapters: dict[str, int] = {}
+        return VllmEngine(section, checkpoint, tokenizer, work)
 
-    def generate(
-        self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
-    ) -> Iterator[list[Completion]]:
-        """As Engine.generate. A completion's seconds run from the asking to its end, waiting for a place included."""
-        wanted = [request for request in requests if (request.index, request.sample) not in done]
-        began = time.perf_counter()
-        params = [self._params(sampling, request.seed) for request in wanted]
-        waiting = self._ask(wanted, params, adapter)
-        try:
-            while waiting:
-                if ended := self._step():
-                    seconds = time.perf_counter() - began
-                    pairs = [(waiting.pop(output.request_id), output.outputs[0].token_ids) for output in ended]
-                    yield self._completions(pairs, sampling, seconds)
-        finally:
-            self.llm.llm_engine.abort_request(list(waiting))
+    def batching(self, section: EvalSection) -> Batching:
+        return Batching(gpu_memory_utilization=None if section.batch_invariant else section.gpu_memory_utilization)
 
-    def log_probs(self, sequences: Sequence[Sequence[int]], adapter: Path | None) -> list[list[float]]:
-        """As Engine.log_probs: vLLM's prompt log-probabilities."""
-        from vllm import SamplingParams
+    def memory_share(self, section: EvalSection) -> float:
+        return section.gpu_memory_utilization
 
-        params = SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=0, detokenize=False)
-        requests = [Request(i, 0, tuple(sequence), 0) for i, sequence in enumerate(sequences)]
-        waiting = self._ask(requests, [params] * len(requests), adapter)
-        rows: dict[int, list[float]] = {}
-        while waiting:
-            for output in self._step():
-                request = waiting.pop(output.request_id)
-                tokens = zip(request.ids[1:], output.prompt_logprobs[1:], strict=True)
-                rows[request.index] = [table[token].logprob for token, table in tokens]
-        return [rows[i] for i in range(len(requests))]
-
-    def adapter_modules(self, adapter: Path) -> set[str]:
-        """As Engine.adapter_modules: those whose matrices stand, bit for bit, in the memory that the GPU reads."""
-        request = self._request(adapter)
-        try:
-            self.llm.llm_engine.add_lora(request)
-        except ValueError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise HarnessError(f"{adapter}: vLLM cannot load it ({reason}); use eval.engine=transformers") from None
-        weights = adapter_weights(adapter)
-        scale = scaling(adapter)
-        (found,) = self.llm.apply_model(lambda model: loaded_modules(model, request.lora_int_id, weights, scale))
-        return found
-
-    def _params(self, sampling: Sampling, seed: int) -> Any:
-        from vllm import SamplingParams
-
-        return SamplingParams(
-            max_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            min_p=sampling.min_p,
-            seed=seed if sampling.temperature else None,
-            stop_token_ids=list(sampling.stop_ids),
-            ignore_eos=True,  # the stop ids are ours, all of them and no others
-            detokenize=False,
-        )
-
-    def _ask(self, requests: Sequence[Request], params: Sequence[Any], adapter: Path | None) -> dict[str, Request]:
-        """Queue the requests; returns them by the id that vLLM answers with."""
-        lora = None if adapter is None else self._request(adapter)
-        prompts = [{"prompt_token_ids": list(request.ids)} for request in requests]
-        ids = self.llm.enqueue(prompts, params, lora_request=lora, use_tqdm=False)
-        # enqueue's ids carry a random tail that keeps them unique; outputs come without it.
-        return {name.rpartition("-")[0] or name: request for name, request in zip(ids, requests, strict=True)}
-
-    def _step(self) -> list[Any]:
-        """One step of the engine; returns the requests that it ended, none of them aborted."""
-        engine = self.llm.llm_engine
-        if not engine.has_unfinished_requests():
-            raise RuntimeError("vLLM has lost requests: it holds none, and completions are still waited for")
-        try:
-            ended = [output for output in engine.step() if output.finished]
-        except torch.OutOfMemoryError as error:
-            raise _out_of_memory(error, self.section) from error
-        for output in ended:
-            if (reason := output.outputs[0].finish_reason) not in ("stop", "length"):
-                raise RuntimeError(f"vLLM ended a request by {reason!r}")
-        return ended
-
-    def _completions(
-        self, pairs: Sequence[tuple[Request, Sequence[int]]], sampling: Sampling, seconds: float
-    ) -> list[Completion]:
-        stopped = [bool(tokens) and tokens[-1] in sampling.stop_ids for _, tokens in pairs]
-        kept = [list(tokens[:-1] if stop else tokens) for (_, tokens), stop in zip(pairs, stopped, strict=True)]
-        texts = self.tokenizer.batch_decode(kept, skip_special_tokens=True)
-        return [
-            Completion(request.index, request.sample, text, "stop" if stop else "length", len(tokens), seconds)
-            for (request, tokens), text, stop in zip(pairs, texts, stopped, strict=True)
-        ]
-
-    def _request(self, adapter: Path) -> Any:
-        """The adapter as vLLM names it: by content, because it keeps what it once loaded under a name."""
-        from vllm.lora.request import LoRARequest
-
-        name = file_hash(adapter / "adapter_model.safetensors") + file_hash(adapter / "adapter_config.json")
-        number = self._adapters.setdefault(name, len(self._adapters) + 1)
-        return LoRARequest(name, number, str(adapter.resolve()))
+    def memory_note(self, section: EvalSection) -> str:
+        share = section.gpu_memory_utilization
+        return f"vLLM fills its share of the GPU (at most {share:g} of it) with KV cache, whatever it needs."
 
 
-def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], scale: float) -> set[str]:
-    """Which of an adapter's modules stand in the active slot of vLLM's LoRA layers exactly as in its file.
-
-    vLLM packs q, k, v and gate, up into one layer each, a slice a module, and multiplies the scale into B. A module
-    whose name it does not know is left out without a word; this is where that shows.
-    """
-    from vllm.lora.utils import parse_fine_tuned_lora_name
-
-    manager = model.lora_manager
-    slot = manager.lora_index_to_id.index(lora_id)
-    mapper = getattr(model, "hf_to_vllm_mapper", None)
-    mapper = mapper.get_unstacked_mapper() if mapper else None
-    places = {
-        name: (layer, i)
-        for layer_name, layer in manager.modules.items()
-        for i, name in enumerate(manager.packed_modules.get(layer_name, [layer_name]))
-    }
-    same: dict[str, bool] = {}
-    for key, weight in weights.items():
-        name, is_a = parse_fine_tuned_lora_name(key, mapper)
-        layer, i = places.get(name, (None, 0))
-        equal = False
-        if layer is not None:
-            held = (layer.lora_a_stacked if is_a else layer.lora_b_stacked)[i][slot, 0]
-            rows, columns = weight.shape
-            given = weight.to(held.dtype)
-            if not is_a:
-                given = given * scale
-            equal = torch.equal(held[:rows, :columns].cpu(), given)
-        same[module_name(key)] = same.get(module_name(key), True) and equal
-    return {module for module, equal in same.items() if equal}
-
-
-def _leave() -> None:
-    if torch.distributed.is_initialized():  # which vLLM leaves to the exit, with a warning
-        torch.distributed.destroy_process_group()
-
-
-# --- memory -------------------------------------------------------------------------------------------------
-
-
-def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
-    """The share of the GPU's memory that vLLM may take: what the section allows of the memory that is free.
-
-    Raises HarnessError where that cannot hold the weights and a KV cache.
-    """
-    if not torch.cuda.is_available():
-        raise HarnessError("eval.engine: vllm needs an NVIDIA GPU, and torch finds none; use eval.engine=transformers")
-    gc.collect()
-    torch.cuda.empty_cache()  # what an earlier part of this process held
-    free, total = (number / 2**30 for number in torch.cuda.mem_get_info())
-    # Of what is free, not of the whole: vLLM keeps to its share but for CUDA's context and work areas, and with 24 GiB
-    # free and all but one of them for vLLM a 4 B model's start ran out of memory.
-    share = math.floor(100 * section.gpu_memory_utilization * free / total) / 100
-    needed = 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
-    if share * total < needed:
-        raise HarnessError(
-            f"eval.gpu_memory_utilization: {checkpoint.id} needs about {needed:.1f} GiB and vLLM may take "
-            f"{share * total:.1f} (of {total:.1f} GiB {free:.1f} are free, {section.gpu_memory_utilization:g} of which "
-            f"may be used); end other programs on the GPU, raise the setting, or take a smaller model"
-        )
-    return share
-
-
-def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:
-    """The one line for vLLM's ways of saying that memory does not suffice; None for any other error."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return HarnessError(
-            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM keeps for itself "
-            f"({section.gpu_memory_utilization:g} of what was free; {in_short(error)}); lower the setting or end other "
-            f"programs on the GPU"
-        )
-    reason = str(error).strip().partition("\n")[0]
-    if "Free memory on device" in reason or "memory profiling" in reason:
-        return HarnessError(
-            f"eval.gpu_memory_utilization: another program takes or frees GPU memory while vLLM starts ({reason}); run "
-            f"again, or lower the setting (now {section.gpu_memory_utilization:g})"
-        )
-    if any(words in reason for words in ("cache blocks", "KV cache")):
-        return HarnessError(
-            f"eval.gpu_memory_utilization: vLLM does not get the memory it needs ({reason}); raise the setting (now "
-            f"{section.gpu_memory_utilization:g}), end other programs on the GPU, or lower eval.max_new_tokens"
-        )
-    return None
-
-
-def _refusal(error: Exception) -> Exception:
-    """The one line for a configuration or a GPU that vLLM does not take; other errors as they are."""
-    if isinstance(error, ValueError):
-        reason = " ".join(str(error).split())[:300]
-        return HarnessError(f"eval.engine: vLLM does not start ({reason}); use eval.engine=transformers")
-    return error
-
-
-def _switches() -> dict[str, str]:
-    """vLLM's environment variables that the user has set and that may change a completion."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith("VLLM_") and name not in HARMLESS and value != DEFAULTS.get(name)
-    }
-
-
-def environment(section: EvalSection) -> None:
-    """vLLM's switches; it reads them when it is imported. What the user has set stays, but for the first two."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    os.environ["VLLM_BATCH_INVARIANT"] = str(int(section.batch_invariant))
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+ENGINE = Vllm()

@@ -41,7 +41,9 @@ def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
     return [Completed(s.id, s.gold, texts[s.id, s.sample], s.correct) for s in scores]
 
 
-def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -> Panel:
+def compare(
+    base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags, published: Sequence[Scorer] = SCORERS
+) -> Panel:
     """Every scorer's rates, paired difference and sign beside ours.
 
     base, tuned: the same questions in the same order, K samples each. For each side of a scorer: `accuracy` over the
@@ -59,7 +61,7 @@ def compare(base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags) -
         raise ValueError("base and tuned must be the same questions in the same order")
     sides = (base, tuned)
     ours = _difference(sides, [[c.correct for c in side] for side in sides])
-    scorers = tuple(_under(scorer, sides, tags, ours) for scorer in SCORERS)
+    scorers = tuple(_under(scorer, sides, tags, ours) for scorer in published)
     flips = tuple(view.name for view in scorers if view.sign == "disagrees")
     return Panel(ours=ours, scorers=scorers, flips=flips, sentence="; ".join(_findings(ours, scorers)) + ".")
 

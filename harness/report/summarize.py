@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.config import plugins
 from harness.report import scorer_panel
 from harness.report.summary import (
     REWARD_SHARE,
@@ -196,7 +197,7 @@ def _panel(run: RunDir, base: Scores, tuned: Scores) -> Panel:
     """The scorer panel's view of the base and of the first seed's model."""
     folders = {run.base: base, run.tuned(run.config.train.seeds[0]): tuned}
     completed = [scorer_panel.completed(scores, folder / "samples.jsonl") for folder, scores in folders.items()]
-    return scorer_panel.compare(*completed, run.config.prompt.tags.record())
+    return scorer_panel.compare(*completed, run.config.prompt.tags.record(), plugins.task(run.config).scorers)
 
 
 def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> NoiseFloor:

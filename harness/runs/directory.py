@@ -10,7 +10,7 @@
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
-      swanlab/         the run as SwanLab keeps it (track.mode), made from the files above at every start
+      swanlab/         the run as its tracker keeps it, made again from the files above at every start
     results/.base/<key>/   base evaluations, shared by content
 
 One run directory has one writer. Every file is either appended to line by line (a torn last line is passed over
@@ -49,7 +49,7 @@ class RunDir:
     report = property(lambda self: self.path / "report.md")
     page = property(lambda self: self.path / "report.html")
     plots = property(lambda self: self.path / "plots")
-    tracked = property(lambda self: self.path / "swanlab")
+    tracked = property(lambda self: self.path / self.config.track.tracker)
     shared_bases = property(lambda self: self.path.parent / ".base")
 
     def train(self, seed: int) -> Path:

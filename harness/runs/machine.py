@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from harness.config.plugins import BACKENDS, ENGINES
 from harness.config.schema import Config
 from harness.util.errors import HarnessError, in_short
 
@@ -129,6 +130,11 @@ def unfit(gpu: Gpu) -> str | None:
     return None
 
 
+def installed(package: str) -> bool:
+    """Whether a package can be imported, without importing it."""
+    return find_spec(package) is not None
+
+
 def dotted(version: tuple[int, int]) -> str:
     """A version or compute capability as it is written."""
     return ".".join(map(str, version))
@@ -136,36 +142,12 @@ def dotted(version: tuple[int, int]) -> str:
 
 def cannot_run(config: Config) -> str | None:
     """What of the experiment cannot be done on this machine or by this version, and what to say instead; else None."""
-    if config.eval.engine == "vllm":
-        instead = "use eval.engine=transformers (on a CPU, with eval.precision=fp32)"
-        found = gpus()
-        if not found:
-            return f"eval.engine: vllm needs an NVIDIA GPU, and this machine shows none; {instead}"
-        if reason := unfit(found[0]):
-            return f"eval.engine: vllm cannot run here ({reason}); {instead}"
-        if not find_spec("vllm"):
-            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {instead}'
-    return cannot_train(config)
+    return ENGINES.get(config.eval.engine).unavailable(config) or cannot_train(config)
 
 
 def cannot_train(config: Config) -> str | None:
     """As cannot_run, of the training alone."""
-    if needed_for := needs_unsloth(config):
-        found = gpus()
-        if not found:
-            return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU; this machine shows none"
-        if reason := unfit(found[0]):
-            return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
-        if not find_spec("unsloth"):
-            return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
-    return None
-
-
-def needs_unsloth(config: Config) -> str | None:
-    """What of the experiment TRL and PEFT cannot take over from Unsloth; None where they can."""
-    if config.model.load_in_4bit or config.model.load_in_8bit:
-        return "training on quantized weights"
-    return "rollouts by vllm" if config.train.rollouts == "vllm" else None
+    return BACKENDS.get(config.train.backend).unavailable(config)
 
 
 @contextmanager
@@ -177,19 +159,3 @@ def within_memory(remedy: str) -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
         raise HarnessError(f"memory does not suffice ({in_short(error)}); {remedy}") from error
-
-
-def less_to_train(config: Config) -> str:
-    """What a person can do where memory does not suffice for the training."""
-    train, model = config.train, config.model
-    ways = ["end other programs on the GPU"]
-    if train.rollouts == "vllm":
-        ways.append(f"lower train.gpu_memory_utilization (now {train.gpu_memory_utilization:g})")
-    if train.backend == "trl" and (together := train.micro_batch or config.completions_per_step) > 1:
-        ways.append(f"set train.micro_batch below {together}")
-    if not train.gradient_checkpointing:
-        ways.append("set train.gradient_checkpointing to true")
-    if train.backend == "unsloth" and not (model.load_in_4bit or model.load_in_8bit or model.full_finetuning):
-        ways.append("set model.load_in_4bit to true")
-    ways.append("take fewer train.prompts_per_step or train.max_completion_tokens")
-    return ", ".join(ways[:-1]) + f", or {ways[-1]}"

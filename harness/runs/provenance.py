@@ -55,14 +55,14 @@ def machine() -> Machine:
     return replace(here, gpu=properties.name, gpu_gib=round(properties.total_memory / 2**30, 1))
 
 
-def inputs(data_hash: str, weights_hash: str) -> dict[str, str]:
-    """The content of what the experiment file only names, for RunDir.pin.
+def inputs(data_hash: str, weights_hash: str, of: str = "data") -> dict[str, str]:
+    """The content of what the experiment file only names, for RunDir.pin; `of` is what the first hash is of.
 
     On a CPU the number of threads belongs to it: it decides the order of sums, and with it the last bits.
     """
     import torch
 
-    found = {"data": data_hash, "base weights": weights_hash}
+    found = {of: data_hash, "base weights": weights_hash}
     if not torch.cuda.is_available():
         found["number of threads (OMP_NUM_THREADS)"] = str(torch.get_num_threads())
     return found

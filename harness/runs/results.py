@@ -13,8 +13,8 @@ from pathlib import Path
 
 from harness.runs import completions
 from harness.runs.completions import Asked, LoggedCompletion
-from harness.tasks import scoring, selftest
 from harness.tasks.records import ProblemCounts, Score, Tags
+from harness.tasks.task import Task
 from harness.util import files, typed
 from harness.util.errors import HarnessError
 
@@ -50,7 +50,7 @@ class Conditions(Generation):
 
     data: str  # SHA-256, in hex, over ids and golds of the questions
     split: str  # "train", "dev" or "test"
-    scorer: str  # scoring.VERSION
+    scorer: str  # Task.scorer
     tags: Tags
 
 
@@ -111,15 +111,15 @@ def read_earlier(folder: Path) -> Evaluation:
     return typed.parse(Evaluation, json.dumps(content).encode(), str(file))
 
 
-def run_selftest(asked: Sequence[Asked], tags: Tags) -> SelfTestCounts:
+def run_selftest(task: Task, asked: Sequence[Asked], tags: Tags) -> SelfTestCounts:
     """What the scorer proved about itself on these golds. Raises HarnessError where it failed."""
-    outcome = selftest.selftest([question.gold for question in asked], tags)
+    outcome = task.selftest([question.gold for question in asked], tags)
     if not outcome.passed:
         raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {outcome.failures[0]}")
     return SelfTestCounts(outcome.golds, outcome.spellings, outcome.adversarial)
 
 
-def score(log: Path, asked: Sequence[Asked], samples: int, tags: Tags) -> tuple[ScoredCompletion, ...]:
+def score(task: Task, log: Path, asked: Sequence[Asked], samples: int, tags: Tags) -> tuple[ScoredCompletion, ...]:
     """The scored completions of a log, in question order, then by sample.
 
     Raises HarnessError unless the log holds `samples` completions of every question.
@@ -130,11 +130,11 @@ def score(log: Path, asked: Sequence[Asked], samples: int, tags: Tags) -> tuple[
             f"{log}: {len(made)} of {len(asked) * samples} completions are there; "
             f"python -m harness.evaluate makes the rest"
         )
-    return tuple(_scored(asked[index], row, tags) for (index, _), row in sorted(made.items()))
+    return tuple(_scored(task, asked[index], row, tags) for (index, _), row in sorted(made.items()))
 
 
-def _scored(question: Asked, made: LoggedCompletion, tags: Tags) -> ScoredCompletion:
-    worth = scoring.score(made.text, question.gold, finish_reason=made.finish_reason, tags=tags)
+def _scored(task: Task, question: Asked, made: LoggedCompletion, tags: Tags) -> ScoredCompletion:
+    worth = task.score(made.text, question.gold, finish_reason=made.finish_reason, tags=tags)
     return ScoredCompletion(
         id=question.id,
         sample=made.sample,

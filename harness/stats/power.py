@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from operator import index
 
-from harness.stats import intervals, seeds
+from harness.stats import intervals
 from harness.stats.intervals import ALPHA, NORMAL
 from harness.stats.paired import PairedDifference
 from harness.stats.seeds import SeedsDifference
 
 ONE_WAY = 6  # changes, all in one direction, from which the exact p is below .05: 2 · 2^-6
-
-
 POWER = 0.8
 
 
@@ -71,7 +69,9 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
         return minimum_detectable_effect(d.n, discordance_high(d.n, changed), correction=1.0, whole=whole)
     if d.df is None:
         return None
-    effects = [d.se * (seeds.t_quantile(1 - ALPHA / 2, d.df) + seeds.t_quantile(POWER, d.df))]
+    from scipy.special import stdtrit  # quantiles of Student's t
+
+    effects = [d.se * float(stdtrit(d.df, 1 - ALPHA / 2) + stdtrit(d.df, POWER))]
     if d.means:
         effects.append(detectable(d.means) or math.inf)
     return max(effects) if max(effects) <= 1 else None
@@ -84,11 +84,9 @@ def one_way(n: int) -> float | None:
     """
     if n < ONE_WAY:
         return None
-    low, high = 0.0, 1.0
-    while low < (middle := (low + high) / 2) < high:
-        fewer = math.fsum(math.comb(n, k) * middle**k * (1 - middle) ** (n - k) for k in range(ONE_WAY))
-        low, high = (middle, high) if 1 - fewer < POWER else (low, middle)
-    return high
+    from scipy.special import bdtri  # the p at which at most so many of n successes have a given chance
+
+    return float(bdtri(ONE_WAY - 1, n, 1 - POWER))
 
 
 def discordance_high(n: int, changed: float) -> float:

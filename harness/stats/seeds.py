@@ -10,8 +10,7 @@ counting it once would undercover: few seeds give a rough variance (3 seeds, SD 
 Where few questions change, normal theory knows nothing of those that happened not to: there the interval is no narrower
 and the p no smaller than those of the question means as one pair, whose rules for few changes then hold.
 
-Sources: Satterthwaite 1946 (degrees of freedom), Miller 2024, arXiv 2411.00640 (components of variance); the
-continued fraction of the incomplete beta function is 8.17.22 of the NIST Handbook of Mathematical Functions.
+Sources: Satterthwaite 1946 (degrees of freedom), Miller 2024, arXiv 2411.00640 (components of variance).
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ FEW = {
     intervals.RULE_OF_THREE,
     paired.SEEDED_WITH_TWO_MORE,
 }  # rules for few changes
-_TINY = 1e-300  # keeps the continued fraction's denominators off 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,74 +154,12 @@ def _student(estimate: float, questions: NDArray[np.float64], seeded: list[NDArr
     if variance < 1e-24:  # nothing but rounding
         return None
     df, se = variance**2 / sum(v**2 / freedom for v, freedom in parts), math.sqrt(variance)
-    half = t_quantile((1 + LEVEL) / 2, df) * se
-    p = 2 * t_cdf(-abs(estimate) / se, df)
+    from scipy.special import stdtr, stdtrit  # Student's t: its distribution function and quantiles
+
+    half = float(stdtrit(df, (1 + LEVEL) / 2)) * se
+    p = 2 * float(stdtr(df, -abs(estimate) / se))
     by_seed = sum(v for v, _ in parts[1:])
     return _Student(estimate - half, estimate + half, p, df, se, math.sqrt(parts[0][0]), math.sqrt(by_seed))
-
-
-def t_cdf(t: float, df: float) -> float:
-    """Student's t distribution function for any df > 0. ValueError for other df or a t that is no number."""
-    if not df > 0 or math.isnan(t):
-        raise ValueError(f"t_cdf: need a number and df > 0, got t={t}, df={df}")
-    tail = _incomplete_beta(df / 2, 0.5, t * t / df) / 2
-    return tail if t < 0 else 1 - tail
-
-
-def t_quantile(q: float, df: float) -> float:
-    """The t with `t_cdf(t, df) = q`, by bisection. ValueError unless 0 < q < 1 and df > 0."""
-    if not 0 < q < 1:
-        raise ValueError(f"t_quantile: need 0 < q < 1, got {q}")
-    if q == 0.5:
-        return 0.0
-    tail, high = min(q, 1 - q), 1.0
-    while t_cdf(-high, df) > tail:
-        high *= 2
-    low = 0.0
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if t_cdf(-middle, df) > tail else (low, middle)
-    return high if q > 0.5 else -high
-
-
-def _incomplete_beta(a: float, b: float, odds: float) -> float:
-    """The regularized incomplete beta function I_x(a, b) at x = 1 / (1 + odds).
-
-    By its continued fraction, in the half of x where that converges fast. The odds, and not x, are the argument
-    because 1 - x would lose all its digits where x is close to 1.
-    """
-    if odds == 0:
-        return 1.0
-    if math.isinf(odds):
-        return 0.0
-    x = 1 / (1 + odds)
-    front = math.exp(-_log_beta(a, b) - a * math.log1p(odds) + b * (math.log(odds) - math.log1p(odds)))
-    if x < (a + 1) / (a + b + 2):
-        return front * _fraction(a, b, x) / a
-    return 1 - front * _fraction(b, a, odds * x) / b
-
-
-def _fraction(a: float, b: float, x: float) -> float:
-    """The continued fraction of the incomplete beta function, by Lentz's method."""
-    c, d = 1.0, 1 / _off_zero(1 - (a + b) * x / (a + 1))
-    value, m = d, 1
-    while True:
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d, c = 1 / _off_zero(1 + term * d), _off_zero(1 + term / c)
-            value *= c * d
-        if abs(c * d - 1) < 1e-14:
-            return value
-        m += 1
-
-
-def _off_zero(value: float) -> float:
-    return value if abs(value) > _TINY else _TINY
-
-
-def _log_beta(a: float, b: float) -> float:
-    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
 def _seeds(name: str, scores: ArrayLike) -> NDArray[np.float64]:

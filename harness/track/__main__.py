@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.runs import directory
 from harness.runs.directory import RunDir
-from harness.track.follow import EXTRA, MODES, check_mode, follow, is_installed, told
+from harness.track.follow import MODES, follow, kind, told
 from harness.track.reader import Reader
 from harness.util import files
 from harness.util.cli import Parser, exit_code
@@ -31,9 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     mode = args.mode or run.config.track.mode
     if mode == "disabled":
         raise HarnessError(f"{args.run}: track.mode is disabled; say --mode offline or --mode online")
-    if not is_installed("swanlab"):
-        raise HarnessError(f"SwanLab is not installed: {EXTRA}")
-    check_mode(mode)
+    kind(run.config).check(mode)
     with files.lock(run.path):
         complete = "success" if run.report.exists() else "crashed"
         follow(run, mode, told if args.follow else lambda: complete, Reader(run, following=args.follow))

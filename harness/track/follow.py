@@ -1,40 +1,35 @@
-"""SwanLab follows an experiment: a process of its own that reads what the stages write, and shows it while they work.
+"""A tracker follows an experiment: a process of its own that reads what the stages write, and shows it while they work.
 
 harness.run starts it (track.mode). It gets files and nothing else, so that it can change no number, and one that
-fails, hangs or is killed costs a line. One experiment is one SwanLab run, however often it was stopped: the swanlab/
+fails, hangs or is killed costs a line. One experiment is one run of the tracker, however often it was stopped: its
 folder is made again from the run's files at every start, and online the run is continued. No step is there twice.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import secrets
 import select
-import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+from harness.config.plugins import TRACKERS
 from harness.config.schema import Config
 from harness.runs import stages as run_stages
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Track
 from harness.track.reader import Reader
+from harness.track.tracker import TrackerKind
 from harness.util import processes
 from harness.util.console import hushed, say, working
-from harness.util.errors import HarnessError
-from harness.util.text import one_line
+from harness.util.text import one_line, quoted
 
 POLL_SECONDS = 1.0  # between two looks at the files
-START_SECONDS = 20  # that SwanLab's server may take to answer
-FINISH_SECONDS = 60  # that SwanLab may take for the rest, once the stages have ended
+START_SECONDS = 20  # that the tracker's server may take to answer
+FINISH_SECONDS = 60  # that the tracker may take for the rest, once the stages have ended
 PATIENCE_SECONDS = 3  # of them that pass before the person who waits is told why
 MODES = ("offline", "online", "local")
-EXTRA = 'pip install -e ".[track]"'
-# The dashboard pins a rich that is older than ours, and works with ours.
-DASHBOARD = "pip install --no-deps swanboard==0.1.10b2; pip install fastapi uvicorn ujson 'peewee<4'"
 
 
 # --- beside harness.run -------------------------------------------------------------------------------------
@@ -42,27 +37,16 @@ DASHBOARD = "pip install --no-deps swanboard==0.1.10b2; pip install fastapi uvic
 
 def check(config: Config) -> None:
     """Raise HarnessError where the experiment asks for a tracking that this machine or account cannot give."""
-    check_mode(config.track.mode)
+    if config.track.mode != "disabled":
+        kind(config).check(config.track.mode)
 
 
-def check_mode(mode: str) -> None:
-    if mode in ("online", "local") and not is_installed("swanlab"):
-        raise HarnessError(f"track.mode: {mode} needs SwanLab: {EXTRA}")
-    if mode == "local" and not is_installed("swanboard"):
-        raise HarnessError(f"track.mode: local needs SwanLab's dashboard: {DASHBOARD}")
-    if mode == "online":
-        from harness.track import swanlab as swanlab_run
-
-        if not swanlab_run.has_key():
-            raise HarnessError("track.mode: online needs an account: swanlab login, or set SWANLAB_API_KEY")
-
-
-def is_installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
+def kind(config: Config) -> TrackerKind:
+    return TRACKERS.get(config.track.tracker)
 
 
 def following(run: RunDir, held: int | None, work: Callable[[], int]) -> int:
-    """Do the work of the run while SwanLab follows it, and return its exit code; nothing of SwanLab's can change it.
+    """Do the work of the run while its tracker follows, and return its exit code; nothing of the tracker's changes it.
 
     `held` is the descriptor of the run's lock.
     """
@@ -89,7 +73,7 @@ class Tracker:
     """The process that follows, as seen from harness.run."""
 
     def __init__(self, run: RunDir, held: int | None) -> None:
-        self.run = run
+        self.run, self.title = run, kind(run.config).title
         self._said = ""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.track", str(run.path), "--follow"],
@@ -104,13 +88,13 @@ class Tracker:
         )
 
     def first_line(self) -> str:
-        """What it says once SwanLab's server has answered; nothing if that takes too long."""
+        """What it says once the tracker's server has answered; nothing if that takes too long."""
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
         self._said = self._process.stdout.readline() if ready else ""
         return self._said.strip().removeprefix("error: ")
 
     def finish(self, state: str) -> None:
-        """Tell it how the run ended, and wait until SwanLab has the rest or is given up; Ctrl-C gives it up at once."""
+        """Tell it how the run ended, and wait until it has shown the rest or is given up; Ctrl-C does that at once."""
         given_up = ""
         try:
             self._said += self._rest(state)
@@ -125,8 +109,8 @@ class Tracker:
             last = one_line((self._said.strip() or "it has not said why").splitlines()[-1]).removeprefix("error: ")
             why = given_up or (f"ended by {signal.Signals(-code).name}" if code < 0 else last)
             say(
-                f"SwanLab has not got all of this run ({why}); the experiment has lost nothing. "
-                f"python -m harness.track {_quoted(self.run.path)} tracks it again."
+                f"{self.title} has not got all of this run ({why}); the experiment has lost nothing. "
+                f"python -m harness.track {quoted(self.run.path)} tracks it again."
             )
 
     def _rest(self, state: str) -> str:
@@ -134,7 +118,7 @@ class Tracker:
         try:
             return self._process.communicate(state + "\n", timeout=PATIENCE_SECONDS)[0]
         except subprocess.TimeoutExpired:
-            say(f"SwanLab gets the rest; that may take {FINISH_SECONDS} s, and Ctrl-C does without.")
+            say(f"{self.title} gets the rest; that may take {FINISH_SECONDS} s, and Ctrl-C does without.")
             return self._process.communicate(timeout=FINISH_SECONDS - PATIENCE_SECONDS)[0]
 
 
@@ -142,41 +126,27 @@ def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
     mode = run.config.track.mode
     if mode == "disabled":
         return Untracked()
-    if not is_installed("swanlab"):
-        say(f"SwanLab is not installed, the run is not tracked: {EXTRA}, or track.mode=disabled.")
-        return Untracked()
-    identity = _identity(run)
+    title, identity = kind(run.config).title, _identity(run)
     try:
         tracker = Tracker(run, held)
     except (OSError, subprocess.SubprocessError) as error:
-        say(f"SwanLab cannot be started, the run is not tracked: {error}.")
+        say(f"{title} cannot be started, the run is not tracked: {error}.")
         return Untracked()
     if mode != "online":
-        say(_where(run, mode, identity))
+        say(f"{title}: {kind(run.config).where(run, mode, identity)}")
         return tracker
-    with working("start of SwanLab"):
+    with working(f"start of {title}"):
         answer = tracker.first_line()
-    say(answer or "SwanLab: no answer yet.")
+    say(answer or f"{title}: no answer yet.")
     return tracker
 
 
 def _identity(run: RunDir) -> str:
-    """The id of the experiment's one SwanLab run, made once (the caller holds the run's lock)."""
+    """The id of the experiment's one run in its tracker, made once (the caller holds the run's lock)."""
     if (noted := run.read_manifest().track) is None:
         noted = Track(secrets.token_hex(8))
         run.note("track", noted)
     return noted.id
-
-
-def _where(run: RunDir, mode: str, identity: str) -> str:
-    if mode == "local":
-        return f"SwanLab: swanlab watch {_quoted(run.tracked)}"
-    return f"SwanLab: offline; swanlab sync {_quoted(run.tracked / f'run-{identity}')} puts it online."
-
-
-def _quoted(path: Path) -> str:
-    """A path as a shell takes it, on one line."""
-    return one_line(shlex.quote(str(path)))
 
 
 # --- the process that follows -------------------------------------------------------------------------------
@@ -184,14 +154,12 @@ def _quoted(path: Path) -> str:
 
 def follow(run: RunDir, mode: str, state: Callable[[], str | None], reader: Reader) -> None:
     """Show what the run has and gets until `state()` names how it ended, and then the rest."""
-    identity = _identity(run)
+    tracker, identity = kind(run.config), _identity(run)
     with hushed():  # it greets, and says from its threads what a person can do nothing about
-        from harness.track import swanlab as swanlab_run
-
-        tracked = swanlab_run.SwanLabRun(run, mode, identity)
+        tracked = tracker.open(run, mode, identity)
     ended = None
     try:
-        say(f"SwanLab: {tracked.url}" if tracked.url else _where(run, mode, identity))
+        say(f"{tracker.title}: {tracked.url or tracker.where(run, mode, identity)}")
         with hushed():
             while ended is None:
                 ended = state()  # asked for first, so that nothing written before the end is missed

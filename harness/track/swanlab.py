@@ -1,4 +1,4 @@
-"""An experiment as SwanLab keeps it: the only module that imports SwanLab, with resvg and pillow for the plots.
+"""The tracker `swanlab`: the only module that imports SwanLab, with resvg and pillow for the plots.
 
 SwanLab is told to look at nothing but what it is given: no hardware, host name, command, packages, git, output.
 """
@@ -8,22 +8,58 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from functools import cache
+from typing import TYPE_CHECKING
 
-import swanlab
-
+from harness.config.schema import Config
 from harness.report import charts
+from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.track.reader import Shown
+from harness.track.tracker import TrackerKind
 from harness.util.errors import HarnessError
-from harness.util.text import one_line, visible
+from harness.util.text import one_line, quoted, visible
 
+if TYPE_CHECKING:
+    import swanlab
+
+# The dashboard pins a rich that is older than ours, and works with ours.
+DASHBOARD = "pip install --no-deps swanboard==0.1.10b2; pip install fastapi uvicorn ujson 'peewee<4'"
 SHARPNESS = 2  # pixels of an image for one of the chart's own file
 
 
-def has_key() -> bool:
+class SwanLab(TrackerKind):
+    title = "SwanLab"
+
+    def refusals(self, config: Config) -> Iterator[str]:
+        project = config.track.project
+        if not re.fullmatch(r"[0-9A-Za-z_.+-]{1,100}", project):
+            yield f"track.project: found {project!r:.60}, allowed by SwanLab: up to 100 letters, digits and any of _.+-"
+
+    def check(self, mode: str) -> None:
+        if not machine.installed("swanlab"):
+            raise HarnessError("track.tracker: swanlab is not installed: pip install -e ., or set track.mode=disabled")
+        if mode == "local" and not machine.installed("swanboard"):
+            raise HarnessError(f"track.mode: local needs SwanLab's dashboard: {DASHBOARD}")
+        if mode == "online" and not _has_key():
+            raise HarnessError("track.mode: online needs an account: swanlab login, or set SWANLAB_API_KEY")
+
+    def where(self, run: RunDir, mode: str, identity: str) -> str:
+        if mode == "local":
+            return f"swanlab watch {quoted(run.tracked)}"
+        return f"offline; swanlab sync {quoted(run.tracked / f'run-{identity}')} puts it online."
+
+    def open(self, run: RunDir, mode: str, identity: str) -> SwanLabRun:
+        return SwanLabRun(run, mode, identity)
+
+
+def _has_key() -> bool:
     """Whether SwanLab finds an API key, by its own rules: its environment variable, or what `swanlab login` left."""
+    import swanlab
+
     return bool(swanlab.Settings().api_key)
 
 
@@ -31,11 +67,13 @@ class SwanLabRun:
     """One SwanLab run, open until finish(). Without the network unless online."""
 
     def __init__(self, run: RunDir, mode: str, identity: str) -> None:
-        """Make the run's swanlab/ folder anew and open the SwanLab run `identity` in it.
+        """Empty the run's swanlab/ folder and open the SwanLab run `identity` in it; as TrackerKind.open.
 
-        run.path must be absolute. Online, a SwanLab run of that identity is gone on with: SwanLab leaves out what
-        comes for a step that it has already passed. Raises HarnessError where SwanLab refuses or cannot be reached.
+        Online, a SwanLab run of that identity is continued: SwanLab leaves out what comes for a step that it has
+        already passed.
         """
+        import swanlab
+
         folder = run.tracked
         folder.mkdir(parents=True, exist_ok=True)
         for item in folder.iterdir():  # the folder itself may be a link to a larger disk, or a mount
@@ -68,6 +106,8 @@ class SwanLabRun:
         self.url = one_line(self._run.url) if mode == "online" else None
 
     def show(self, shown: Shown) -> None:
+        import swanlab
+
         values = shown.numbers | {
             key: [swanlab.Text(visible(text), caption=one_line(caption)) for text, caption in texts]
             for key, texts in shown.texts.items()
@@ -75,7 +115,6 @@ class SwanLabRun:
         self._run.log(values | {key: _drawn(chart) for key, chart in shown.charts.items()}, step=shown.step)
 
     def finish(self, state: str) -> None:
-        """Write, and online send, what is left; state: success, crashed or aborted."""
         self._run.finish(state, error="stopped before the report" if state != "success" else None)
 
 
@@ -89,6 +128,8 @@ def _isolate(folder: str) -> None:
 
 def _drawn(chart: str) -> swanlab.Image | swanlab.Html:
     """A chart (the text of its SVG file) as an image; as a page where its words cannot be drawn."""
+    import swanlab
+
     if not _can_draw():
         return swanlab.Html(chart)
     from PIL import Image
@@ -109,3 +150,6 @@ def _png(svg: str) -> bytes:
     import resvg_py
 
     return bytes(resvg_py.svg_to_bytes(svg_string=svg, background="white", zoom=SHARPNESS))
+
+
+TRACKER = SwanLab()

@@ -14,30 +14,12 @@ from pathlib import Path
 
 from harness.runs import directory
 from harness.runs.directory import RunDir
-from harness.runs.machine import cannot_train, less_to_train, needs_unsloth, within_memory
-from harness.util import files, logs
+from harness.runs.machine import cannot_train, within_memory
+from harness.train import backend
+from harness.util import files, interrupts, logs
 from harness.util.cli import Parser, exit_code
 from harness.util.console import say
 from harness.util.errors import HarnessError
-
-
-def _backend(run: RunDir) -> str:
-    """The backend that trains: the one asked for, made ready, or TRL and PEFT where Unsloth cannot run and they can.
-
-    Raises HarnessError where neither can.
-    """
-    if run.config.train.backend == "trl":
-        return "trl"
-    from harness.train import unsloth_backend
-
-    try:
-        unsloth_backend.patch(run.path.parent / ".cache" / "unsloth")
-        return "unsloth"
-    except HarnessError as error:
-        if needs_unsloth(run.config):
-            raise
-        say(f"{error}. Training with TRL and PEFT instead.")
-        return "trl"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,12 +35,13 @@ def main(argv: list[str] | None = None) -> int:
     with files.lock(run.path):
         logs.keep(run.path, "train")
         if wanted := _lacking(run, args.seed):
-            backend = _backend(run)
-            from harness.train import grpo
+            trainer = backend.chosen(run.config).ready(run.config, run.path.parent / ".cache")
+            with interrupts.importing():
+                from harness.train import grpo
 
-            with within_memory(less_to_train(run.config)):
+            with within_memory(backend.less_memory(run.config)):
                 for seed in wanted:
-                    grpo.train(run, seed, backend)
+                    grpo.train(run, seed, trainer)
     return 0
 
 

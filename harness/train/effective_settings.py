@@ -16,7 +16,7 @@ from harness.config.schema import Config
 from harness.models import full_finetuning
 from harness.models.lora import lora_config
 from harness.runs.training import Setting
-from harness.train import rewards
+from harness.train import rewards, trl_rollouts
 from harness.util.errors import HarnessError
 
 # What the experiment file does not name because no experiment here varies it; the effective settings show it.
@@ -90,7 +90,7 @@ def _asked(config: Config, seed: int, end: str) -> dict[str, Any]:
             "stop_token": end,
             "use_vllm": t.rollouts == "vllm",
             "vllm_sampling_params": None,
-            "vllm_shares_weights": True,
+            "vllm_shares_weights": t.backend == "unsloth",
             "vllm_takes_adapter": True,
             "vllm_tokens": config.model.max_seq_length,
             "vision_trained": [],
@@ -181,8 +181,8 @@ def _rollouts(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
 def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     """Where vLLM ends a completion, and that it is the engine inside the training, with the training's adapter.
 
-    Unsloth leaves its engine out where it thinks vLLM cannot run, and TRL then starts one of its own, which cannot
-    follow Gemma 3's weights. It also shortens what the engine takes to what it believes the memory to hold.
+    Unsloth leaves its engine out where it thinks vLLM cannot run, and TRL then starts one of its own, which nobody
+    asked for. It also shortens what the engine takes to what it believes the memory to hold.
     """
     rollout = trainer.vllm_generation
     ours = getattr(trainer.model, "vllm_engine", None)
@@ -193,7 +193,7 @@ def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
         "stop_token": ", ".join(trainer.processing_class.convert_ids_to_tokens(ids)) if ids else None,
         "vllm_sampling_params": getattr(trainer.args, "vllm_sampling_params", None),
         "vllm_shares_weights": rollout.llm is ours and getattr(ours, "shared_weights", False),
-        "vllm_takes_adapter": getattr(rollout, "_unsloth_load_lora", None) is not None,
+        "vllm_takes_adapter": bool(getattr(rollout, "_unsloth_load_lora", None)) or trl_rollouts.follows(rollout),
         "vllm_tokens": min(rollout.llm.llm_engine.model_config.max_model_len, config.model.max_seq_length),
     }
 

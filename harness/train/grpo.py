@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -20,15 +19,13 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from harness.config.schema import Config
 from harness.models import full_finetuning, prompts
 from harness.models.checkpoint import Checkpoint, resolve
-from harness.models.hf import DTYPES, load_base
-from harness.models.lora import lora_config
+from harness.models.hf_engine import DTYPES
 from harness.models.prompts import Prompt
 from harness.runs import provenance, training
 from harness.runs.directory import RunDir
@@ -36,7 +33,8 @@ from harness.runs.training import DroppedPrompts, LongPrompt
 from harness.tasks import dataset
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.records import Problem
-from harness.train import rewards, unsloth_backend
+from harness.train import rewards
+from harness.train.backend import TrainerBackend
 from harness.train.effective_settings import PINNED, check_settings
 from harness.train.recorder import Recorder
 from harness.train.resume import ResumePoints, last_resume_point, step_of
@@ -44,8 +42,8 @@ from harness.util.console import progress, say, working
 from harness.util.errors import HarnessError
 
 
-def train(run: RunDir, seed: int, backend: str) -> None:
-    """Train one seed by "unsloth" or "trl", or go on from its last resume point. The caller holds the run's lock.
+def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
+    """Train one seed, or continue from its last resume point. The caller holds the run's lock.
 
     Leaves adapter/ (adapter and tokenizer), metrics.jsonl, completions.parquet, effective_settings.json and
     checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
@@ -64,6 +62,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
     run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | rewards.inputs(config))
     tokenizer, end = training_tokenizer(checkpoint)
     problems, asked = _fitting(config, data.train, tokenizer, folder)
+    _set_padding(tokenizer, checkpoint, asked)
     resume = last_resume_point(folder / "checkpoints")
     recorder = Recorder(
         folder,
@@ -72,7 +71,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
         eos_id=tokenizer.eos_token_id,
         done=step_of(resume) if resume else 0,
     )
-    run.note("backends", {f"training (seed {seed})": backend})
+    run.note("backends", {f"training (seed {seed})": backend.name})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         _same_prompts(trainer, problems, asked, config)
@@ -80,7 +79,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
     training.write_settings(folder, settings)
     started = time.perf_counter()
     say(f"Training seed {seed}: {settings['trainable_parameters'].effective:,} trainable parameters.")
-    if backend == "unsloth":
+    if backend.compiles:
         say("The first step compiles; on a new machine that takes minutes, later runs find it in the cache.")
         recorder.first_step_compiles = True
     with progress(f"training (seed {seed})", config.train.steps, recorder.step, unit="steps") as update:
@@ -92,8 +91,7 @@ def train(run: RunDir, seed: int, backend: str) -> None:
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         else:  # killed after its last step: train() would take one step more
             trainer._load_from_checkpoint(str(resume))
-    if config.train.rollouts == "vllm":
-        unsloth_backend.tidy()
+    backend.tidy()
     seconds = time.perf_counter() - started
     recorder.save()
     _save(trainer, config, checkpoint, run.adapter(seed))
@@ -154,6 +152,17 @@ def _fitting(
     return [problem for problem, _ in kept], [prompt for _, prompt in kept]
 
 
+def _set_padding(tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint, asked: Sequence[Prompt]) -> None:
+    """Give the tokenizer a padding token that no prompt holds and no turn ends with.
+
+    TRL goes by masks, and any token would do. Unsloth takes the token for padding wherever it stands: the published
+    SmolLM2 pads with the end of a turn, and would be trained on prompts without theirs, and on no end at all.
+    """
+    if (found := prompts.padding(tokenizer, asked)) not in (None, tokenizer.pad_token):
+        say(f"Training pads with {found}: the prompts of {checkpoint.id} hold its own padding token, or it has none.")
+        tokenizer.pad_token = found
+
+
 def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Problem]:
     """The prompts of the whole training, one after the other: as many passes over the problems as the steps need.
 
@@ -177,44 +186,32 @@ def _build(
     problems: Sequence[Problem],
     folder: Path,
     recorder: Recorder,
-    backend: str,
+    backend: TrainerBackend,
 ) -> GRPOTrainer:
     rows = [
         {"prompt": dataset.messages(p.question, config.prompt.system), "answer": p.gold, "problem_id": p.id}
         for p in in_order(problems, config, seed)
     ]
-    model, adapter = _model(config, checkpoint, backend)
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=recorder.wrap(rewards.of(config)),
-        args=_arguments(config, seed, folder, tokenizer.eos_token_id, backend),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        peft_config=adapter,
-        callbacks=[recorder, ResumePoints(config, folder / "checkpoints", recorder)],
-    )
+    model, adapter = backend.load(config, checkpoint, tokenizer)
+    if config.model.full_finetuning:
+        full_finetuning.freeze_vision(model)
+    arguments = _arguments(config, seed, folder, tokenizer.eos_token_id, backend)
+    with backend.building(config):
+        trainer = GRPOTrainer(
+            model=model,
+            reward_funcs=recorder.wrap(rewards.of(config)),
+            args=arguments,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer,
+            peft_config=adapter,
+            callbacks=[recorder, ResumePoints(config, folder / "checkpoints", recorder)],
+        )
+    backend.built(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _model(config: Config, checkpoint: Checkpoint, backend: str) -> tuple[Any, LoraConfig | None]:
-    """What the trainer trains, and the adapter that it shall put on it: none if that is done, or if all is trained."""
-    if backend == "unsloth":
-        model = unsloth_backend.load(config, checkpoint.path)
-    else:
-        model = load_base(checkpoint, config.model.precision)
-    if config.model.full_finetuning:
-        full_finetuning.freeze_vision(model)
-    if backend == "unsloth" or config.model.full_finetuning:
-        return model, None
-    adapter = lora_config(config)
-    if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
-        raise HarnessError(f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on")
-    torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
-    return model, adapter
-
-
-def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: str) -> GRPOConfig:
+def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: TrainerBackend) -> GRPOConfig:
     """The trainer's arguments; its batch arithmetic is in completions, ours in prompts times generations."""
     t, cuda = config.train, torch.cuda.is_available()
     vllm: dict[str, Any] = {}
@@ -271,9 +268,7 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: st
         # It says that they are ignored: by the model, not by the reference.
         trl_log = logging.getLogger("trl.trainer.grpo_trainer")
         trl_log.addFilter(lambda record: "model_init_kwargs" not in record.getMessage())
-    if backend == "unsloth":
-        asked |= unsloth_backend.arguments(config)
-    return GRPOConfig(**asked)
+    return GRPOConfig(**asked | backend.arguments(config))
 
 
 # --- the checks before the first step ------------------------------------------------------------------------

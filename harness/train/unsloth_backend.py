@@ -13,13 +13,23 @@ import math
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from harness.config.plugins import BACKENDS
 from harness.config.schema import Config
+from harness.models.checkpoint import Checkpoint
 from harness.runs import machine
+from harness.train.backend import TrainerBackend
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedTokenizerBase
 
 LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
 # Its variables that a person may set: how it compiles. Others change the loss, or how rollouts are sampled.
@@ -29,6 +39,65 @@ KEPT = {LOGGING, "UNSLOTH_COMPILE_DISABLE", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_FO
 # repeats itself four times a completion: for 64 of them that takes minutes.
 PASS = 4
 ROLLOUT_ADAPTERS = "vllm_gen_lora*"  # folders that Unsloth leaves in the working directory
+
+
+class Unsloth(TrainerBackend):
+    name = "unsloth"
+    compiles = True
+
+    def refusals(self, config: Config) -> Iterator[str]:
+        train, step = config.train, config.completions_per_step
+        if config.model.precision == "fp32":
+            yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
+        if train.loss_type == "bnpo" and train.micro_batch not in (None, step):
+            yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
+
+    def unavailable(self, config: Config) -> str | None:
+        needed_for = _only_here(config)
+        if not needed_for:  # otherwise TRL takes over
+            return None
+        found = machine.gpus()
+        if not found:
+            return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU; this machine shows none"
+        if reason := machine.unfit(found[0]):
+            return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
+        if not machine.installed("unsloth"):
+            return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
+        return None
+
+    def ready(self, config: Config, caches: Path) -> TrainerBackend:
+        """As TrainerBackend.ready: itself, or TRL and PEFT, with a line, where it cannot run and they can."""
+        try:
+            patch(caches / "unsloth")
+            return self
+        except HarnessError as error:
+            if _only_here(config):
+                raise
+            say(f"{error}. Training with TRL and PEFT instead.")
+            return BACKENDS.get("trl")
+
+    def load(
+        self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
+    ) -> tuple[Any, LoraConfig | None]:
+        return load(config, checkpoint, tokenizer), None
+
+    def arguments(self, config: Config) -> dict[str, Any]:
+        return arguments(config)
+
+    def tidy(self) -> None:
+        tidy()
+
+    def less_memory(self, config: Config) -> list[str]:
+        model = config.model
+        whole = model.load_in_4bit or model.load_in_8bit or model.full_finetuning
+        return [] if whole else ["set model.load_in_4bit to true"]
+
+
+def _only_here(config: Config) -> str | None:
+    """What of the experiment TRL and PEFT cannot take over; None where they can."""
+    if config.model.load_in_4bit or config.model.load_in_8bit:
+        return "training on quantized weights"
+    return "rollouts by vllm" if config.train.rollouts == "vllm" else None
 
 
 def patch(caches: Path) -> None:
@@ -82,10 +151,11 @@ def set_environment(caches: Path) -> None:
     os.environ |= ours
 
 
-def load(config: Config, path: Path) -> Any:
+def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Any:
     """The model with the experiment's LoRA adapter on it, unless all weights are trained.
 
-    For rollouts by vllm it holds the engine too, which shares its weights.
+    For rollouts by vllm it holds the engine too, which shares its weights. The tokenizer is the training's: its
+    padding token is neither its end token nor past the vocabulary. Raises HarnessError where Unsloth changes the model.
     """
     import torch
     from unsloth import FastModel
@@ -100,9 +170,10 @@ def load(config: Config, path: Path) -> Any:
             "max_num_seqs": config.completions_per_step,
         }
     inductor = os.environ["TORCHINDUCTOR_CACHE_DIR"]
-    with hushed(not _loud()):
+    with hushed(not _loud()), _tokenizer_folder(checkpoint, tokenizer) as folder:
         loaded, _ = FastModel.from_pretrained(
-            model_name=str(path.resolve()),
+            model_name=str(checkpoint.path.resolve()),
+            tokenizer_name=folder,
             max_seq_length=model.max_seq_length,
             dtype=torch.bfloat16,
             load_in_4bit=model.load_in_4bit,
@@ -118,12 +189,41 @@ def load(config: Config, path: Path) -> Any:
         )
         if engine and not hasattr(loaded, "vllm_engine"):  # it prints why, and goes on without
             raise HarnessError("train.rollouts: Unsloth does not run vLLM on this machine; set train.rollouts to hf")
+        _same_vocabulary(loaded, checkpoint)
         trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # which vLLM has pointed into its own cache
     if not _loud():
         logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
         logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a line a layer and pass about 8-bit's casts
     return trained
+
+
+@contextmanager
+def _tokenizer_folder(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    """A folder with this tokenizer and, of a multimodal checkpoint, the rest of its processor.
+
+    Given the checkpoint's own tokenizer, Unsloth looks for another padding token where that is none or the end token.
+    Finding none it adds one, and a row to embedding and head for it, under torch.inference_mode: the new weights can
+    take no part in a training ("Inference tensors cannot be saved for backward"), and the model has a token more.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for file in [*checkpoint.path.glob("*.json"), *checkpoint.path.glob("*.jinja")]:
+            if not file.name.endswith(".index.json"):
+                shutil.copy(file, folder)
+        tokenizer.save_pretrained(folder)
+        yield folder
+
+
+def _same_vocabulary(model: Any, checkpoint: Checkpoint) -> None:
+    """Raise HarnessError where Unsloth has given the model more or fewer tokens than its checkpoint has."""
+    from transformers import AutoConfig
+
+    asked = AutoConfig.from_pretrained(checkpoint.path).get_text_config().vocab_size
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows != asked:
+        raise HarnessError(
+            f"train.backend: Unsloth made {rows} tokens of {checkpoint.id}'s {asked}; set train.backend to trl"
+        )
 
 
 def _with_adapter(config: Config, model: Any) -> Any:
@@ -173,3 +273,6 @@ def tidy() -> None:
         torch.distributed.destroy_process_group()
     for folder in Path().glob(ROLLOUT_ADAPTERS):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+BACKEND = Unsloth()

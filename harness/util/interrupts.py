@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # What a person typed, for the processes that it starts: they name it when they are stopped.
 COMMAND = "HARNESS_COMMAND"
@@ -51,6 +51,20 @@ def heed_interruption() -> None:
     """Raise again what asked this command to stop, for where a library passed over the exception and went on."""
     if stopped := interruption():
         raise stopped
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """While heavy libraries are imported, which takes seconds, Ctrl-C just ends the process.
+
+    What Python raises instead would be met by C code in the middle of its initialization.
+    """
+    ours = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
 
 
 def silence(descriptor: int) -> None:

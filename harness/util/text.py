@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -39,6 +41,11 @@ def visible(text: str) -> str:
 def one_line(text: str) -> str:
     """The text visible and on one line, for a list, a heading or a terminal: what ends a line is spelled out too."""
     return visible(text).replace("\n", "↵")
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell takes it, on one line."""
+    return one_line(shlex.quote(str(path)))
 
 
 def cell(text: str) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+from harness.errors import HarnessError
+
+from harness import bench_paths
 from tests.conftest import harness, refused, without_gpu
 from tests.constructed import reported
 
@@ -37,17 +43,25 @@ def test_a_training_step_is_measured_by_the_ordinary_stage():
 
 @without_gpu
 def test_a_step_by_another_backend_than_the_path_names_is_no_row():
-    """The training stage goes on with TRL where Unsloth cannot run; a benchmark must not call that Unsloth.
-
-    What was measured before it is printed all the same.
-    """
+    """The training stage goes on with TRL where Unsloth cannot run; a benchmark must not call that Unsloth."""
     done = harness(
         "bench", "train", "exp/quickstart.yaml", "model.precision=bf16", "train.prompts_per_step=2",
-        "train.generations=2", "--paths", "trl-hf,unsloth-hf", "--steps", "2", "--warm-up", "1",
+        "train.generations=2", "--paths", "unsloth-hf", "--steps", "2", "--warm-up", "1", cold=True,
     )  # fmt: skip
     refused(done, "bench train: unsloth could not run")
     assert "| unsloth-hf |" not in done.stdout
-    assert "| trl-hf |" in done.stdout
+
+
+def test_what_was_measured_before_a_path_fails_is_printed_all_the_same():
+    def measure(path: str, folder: Path) -> list[dict[str, str]]:
+        if path == "second":
+            raise HarnessError("it failed")
+        return [{"path": path}]
+
+    drawn = []
+    with pytest.raises(HarnessError, match="it failed"):
+        bench_paths.measured("train", ["first", "second", "third"], measure, drawn.extend)
+    assert drawn == [{"path": "first"}]
 
 
 def test_reports_and_their_comparison_are_measured(tmp_path):

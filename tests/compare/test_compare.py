@@ -224,6 +224,15 @@ def test_a_summary_of_another_version_is_skipped_with_a_line(runs, tmp_path, cap
         compare_command.main([str(older)])
 
 
+def test_a_run_whose_manifest_is_damaged_is_skipped_by_name(runs, tmp_path):
+    damaged = tmp_path / runs["seed 1"].name
+    shutil.copytree(runs["seed 1"], damaged)
+    files.write_json(damaged / "manifest.json", {"inputs": {"data": None}})
+    done = compare(damaged, runs["seed 2"])
+    assert done.returncode == 0 and done.stderr.count("\n") == 1
+    assert f"skipped {damaged}/manifest.json: inputs.data: found None, expected a valid string" in done.stderr
+
+
 def test_settings_and_names_cannot_act_on_a_terminal_or_break_a_list(tmp_path):
     hostile = "One\nTwo \x1b[2J | \u202e \ud800"
     made = [reported(tmp_path, BASE, BASE).path]

@@ -109,7 +109,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("name: " + "[" * 3000, (), ("mine.yaml", "is not YAML that can be read")),
         ("name: " + "x" * 300, (), ("name", "at most 80 characters")),
         ("train: {backend: trl}\nmodel: {load_in_4bit: true}", (), ("train.backend",)),
-        ("train: {backend: trl, rollouts: vllm}", (), ("train.rollouts",)),
+        ("train: {backend: trl, rollouts: vllm}\nmodel: {precision: fp32}", (), ("model.precision", "train.rollouts")),
         ("train: {rollouts: vllm, temperature: 0.005}", (), ("train.temperature", "0.01 to 2")),
         ("eval: {precision: fp32}", (), ("eval.precision", "vllm scores in bf16")),
         ("eval: {temperature: 0.001}", (), ("eval.temperature", "0.01 to 2")),

@@ -42,7 +42,8 @@ from harness.util import files
 from harness.util.cli import Parser
 from harness.util.errors import HarnessError
 from tests import constructed, fake_vllm
-from tests.conftest import HANG, ROOT, harness, refused, wait_until, without_gpu
+from tests.conftest import HANG, harness, refused, started, wait_until, without_gpu
+from tests.e2e.test_run import mapped
 from tests.e2e.test_stopping import nothing_is_left
 
 SEED = 3407
@@ -328,27 +329,16 @@ def test_cut_prompts_and_sampling_are_among_the_reasons(run):
 
 
 def test_ctrl_c_names_the_model_that_begins_anew(run):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.crosscheck", str(run.path)],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+    process = started(
+        "crosscheck", run.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, cold=True
     )
     assert process.stdout.readline().startswith("crosscheck (base): lm-eval")
-    wait_until(lambda: "torch" in _mapped(process.pid), process)
+    wait_until(lambda: any("torch" in mapped(stage) for stage in psutil.Process(process.pid).children()), process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
     assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command goes on: ")
     assert nothing_is_left(process.pid)
-
-
-def _mapped(pid: int) -> str:
-    """The libraries that the first child of a process has loaded."""
-    children = psutil.Process(pid).children()
-    return " ".join(each.path for each in children[0].memory_maps()) if children else ""
 
 
 # --- what is refused
@@ -425,6 +415,14 @@ def test_scored_anew_it_is_compared_anew_and_nobody_is_asked_again(run, capsys):
     assert crosscheck_command.main([str(run.path), "--limit", "2"]) == 0
     after = files.read_json(inputs.folder(run, check) / "crosscheck.json")["tables"][0]["rows"][0]["base"]["k"]
     assert abs(after - before) == 1 and "crosscheck (base)" not in capsys.readouterr().out
+
+
+def test_a_record_of_how_lm_eval_asked_that_lacks_a_field_is_one_line(tmp_path):
+    inputs.write_asked(tmp_path, None, inputs.Asked({"precision": "fp32"}, {"shots": 5}))
+    assert inputs.read_asked(tmp_path, None).facts == {"shots": 5}
+    files.write_json(tmp_path / "base.json", {"conditions": {}})
+    with pytest.raises(HarnessError, match=r"base\.json: facts is missing"):
+        inputs.read_asked(tmp_path, None)
 
 
 # --- which model, and the settings on their way

@@ -17,12 +17,12 @@ from harness import ask
 from harness.models import prompts, trained
 from harness.models.base_and_tuned import Sides
 from harness.models.engine import Request, Sampling
-from harness.models.hf import TransformersEngine
+from harness.models.hf_engine import TransformersEngine
 from harness.runs import directory
 from harness.tasks.records import Completion, Tags
 from harness.util import console, files
 from harness.util.errors import HarnessError
-from tests.conftest import HANG, ROOT, harness, refused
+from tests.conftest import HANG, harness, refused, started
 from tests.export.test_export import full_run
 
 WORK, END, OPEN, CLOSE = "<start_working_out>", "<end_working_out>", "<SOLUTION>", "</SOLUTION>"
@@ -58,7 +58,7 @@ def test_greedy_answers_are_those_of_the_evaluation(finished):
         rows = {row["id"]: row["text"] for row in files.read_lines(folder / "samples.jsonl")}
         wanted[side] = [rows[each] for each in list(result["questions"])[:3]]
     asked = list(result["questions"].values())[:3]
-    done = harness("ask", finished, "--greedy", *asked)
+    done = harness("ask", finished, "--greedy", *asked, cold=True)
     assert done.returncode == 0, done.stderr
     assert {side: answers(done.stdout, side) for side in wanted} == wanted
     assert done.stdout.count("\nbase: format ") == done.stdout.count("\ntuned: format ") == 3
@@ -87,9 +87,9 @@ def test_a_person_is_asked_line_by_line_and_a_question_too_long_ends_nothing(fin
     settings = termios.tcgetattr(other)
     settings[3] &= ~termios.ECHO
     termios.tcsetattr(other, termios.TCSANOW, settings)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.ask", str(finished), "--greedy", "--max-new-tokens", "16"],
-        cwd=ROOT, stdin=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = started(
+        "ask", finished, "--greedy", "--max-new-tokens", "16",
+        stdin=other, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     os.write(terminal, f"{'7 ' * 1500}\n{QUESTION}\n".encode() + b"\x04")
     out, err = process.communicate(timeout=HANG)

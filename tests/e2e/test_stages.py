@@ -24,7 +24,7 @@ from harness.train import __main__ as train_command
 from harness.train import grpo
 from harness.util import files
 from harness.util.errors import HarnessError
-from tests.conftest import SMALL, harness, refused
+from tests.conftest import SMALL, harness, made_once, refused
 from tests.e2e.test_run import data_folder, kill_when, lines
 
 FEW, SEEDS = 16, (3407, 1)
@@ -40,9 +40,7 @@ def staged(tmp_path_factory) -> Path:
 
     The tests change copies of it.
     """
-    results = tmp_path_factory.mktemp("staged") / "results"
-    _make(results)
-    (run,) = results.glob("quickstart-*")
+    (run,) = made_once(tmp_path_factory, "staged", _make).glob("quickstart-*")
     return run
 
 

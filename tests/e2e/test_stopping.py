@@ -14,7 +14,7 @@ import time
 import psutil
 import pytest
 
-from tests.conftest import HANG, ROOT, SMALL, wait_until
+from tests.conftest import HANG, ROOT, SMALL, started, wait_until
 from tests.e2e.test_run import lines, start
 
 # A process that does not end when it is asked to, started as a stage is.
@@ -72,9 +72,10 @@ def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path)
 
 
 def test_a_stage_alone_is_stopped_likewise(tmp_path):
-    command = [sys.executable, "-m", "harness.evaluate", "quickstart", "eval.batch_size=4", "--side", "base"]
-    command += ["--results", str(tmp_path)]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = started(
+        "evaluate", "quickstart", "eval.batch_size=4", "--side", "base", "--results", tmp_path,
+        stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
     wait_until(lambda: any(lines(f) for f in tmp_path.glob(".base/*/samples.jsonl")), process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
@@ -83,16 +84,15 @@ def test_a_stage_alone_is_stopped_likewise(tmp_path):
 
 
 def test_a_stopped_benchmark_says_that_it_begins_anew_and_leaves_nothing(tmp_path):
-    command = [sys.executable, "-m", "harness.bench", "train", "exp/quickstart.yaml", "--paths", "trl-hf"]
-    process = subprocess.Popen(
-        [*command, "--steps", "500"], cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"TMPDIR": str(tmp_path)},
+    process = started(
+        "bench", "train", "exp/quickstart.yaml", "--paths", "trl-hf", "--steps", "500",
+        stderr=subprocess.PIPE, start_new_session=True, env=os.environ | {"TMPDIR": str(tmp_path)},
     )  # fmt: skip
     wait_until(lambda: any(lines(f) >= 2 for f in tmp_path.glob("bench-train-*/*/train/*/metrics.jsonl")), process)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 143 and errors.count("\n") == 1
-    typed = shlex.join([*command, "--steps", "500"])
+    typed = shlex.join(process.args)
     assert re.fullmatch(
         rf"Stopped in the training .* steps\. The same command begins anew: {re.escape(typed)}\n", errors
     )

@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +17,7 @@ from harness.runs import directory
 from harness.util import files
 from harness.util.errors import HarnessError
 from harness.util.logs import LOG
-from tests.conftest import HANG, ROOT, SMALL, harness, refused, wait_until
+from tests.conftest import HANG, SMALL, copied, harness, refused, started, wait_until
 from tests.e2e.test_run import lines
 from tests.e2e.test_stopping import nothing_is_left
 
@@ -96,24 +94,15 @@ def test_the_page_is_named_for_the_runs(tmp_path):
 def test_what_is_no_experiment_or_no_page_is_refused(tmp_path):
     refused(harness("sweep", tmp_path, "lora.r=4,8"), "is a directory; a sweep starts from an experiment file")
     refused(harness("sweep", "quickstart", "lora.r=4,8", "--out", "x.csv"), "x.csv is no file name that ends in .html")
-    done = harness("sweep", "--help")
+    done = harness("sweep", "--help", cold=True)
     assert done.returncode == 0 and "python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16" in done.stdout
     assert "train.seeds=[0,1,2] one run of three" in done.stdout
-
-
-def copied(finished: Path, place: Path) -> Path:
-    """The results with the finished run and its base somewhere else."""
-    results = place / "results"
-    for name in (finished.name, ".base"):
-        shutil.copytree(finished.parent / name, results / name)
-    return results
 
 
 def test_a_sweep_shares_the_base_is_stopped_and_goes_on(finished, tmp_path):
     results = copied(finished, tmp_path)
     arguments = ["exp/quickstart.yaml", *SMALL, "lora.r=8,4", "--results", str(results)]
-    command = [sys.executable, "-m", "harness.sweep", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    process = started("sweep", *arguments, stderr=subprocess.PIPE, start_new_session=True)
     new = directory.open_run("quickstart", [*SMALL, "lora.r=4"], results, create=False)
     wait_until(lambda: lines(new.train(3407) / "metrics.jsonl") >= 3, process)
     os.killpg(process.pid, signal.SIGINT)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.evaluate import learning_curve
-from harness.report import write
-from harness.report.sections import training
+from harness.report import sections, write
+from harness.report.summarize import summarize
 from harness.runs import curve, directory
 from harness.stats import intervals, rates
 from harness.util import files
@@ -142,8 +142,9 @@ def test_the_report_shows_the_curve_and_says_what_dev_was_used_for(tmp_path):
 
 def test_several_seeds_have_a_curve_each(tmp_path):
     run = with_curve(tmp_path, "train.seeds=[3407,1]", "train.checkpoint=best_dev")
-    curves = {str(seed): files.read_json(run.curve(seed) / "curve.json") for seed in (3407, 1)}
-    section = training.learning_curve(run, {"curve": curves})
+    curves = {str(seed): curve.read(run.curve(seed)) for seed in (3407, 1)}
+    numbers = replace(summarize(with_curve(tmp_path / "one seed")), curve=curves)
+    section = sections.learning_curve.learning_curve(run, numbers)
     figures = [block.name for block in section.blocks if hasattr(block, "svg")]
     assert figures == ["dev-accuracy-3407", "dev-format-3407", "dev-accuracy-1", "dev-format-1"]
     assert "Seed 1: the tuned model is the adapter after step 2 of 6" in section.blocks[-1]
@@ -151,7 +152,7 @@ def test_several_seeds_have_a_curve_each(tmp_path):
 
 def test_a_run_without_a_curve_says_nothing_of_it(tmp_path):
     run = make_run(tmp_path, ["right"] * 30, ["right"] * 30)
-    assert training.learning_curve(run, {}) is None
+    assert sections.learning_curve.learning_curve(run, summarize(run)) is None
 
 
 def test_a_missing_step_is_a_line(tmp_path):

@@ -20,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, Gemma3Config
 
 from harness.export import __main__ as export_command
-from harness.export import fidelity, merge, model_card, write
+from harness.export import fidelity, merge, model_card, record, write
 from harness.export import gguf as gguf_export
+from harness.export.record import Check, Export
 from harness.models import full_finetuning, lora, trained
 from harness.models.checkpoint import Checkpoint, file_hash
-from harness.models.hf import load_base
+from harness.models.hf_engine import load_base
 from harness.report import summary
 from harness.report.summarize import summarize
 from harness.runs import directory
@@ -42,6 +43,12 @@ TINY = Checkpoint("tiny", CHECKPOINT)
 def run(finished, tmp_path) -> Path:
     """A copy of the finished run, to be changed at will."""
     return Path(shutil.copytree(finished, tmp_path / finished.name))
+
+
+def exported(to: str, stored: str, **others) -> Export:
+    """What an export of the first training leaves on record."""
+    usual = {"seed": 3407, "step": 60, "full": False, "vision": False, "change": None, "check": None}
+    return Export(to, "a" * 64, "b" * 64, stored, run="quickstart-27b891f3", **usual | others)
 
 
 def adapter_of(run: Path) -> Path:
@@ -142,12 +149,12 @@ def test_a_multimodal_base_in_several_files_keeps_its_names(tmp_path):
     for name, tensor in load_base(Checkpoint("merged", tmp_path / "merged"), "fp32").state_dict().items():
         torch.testing.assert_close(tensor, theirs[name], rtol=1e-6, atol=1e-7)
     figures = merge.change(base, tmp_path / "merged", added)
-    assert figures["changed_in_targets"] > 0.99 and figures["targets"] == 5 and figures["changed"] < 0.5
+    assert figures.changed_in_targets > 0.99 and figures.targets == 5 and figures.changed < 0.5
 
     # A model that transformers saved under its own names, as one does whose every weight was trained, gets the base's.
     merge.write(base, {}, torch.bfloat16, tmp_path / "full", saved)
     assert merge.Weights(tmp_path / "full").file_of.keys() == names.keys() != merge.Weights(saved.path).file_of.keys()
-    assert merge.change(base, tmp_path / "full", ())["changed"] == 0
+    assert merge.change(base, tmp_path / "full", ()).changed == 0
 
 
 def test_a_file_of_several_kinds_is_read_by_safetensors_as_it_was_written(tmp_path):
@@ -196,7 +203,7 @@ def test_a_number_that_the_dtype_cannot_hold_is_refused(tmp_path):
 
 
 def test_an_export_is_whole_checked_and_described_and_made_once(run):
-    done = harness("export", run, "--to", "merged")
+    done = harness("export", run, "--to", "merged", cold=True)
     assert done.returncode == 0, done.stderr
     folder = run / "export/merged"
     record = files.read_json(folder / "export.json")
@@ -240,15 +247,15 @@ def test_a_merge_at_half_its_size_or_without_a_matrix_is_refused(run, tmp_path):
     found = trained.find(directory.existing(run), None)
     asked, added = fidelity.probes(found), merge.deltas(TINY, found.path)
 
-    def judged(name: str, deltas: dict[str, merge.Delta]) -> dict:
+    def judged(name: str, deltas: dict[str, merge.Delta]) -> Check:
         merge.write(TINY, deltas, torch.float32, tmp_path / name)
         there = Checkpoint(name, tmp_path / name)
         check = fidelity.measure(found, lambda: load_base(there, "fp32"), lambda weight: weight, asked)
-        record = {"stored": "float32", "check": check, "change": merge.change(TINY, there.path, added)}
-        write._judge(record, fidelity.KEPT, fidelity.SIZE)
+        change = merge.change(TINY, there.path, added)
+        write._judge(exported("merged", "float32", change=change, check=check), fidelity.KEPT, fidelity.SIZE)
         return check
 
-    assert judged("whole", added)["size"] == pytest.approx(1, abs=0.01)
+    assert judged("whole", added).size == pytest.approx(1, abs=0.01)
     half = {name: dataclasses.replace(delta, scale=delta.scale / 2) for name, delta in added.items()}
     with pytest.raises(HarnessError, match=r"correlate 1\.000 .* are 0\.5\d times as large"):
         judged("half", half)
@@ -262,6 +269,18 @@ def test_each_of_several_seeds_and_kinds_has_a_folder_of_its_own(tmp_path):
     second = trained.Trained(run, 2, TINY, run.adapter(2))
     assert write._place(second, "merged", "bfloat16") == run.path / "export/merged-seed-2"
     assert write._place(second, "gguf", "q8_0") == run.path / "export/gguf-q8_0-seed-2"
+
+
+def test_a_record_that_lacks_a_field_is_one_line_that_names_it(tmp_path):
+    record.write(tmp_path, exported("gguf", "q8_0", file="x.gguf"))
+    written = files.read_json(tmp_path / "export.json")
+    assert record.read(tmp_path) == exported("gguf", "q8_0", file="x.gguf") and written["change"] is None
+    record.write(tmp_path, exported("merged", "float32"))
+    assert "file" not in files.read_json(tmp_path / "export.json")
+    del written["trained"]
+    files.write_json(tmp_path / "export.json", written)
+    with pytest.raises(HarnessError, match=r"export\.json: trained is missing"):
+        record.read(tmp_path)
 
 
 def test_what_a_kill_left_is_made_anew(run):
@@ -285,7 +304,7 @@ def test_too_little_memory_for_the_check_is_one_line_and_leaves_nothing(run, mon
 def test_a_folder_of_somebody_else_is_left_alone(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").write_text("years")
-    with pytest.raises(HarnessError, match="no export of ours"):
+    with pytest.raises(HarnessError, match="not an export of ours"):
         export_command.main([str(run), "--to", "merged", "--out", str(tmp_path / "mine")])
     assert [file.name for file in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
@@ -351,8 +370,7 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     hub = ("model.id=google/gemma-3-4b-it", "data.path=openai/gsm8k")
     hub += ("train.backend=unsloth", "model.precision=bf16", "model.load_in_4bit=true")
     run = make_run(tmp_path, ["wrong"] * 30, {1: ["right"] * 30, 2: ["right"] * 20 + ["wrong"] * 10}, *hub)
-    found = {"to": "gguf", "stored": "q8_0", "seed": 2, "step": 50, "full": False, "vision": True, "file": "x.gguf"}
-    text = model_card.text(run, summarize(run), found | {"change": None, "check": None})
+    text = model_card.text(run, summarize(run), exported("gguf", "q8_0", seed=2, step=50, vision=True, file="x.gguf"))
     front = yaml.safe_load(text.split("---\n")[1])
     assert (front["base_model"], front["datasets"]) == ("google/gemma-3-4b-it", ["openai/gsm8k"])
     assert front["library_name"] == "gguf" and "lora" in front["tags"] and "license" not in front
@@ -363,8 +381,7 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     own = f"[{{name: {tmp_path}/rewards.py:length}}]"
     local = (f"model.id={tmp_path}/models/mine", f"data.path={tmp_path}/numbers.jsonl", f"rewards.functions={own}")
     run = make_run(tmp_path / "other", ["wrong"] * 30, ["right"] * 30, *local)
-    found = {"to": "merged", "stored": "bfloat16", "seed": 3407, "step": 60, "full": False, "vision": True}
-    text = model_card.text(run, summarize(run), found | {"change": None, "check": None})
+    text = model_card.text(run, summarize(run), exported("merged", "bfloat16", vision=True))
     assert str(tmp_path) not in text and "mine, trained with GRPO on numbers.jsonl" in text
     assert "rewards.py:length × 1" in text and 'limit_mm_per_prompt={"image": 0}' in text
     assert not {"base_model", "datasets"} & yaml.safe_load(text.split("---\n")[1]).keys()
@@ -373,8 +390,8 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
 def test_a_card_says_which_step_the_learning_curve_chose(tmp_path):
     run = with_curve(tmp_path, "train.checkpoint=best_dev")
     found = trained.Trained(run, 3407, TINY, run.evaluated(3407))
-    export = {"to": "merged", "stored": "bfloat16", "seed": 3407, "step": found.step, "full": False, "vision": False}
-    text = model_card.text(run, summarize(run), export | {"change": None, "check": None})
+    export = exported("merged", "bfloat16", step=found.step)
+    text = model_card.text(run, summarize(run), export)
     assert "6 steps of 8 prompts" in text and "the weights after step 2, which scored best on the dev split" in text
     assert "in fp32 with the adapter beside the base; this export itself was not scored" in text
     last = make_run(tmp_path, ["wrong"] * 30, ["right"] * 30)
@@ -461,4 +478,4 @@ def test_the_real_converters_files_hold_what_was_trained(run, tmp_path):
         check = fidelity.measure(
             found, lambda file=file: gguf_export.load(file, found.base), gguf_export.rounding(quant), asked
         )
-        assert check["correlation"] > least, (quant, json.dumps(check))
+        assert check.correlation > least, (quant, check)

@@ -47,7 +47,7 @@ def main():
         return trainer
     grpo._build = changed
     with files.lock(run.path):
-        grpo.train(run, run.config.train.seeds[0], "unsloth")
+        grpo.train(run, run.config.train.seeds[0], unsloth_backend.BACKEND)
 
 sys.exit(exit_code(main))
 """

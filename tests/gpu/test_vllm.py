@@ -13,15 +13,14 @@ import torch
 
 from harness.bench import evaluate
 from harness.evaluate import adapter_proof
-from harness.models import engine, registry
-from harness.models import hf as hf_engine
+from harness.models import engine, hf_engine, registry
 from harness.runs import machine
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests.conftest import harness, memory_is_back, refused, started
-from tests.models.test_hf import MODULES, STOPS, adapter, requests, sampling
-from tests.models.test_hf import questions as questions
-from tests.models.test_vllm import CONFIG
+from tests.models.test_hf_engine import MODULES, STOPS, adapter, requests, sampling
+from tests.models.test_hf_engine import questions as questions
+from tests.models.test_vllm_engine import CONFIG
 
 pytestmark = [
     pytest.mark.gpu,

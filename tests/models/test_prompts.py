@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 from transformers import PreTrainedTokenizerFast
 
@@ -53,6 +56,51 @@ def test_the_gate_stops_a_template_that_loses_or_doubles_something(tokenizer, pr
     tokenizer.chat_template = change(tokenizer.chat_template)
     with pytest.raises(HarnessError, match=part):
         prompts.encode(tokenizer, problems, CONFIG.prompt.system)
+
+
+SMOLLM2 = (  # the shape of its chat template
+    "{% for m in messages %}{{ '<start_of_turn>' + m['role'] + '\n' + m['content'] + '<end_of_turn>' + '\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>assistant\n' }}{% endif %}"
+)
+
+
+def test_a_bos_that_opens_each_turn_passes_the_gate_and_none_beside_it(tokenizer, problems):
+    tokenizer.chat_template, tokenizer.bos_token = SMOLLM2, "<start_of_turn>"
+    (prompt, *_) = prompts.encode(tokenizer, problems, CONFIG.prompt.system)
+    assert prompt.ids.count(tokenizer.bos_token_id) == 3  # system, user and the model's own
+    for change in ("<start_of_turn>" + SMOLLM2, SMOLLM2.replace("'<start_of_turn>assistant", "'assistant")):
+        tokenizer.chat_template = change
+        with pytest.raises(HarnessError, match=r"[24] BOS tokens"):
+            prompts.encode(tokenizer, problems, CONFIG.prompt.system)
+
+
+def test_a_tokenizer_without_a_padding_token_pads_with_its_end(tmp_path):
+    shutil.copytree(CHECKPOINT.path, tmp_path / "model")
+    settings = tmp_path / "model" / "tokenizer_config.json"
+    named = json.loads(settings.read_text())
+    del named["pad_token"]
+    settings.write_text(json.dumps(named))
+    assert prompts.load_tokenizer(checkpoint.Checkpoint("mine", tmp_path / "model")).pad_token == "<eos>"
+
+
+@pytest.mark.parametrize(
+    ("own", "found"),
+    [
+        ("<pad>", "<pad>"),
+        ("<eos>", "<eos>"),  # what no prompt holds and no turn ends with will do, as published Qwen2.5 has it
+        ("<end_of_turn>", "<pad>"),  # as published SmolLM2 has it
+        ("<start_of_turn>", "<pad>"),
+    ],
+)
+def test_padding_is_a_token_of_no_prompt_and_no_turns_end(tokenizer, problems, own, found):
+    encoded = prompts.encode(tokenizer, problems, CONFIG.prompt.system)
+    tokenizer.pad_token = own
+    assert prompts.padding(tokenizer, encoded) == found
+
+
+def test_no_token_pads_where_the_prompts_hold_them_all(tokenizer):
+    everything = prompts.Prompt.of("all", range(len(tokenizer)))
+    assert prompts.padding(tokenizer, [everything]) is None
 
 
 def test_the_turn_ends_with_gemmas_token_and_that_stops_a_completion(tokenizer):

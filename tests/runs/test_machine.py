@@ -16,7 +16,7 @@ from harness import doctor
 from harness.config import loading
 from harness.runs import machine
 from harness.runs.machine import GIB, Gpu
-from harness.train import unsloth_backend
+from harness.train import backend, unsloth_backend
 from harness.util.errors import HarnessError
 
 BIG = Gpu("NVIDIA H100", total=79.2, free=78.7, capability=(9, 0), driver="580.1", cuda=(13, 0))
@@ -227,7 +227,7 @@ def test_the_cpus_memory_counts_too_and_another_error_stays_what_it_is():
     ],
 )
 def test_what_to_do_about_a_trainings_memory_is_what_would_work(overrides, ways):
-    said = machine.less_to_train(loading.load(loading.find_experiment("grpo_r8"), overrides))
+    said = backend.less_memory(loading.load(loading.find_experiment("grpo_r8"), overrides))
     named = [key for key in ("micro_batch", "utilization", "checkpointing", "4bit") if key in said]
     assert all(way in said for way in ways), said
     assert len(named) == len(ways), said

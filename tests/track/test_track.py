@@ -18,7 +18,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from harness.config import loading, schema
+from harness.config import loading
 from harness.report import charts
 from harness.runs import curve, directory
 from harness.runs.curve import Curve, Point
@@ -28,11 +28,19 @@ from harness.track import follow
 from harness.track.reader import Reader
 from harness.util import files
 from harness.util.errors import HarnessError
+from tests import conftest
 from tests.conftest import HANG, ROOT, SMALL, harness, refused, started
 from tests.constructed import make_run, reported
 from tests.swanlab_server import KEY, Server
 
 pytest.importorskip("swanlab")
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch) -> None:
+    """On a slow machine SwanLab takes longer than a person is left without a line."""
+    monkeypatch.setattr(follow, "START_SECONDS", HANG)
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", HANG)
 
 
 def read(run: Path) -> SimpleNamespace:
@@ -170,6 +178,7 @@ import sys
 from harness import run
 from harness.runs import directory
 from harness.track import follow as track
+track.PATIENCE_SECONDS = {HANG}
 here = directory.existing(__import__("pathlib").Path({str(copy)!r}))
 track.check(here.config)
 print(track.following(here, None, lambda: 7), [name for name in sys.modules if name.startswith("swanlab")])
@@ -226,7 +235,7 @@ def search_path() -> str:
 
 def test_swanlab_sync_puts_an_offline_run_online(finished, tmp_path):
     server = Server()
-    command = [Path(sys.executable).parent / "swanlab", "sync", read(finished).folder]
+    command = [Path(sys.executable).parent / "swanlab", "sync", read(copied(finished, tmp_path)).folder]
     environment = os.environ | server.environment() | {"HOME": str(tmp_path)}
     subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=HANG, check=True)
     server.server_close()
@@ -240,10 +249,11 @@ def test_a_killed_experiment_goes_on_in_its_one_run(finished, monkeypatch, tmp_p
     server = Server()
     for name, value in (server.environment() | {"HOME": str(tmp_path)}).items():
         monkeypatch.setenv(name, value)
+    results = conftest.copied(finished, tmp_path)
     settings = [*SMALL, "train.seeds=[9]", "train.steps=12", "train.save_steps=12"]
-    arguments = ("exp/quickstart.yaml", *settings, "track.mode=online", "--results", finished.parent)
+    arguments = ("exp/quickstart.yaml", *settings, "track.mode=online", "--results", results)
     process = started("run", *arguments)
-    run = directory.open_run("quickstart", settings, finished.parent, create=False).path
+    run = directory.open_run("quickstart", settings, results, create=False).path
     deadline = time.monotonic() + HANG
     while not any(step == 3 for step, _ in list(server.scalars["train/reward"])):  # live: not all have been taken
         assert process.poll() is None and time.monotonic() < deadline
@@ -363,7 +373,6 @@ def test_a_tracker_that_fails_is_a_line_and_the_experiment_goes_on(finished, tmp
 
 def test_a_tracker_that_hangs_or_is_killed_is_a_line_too(finished, tmp_path, capsys, monkeypatch):
     run = directory.existing(copied(finished, tmp_path))
-    monkeypatch.setattr(follow, "START_SECONDS", HANG)
     monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.25)
     for number, seconds, why in (
         (signal.SIGSTOP, 0.5, "not done after 0.5 s"), (signal.SIGKILL, HANG, "(ended by SIGKILL)")
@@ -443,15 +452,13 @@ def test_an_experiment_that_does_not_end_well_is_tracked_as_such(finished, tmp_p
     assert found.ends == [state] and "report/verdict" not in found.media
 
 
-def test_without_swanlab_offline_is_a_line(finished, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("mode", ["offline", "online", "local"])
+def test_a_tracker_that_is_not_installed_is_refused_with_both_remedies(monkeypatch, mode):
     monkeypatch.setitem(sys.modules, "swanlab", None)
-    run = directory.existing(copied(finished, tmp_path))
-    follow.check(run.config)
-    assert follow.following(run, None, lambda: 0) == 0
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1 and "not installed" in said and "track.mode=disabled" in said
-    with pytest.raises(HarnessError, match="needs SwanLab: pip install"):
-        follow.check(run.config.model_copy(update={"track": schema.TrackSection(mode="online")}))
+    config = loading.load(loading.find_experiment("quickstart"), [f"track.mode={mode}"])
+    with pytest.raises(HarnessError, match=r"swanlab is not installed: pip install -e \., or set track.mode=disabled"):
+        follow.check(config)
+    follow.check(loading.load(loading.find_experiment("quickstart"), ["track.mode=disabled"]))
 
 
 def test_what_cannot_be_tracked_as_asked_is_refused_before_anything_is_written(tmp_path, monkeypatch):

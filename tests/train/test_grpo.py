@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoTokenizer
 
 from harness.config import loading, schema
 from harness.models import checkpoint, full_finetuning, prompts
 from harness.models.lora import lora_config
 from harness.runs import directory
 from harness.tasks.benchmarks import gsm8k
-from harness.train import effective_settings, grpo, resume, rewards, unsloth_backend
+from harness.train import effective_settings, grpo, resume, rewards, trl_backend, trl_rollouts, unsloth_backend
 from harness.train.recorder import PATIENCE, Recorder, _note
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -48,7 +51,7 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
     problems, asked = grpo._fitting(CONFIG, gsm8k.load(CONFIG.data.source()).train[:12], tokenizer, folder)
-    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder), "trl")
+    trainer = grpo._build(CONFIG, 3407, CHECKPOINT, tokenizer, problems, folder, recorder(folder), trl_backend.BACKEND)
     return SimpleNamespace(trainer=trainer, problems=problems, asked=asked, end=end)
 
 
@@ -117,7 +120,7 @@ def test_a_weight_trained_beside_the_adapter_stops_the_run(built, monkeypatch):
         effective_settings.check_settings(built.trainer, CONFIG, 3407, built.end)
 
 
-VLLM = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"rollouts": "vllm"})})
+VLLM = CONFIG.model_copy(update={"train": CONFIG.train.model_copy(update={"backend": "unsloth", "rollouts": "vllm"})})
 
 
 @pytest.fixture
@@ -161,6 +164,30 @@ def test_rollouts_by_another_vllm_or_in_another_way_stop_the_run(built, sampled_
         effective_settings.check_settings(built.trainer, VLLM, 3407, built.end)
 
 
+def test_trls_own_vllm_has_to_follow_the_adapter(built, sampled_by_vllm, monkeypatch):
+    asked = VLLM.model_copy(update={"train": VLLM.train.model_copy(update={"backend": "trl"})})
+    monkeypatch.delattr(built.trainer.model, "vllm_engine")
+    monkeypatch.delattr(sampled_by_vllm, "_unsloth_load_lora")
+    with pytest.raises(HarnessError, match=r"asked: vllm_takes_adapter \(asked True, got False\)"):
+        effective_settings.check_settings(built.trainer, asked, 3407, built.end)
+    trl_backend.BACKEND.built(built.trainer)
+    effective_settings.check_settings(built.trainer, asked, 3407, built.end)
+
+
+def test_the_weights_that_vllm_is_given_are_the_adapted_ones_and_the_base_stays(built):
+    model = copy.deepcopy(built.trainer.model)
+    for name, weight in model.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(weight)
+    base = {name: weight.clone() for name, weight in model.named_parameters()}
+    given = dict(trl_rollouts.adapted_weights(model))
+    assert all(torch.equal(base[name], weight) for name, weight in model.named_parameters())
+    merged = model.merge_and_unload().state_dict()
+    assert len(given) == 14 and set(given) <= set(merged)
+    for name, weight in given.items():
+        torch.testing.assert_close(weight, merged[name])
+
+
 def test_an_engine_that_takes_fewer_tokens_than_asked_stops_the_run(built, sampled_by_vllm):
     sampled_by_vllm.llm.llm_engine.model_config.max_model_len = 256
     with pytest.raises(HarnessError, match=r"vllm_tokens \(asked 1024, got 256\)"):
@@ -181,6 +208,40 @@ def test_a_vision_tower_that_full_finetuning_trains_is_seen():
     full_finetuning.freeze_vision(model)
     assert effective_settings._whole(SimpleNamespace(model=model))["vision_trained"] == []
     assert model["language"].weight.requires_grad
+
+
+def test_a_padding_token_that_ends_the_turn_is_exchanged_with_a_line(capsys):
+    """Unsloth takes it for padding wherever it stands: the ends of all turns would be left out."""
+    tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
+    encoded = prompts.encode(tokenizer, gsm8k.load(CONFIG.data).train[:2], CONFIG.prompt.system)
+    grpo._set_padding(tokenizer, CHECKPOINT, encoded)
+    assert (tokenizer.pad_token, capsys.readouterr().out) == ("<pad>", "")
+    tokenizer.pad_token = end
+    grpo._set_padding(tokenizer, CHECKPOINT, encoded)
+    assert tokenizer.pad_token == "<pad>" and "Training pads with <pad>" in capsys.readouterr().out
+
+
+def test_unsloth_gets_the_trainings_tokenizer_with_the_rest_of_the_processor(tmp_path):
+    """With the checkpoint's own it may add a padding token, and weights for it that cannot be trained through."""
+    shutil.copytree(CHECKPOINT.path, tmp_path / "model")
+    for name in ("preprocessor_config.json", "model.safetensors.index.json"):
+        (tmp_path / "model" / name).write_text("{}")
+    tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
+    tokenizer.pad_token = "<unk>"
+    with unsloth_backend._tokenizer_folder(checkpoint.Checkpoint("mine", tmp_path / "model"), tokenizer) as folder:
+        found = AutoTokenizer.from_pretrained(folder)
+        assert (found.pad_token, found.eos_token) == ("<unk>", end)
+        names = {path.name for path in Path(folder).iterdir()}
+        assert "preprocessor_config.json" in names and "config.json" in names
+        assert not any("safetensors" in name for name in names)
+
+
+def test_a_model_that_was_given_another_vocabulary_is_refused(built):
+    unsloth_backend._same_vocabulary(built.trainer.model, CHECKPOINT)
+    embedding = torch.nn.Embedding(CHECKPOINT.text_config["vocab_size"] + 1, 4)
+    grown = SimpleNamespace(get_input_embeddings=lambda: embedding)
+    with pytest.raises(HarnessError, match=r"made \d+ tokens of tiny's \d+; set train.backend to trl"):
+        unsloth_backend._same_vocabulary(grown, CHECKPOINT)
 
 
 def test_of_unsloths_variables_only_those_that_change_no_number_are_a_persons(tmp_path, monkeypatch, capsys):
@@ -307,7 +368,7 @@ def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_a
     assert len(order(1, steps=6, prompts_per_step=2, num_iterations=4)) == 4
 
 
-def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(finished, tmp_path):
+def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(tmp_path):
     """With a constant learning rate a step too many would be another adapter."""
     run = directory.open_run("quickstart", [*SMALL, "train.steps=2", "train.lr_scheduler=constant"], tmp_path)
     assert harness("train", run.path).returncode == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+from harness.models import registry
 from harness.report.document import Block, Folded, Listing, Loud, Section, Table
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
@@ -26,9 +27,8 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
         hours = f"; {sum(wall.values()) / 3600:.3f} GPU-hours on one {gpu}" if gpu else ""
         took = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in wall.items())
         spent = [f"Wall time of the stages, imports and all attempts that came to an end included: {took}{hours}."]
-        if run.config.eval.engine == "vllm":
-            share = run.config.eval.gpu_memory_utilization
-            spent.append(f"vLLM fills its share of the GPU (at most {share:g} of it) with KV cache, whatever it needs.")
+        if note := registry.kind(run.config.eval).memory_note(run.config.eval):
+            spent.append(note)
         blocks.append("\n".join(spent))
     made = list(dict.fromkeys(map(_made_with, manifest.made_with.values())))
     if len(made) > 1:

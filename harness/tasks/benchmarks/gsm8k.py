@@ -1,4 +1,4 @@
-"""GSM8K's schema: a row's question, and its gold after the last "####"."""
+"""GSM8K, and any data in its schema: a row's question, and its gold number after the last "####"."""
 
 from __future__ import annotations
 
@@ -8,8 +8,19 @@ from typing import Any
 from harness.tasks import dataset
 from harness.tasks.dataset import Data, Source, problem_id
 from harness.tasks.numbers import gold_value
+from harness.tasks.panel import SCORERS
 from harness.tasks.records import Problem
+from harness.tasks.task import Task
 from harness.util.errors import HarnessError
+
+
+class Gsm8k(Task):
+    name = "gsm8k"
+    scorers = SCORERS
+    lm_eval_task = "gsm8k"
+
+    def load(self, source: Source) -> Data:
+        return load(source)
 
 
 def load(source: Source) -> Data:
@@ -42,3 +53,6 @@ def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
     if not problems:
         raise HarnessError(f"data.path: {source}: no rows; a data set needs questions to train and to test on")
     return problems
+
+
+TASK = Gsm8k()

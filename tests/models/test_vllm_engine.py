@@ -11,20 +11,18 @@ import torch
 
 from harness.config import loading
 from harness.evaluate import adapter_proof, evaluation
-from harness.models import engine
-from harness.models import hf as hf_engine
-from harness.models import vllm as vllm_engine
+from harness.models import engine, hf_engine, vllm_engine
 from harness.models.checkpoint import Checkpoint
 from harness.models.lora import adapter_weights
-from harness.models.vllm import VllmEngine
+from harness.models.vllm_engine import VllmEngine
 from harness.runs.directory import RunDir
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests import fake_vllm
 from tests.conftest import harness, refused, without_gpu
-from tests.models.test_hf import CHECKPOINT, MODULES, STOPS, adapter, prove, requests, sampling, texts
-from tests.models.test_hf import ids as ids
-from tests.models.test_hf import questions as questions
+from tests.models.test_hf_engine import CHECKPOINT, MODULES, STOPS, adapter, prove, requests, sampling, texts
+from tests.models.test_hf_engine import ids as ids
+from tests.models.test_hf_engine import questions as questions
 
 __all__ = ["ids", "questions"]  # fixtures
 

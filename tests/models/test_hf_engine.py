@@ -12,10 +12,9 @@ from transformers import GenerationConfig
 
 from harness.config import loading
 from harness.evaluate import adapter_proof
-from harness.models import checkpoint, engine, lora, prompts
-from harness.models import hf as hf_engine
+from harness.models import checkpoint, engine, hf_engine, lora, prompts
 from harness.models.engine import Request, Sampling
-from harness.models.hf import TransformersEngine
+from harness.models.hf_engine import TransformersEngine
 from harness.models.lora import adapter_weights
 from harness.tasks.benchmarks import gsm8k
 from harness.util.errors import HarnessError

@@ -1,0 +1,78 @@
+"""What a trainer backend is: whose model and kernels TRL's GRPO trainer works with.
+
+To add one: a file with a TrainerBackend, and a row in harness.config.plugins. Its module imports no model library
+outside its methods: some have to be imported before TRL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.config.plugins import BACKENDS, Plugin
+from harness.config.schema import Config
+from harness.models.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from transformers import PreTrainedTokenizerBase
+    from trl import GRPOTrainer
+
+
+class TrainerBackend(Plugin):
+    name = ""  # as the experiment file has it
+    compiles = False  # the first step takes minutes, which is worth a line
+
+    def ready(self, config: Config, caches: Path) -> TrainerBackend:
+        """Prepare this process, before TRL is imported, and return the backend that trains: this or another.
+
+        caches: a folder for what is compiled. Raises HarnessError where it cannot run and no other can take over.
+        """
+        return self
+
+    def load(
+        self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
+    ) -> tuple[Any, LoraConfig | None]:
+        """The model, and the adapter that the trainer puts on it: None where it is on it, or all weights are trained.
+
+        tokenizer: the training's. Raises HarnessError where the model cannot be trained as asked.
+        """
+        raise NotImplementedError
+
+    def arguments(self, config: Config) -> dict[str, Any]:
+        """Arguments of TRL's GRPOConfig that it needs beside those of the experiment, or instead of them."""
+        return {}
+
+    @contextmanager
+    def building(self, config: Config) -> Iterator[None]:
+        """Where TRL's trainer is built, and with it an engine for rollouts that is none of the backend's own."""
+        yield
+
+    def built(self, trainer: GRPOTrainer) -> None:
+        """Change of the trainer what no argument does."""
+
+    def tidy(self) -> None:
+        """Remove what a training leaves behind in the process and the working directory."""
+
+    def less_memory(self, config: Config) -> list[str]:
+        """What of its own to set where memory does not suffice."""
+        return []
+
+
+def chosen(config: Config) -> TrainerBackend:
+    return BACKENDS.get(config.train.backend)
+
+
+def less_memory(config: Config) -> str:
+    """What a person can do where memory does not suffice for the training."""
+    train = config.train
+    ways = ["end other programs on the GPU"]
+    if train.rollouts == "vllm":
+        ways.append(f"lower train.gpu_memory_utilization (now {train.gpu_memory_utilization:g})")
+    if not train.gradient_checkpointing:
+        ways.append("set train.gradient_checkpointing to true")
+    ways += chosen(config).less_memory(config)
+    ways.append("take fewer train.prompts_per_step or train.max_completion_tokens")
+    return ", ".join(ways[:-1]) + f", or {ways[-1]}"

@@ -1,0 +1,66 @@
+"""Rollouts by TRL's vLLM: an engine of its own in the training's process, which is given the adapted weights.
+
+Left alone, TRL 1.14 merges the adapter into the weights that it trains on, hands all of them over, and takes it out
+again before the next step. In bf16 that leaves rounding behind in the base, step for step; and a weight whose name vLLM
+does not know (of Gemma 3's vision tower) ends the training. Here the base stays as it is, and only the weights that
+carry an adapter are handed over: no other ever changes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+
+from harness.config.schema import Config
+from harness.models import vllm_engine
+from harness.util.console import hushed, say
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from trl import GRPOTrainer
+
+
+def arguments(config: Config) -> dict[str, Any]:
+    """TRL's arguments for the engine: the share of the free memory that it may take, as a share of the whole."""
+    free, total = torch.cuda.mem_get_info()
+    return {
+        "vllm_gpu_memory_utilization": config.train.gpu_memory_utilization * free / total,
+        "vllm_max_model_length": config.model.max_seq_length,
+    }
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Where the trainer, and with it the engine, is built: in vLLM's environment, hushed."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the weights are reached in this process
+    for name, value in vllm_engine.DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    say("Starting vLLM for the rollouts (compiled, with CUDA graphs: minutes the first time).")
+    with hushed(os.environ["VLLM_LOGGING_LEVEL"] == vllm_engine.QUIET):
+        yield
+
+
+def follow(trainer: GRPOTrainer) -> None:
+    """Let the trainer's engine sample from the adapted weights, the trained model left as it is."""
+    trainer.vllm_generation._iter_named_params = partial(adapted_weights, trainer.model)
+
+
+def follows(rollout: Any) -> bool:
+    """Whether `follow` was called for this engine."""
+    return getattr(getattr(rollout, "_iter_named_params", None), "func", None) is adapted_weights
+
+
+@torch.no_grad()
+def adapted_weights(model: PeftModel) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each weight that carries an adapter, by its name in the checkpoint, with the adapter added in float32."""
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            base = module.get_base_layer().weight
+            weight = base.float() + module.get_delta_weight("default").float()
+            yield f"{name.removeprefix('base_model.model.')}.weight", weight.to(base.dtype)

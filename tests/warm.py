@@ -1,0 +1,192 @@
+"""Commands without the seconds that importing torch, transformers and TRL takes.
+
+A process that has imported these libraries, and nothing of ours, forks itself for each command. The command is a
+process like any other (its own streams, environment, signals and exit code, a child of who started it, killed with -9
+like any other) which runs `python -m harness.NAME` from the first line of our code on, and starts its stages in the
+same way. What only a process that was started anew can show is tested with `cold=True`.
+
+Linux only, for the adoption of processes; elsewhere all commands are started anew.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import gc
+import importlib
+import json
+import logging
+import os
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+import warnings
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+ROOT = Path(__file__).resolve().parent.parent
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
+LIBRARIES = (
+    "torch", "transformers", "trl", "peft", "datasets", "safetensors.torch", "pydantic.main", "pydantic.json_schema",
+    "yaml", "numpy", "rich.progress", "rich.markdown", "rich.live", "rich.table", "rich._emoji_codes", "psutil",
+    "jinja2", "pyarrow.parquet", "pynvml", "transformers.models.gemma3.modeling_gemma3",
+    "transformers.generation.utils", "transformers.generation.streamers", "trl.trainer.grpo_trainer",
+    "peft.utils.transformers_weight_conversion",
+)  # fmt: skip
+
+
+class _Popen(subprocess.Popen):
+    """subprocess.Popen, but that `python -m harness.NAME` is forked instead of started anew."""
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest) -> None:
+        if list(args[:2]) != [sys.executable, "-m"] or not args[2].startswith("harness."):
+            return super()._execute_child(args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
+        pipes, session = rest[3:9], rest[-2]
+        streams = [end if end != -1 else number for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
+        environment = {os.fsdecode(name): os.fsdecode(value) for name, value in (env or os.environ).items()}
+        command = {
+            "arguments": list(map(str, args[2:])), "cwd": str(cwd or os.getcwd()), "environment": environment,
+            "session": session,
+        }  # fmt: skip
+        self.pid = self._forked(command, streams, preexec_fn, pass_fds)
+        self._child_created = True
+        self._close_pipe_fds(*pipes)
+
+    def _forked(self, command: dict[str, Any], streams: list[int], preexec_fn: Any, pass_fds: Collection[int]) -> int:
+        raise NotImplementedError
+
+
+# --- in the tests -------------------------------------------------------------------------------------------
+
+
+class Popen(_Popen):
+    """A command as a fork of the process that has imported the libraries; it becomes a child of this one."""
+
+    server: subprocess.Popen | None = None
+    _orders: socket.socket
+
+    def _forked(self, command, streams, preexec_fn, pass_fds) -> int:
+        assert preexec_fn is None and not pass_fds
+        if Popen.server is None:
+            _serve_here()
+        socket.send_fds(Popen._orders, [json.dumps(command).encode()], streams)
+        return int(Popen._orders.recv(32))
+
+
+def _serve_here() -> None:
+    """Start the process that forks. It ends with this one, whose end of the socket is then closed."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    Popen._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        Popen.server = subprocess.Popen(
+            [sys.executable, Path(__file__), str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=ROOT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+
+# --- in the process that forks ------------------------------------------------------------------------------
+
+
+def _serve(orders: socket.socket) -> None:
+    """Fork a command for each order, and answer with its process id."""
+    while True:
+        message, streams, _, _ = socket.recv_fds(orders, 1 << 20, 3)
+        if not message:
+            return
+        told, telling = os.pipe()
+        if not (between := os.fork()):
+            # The command's parent ends at once: the process of the tests adopts it.
+            if not (pid := os.fork()):
+                _become(json.loads(message), streams)
+            os.write(telling, str(pid).encode())
+            os._exit(0)
+        os.waitpid(between, 0)
+        orders.send(os.read(told, 32))
+        for descriptor in (*streams, told, telling):
+            os.close(descriptor)
+
+
+# --- in a command -------------------------------------------------------------------------------------------
+
+
+class _Forking(_Popen):
+    """What subprocess.Popen is to a command that was forked: its stages are forks of it that forget what it was."""
+
+    def _forked(self, command, streams, preexec_fn, pass_fds) -> int:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # ours are not the fork's to answer
+        if pid := os.fork():
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            return pid
+        atexit._clear()
+        _become(command, streams, preexec_fn, pass_fds)
+
+
+def _become(
+    command: dict[str, Any], streams: Sequence[int], preexec_fn: Any = None, kept: Collection[int] = ()
+) -> NoReturn:
+    """Run `python -m ARGUMENTS` in this process, as if it had been started anew, and end it."""
+    code: Any = 1
+    try:
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if command["session"]:
+            os.setsid()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        _forget()
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            if descriptor > 2 and descriptor not in kept:
+                with suppress(OSError):
+                    os.close(descriptor)
+        if preexec_fn:
+            preexec_fn()
+        os.chdir(command["cwd"])
+        os.environ.clear()
+        os.environ.update(command["environment"])
+        tempfile.tempdir = None  # the environment may name another
+        subprocess.Popen = _Forking
+        module, *arguments = command["arguments"]
+        sys.argv = ["-m", *arguments]  # as Python has it until the module is found
+        sys.orig_argv = [sys.executable, "-m", module, *arguments]
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+        with suppress(OSError):
+            sys.stdout.flush()
+        os._exit(code or 0)
+
+
+def _forget() -> None:
+    """Of what this process was before only the libraries stay: our modules are imported as if for the first time."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "harness"]:
+        del sys.modules[name]
+    logging.getLogger("harness").handlers.clear()
+    warnings.showwarning = _SHOW_WARNING
+    gc.collect()  # closes their files before the numbers are given to others
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    for _library in LIBRARIES:
+        importlib.import_module(_library)
+    _SHOW_WARNING = warnings.showwarning
+    gc.collect()
+    gc.freeze()  # what is there need not be looked through by every command
+    _serve(socket.socket(fileno=int(sys.argv[1])))
