@@ -48,7 +48,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side(Rates):
-    """The rates of the base, and counts of its completions."""
+    """The rates of one model, and counts of its completions."""
 
     completions: int
     truncated: int  # completions cut at the token limit
@@ -58,7 +58,7 @@ class Side(Rates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunedSide(Side):
-    """The tuned model, or those of all training seeds together."""
+    """The tuned model, or those of all training seeds together: their mean rates and all of their completions."""
 
     adapter: str | tuple[str | None, ...] | None  # SHA-256, in hex, of the trained weights; of several seeds one each
 
