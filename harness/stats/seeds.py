@@ -147,7 +147,7 @@ class _Student:
 
 
 def _student(estimate: float, questions: NDArray[np.float64], seeded: list[NDArray[np.float64]]) -> _Student | None:
-    """The t interval of an estimate from one value a question, (n,), and the seeded sides, (s, n); None: all equal."""
+    """The t interval of an estimate from one value per question (n,) and the seeded sides (s, n); None: all equal."""
     n = len(questions)
     parts = [(float(np.var(questions, ddof=1)) / n, n - 1)]
     parts += [(float(np.var(side.mean(axis=1), ddof=1)) / len(side), len(side) - 1) for side in seeded]
