@@ -1,8 +1,10 @@
-"""One command for all of them: `harness run exp/quickstart.yaml` is `python -m harness.run exp/quickstart.yaml`.
+"""One command for all of them.
 
-harness run exp/quickstart.yaml
-harness compare results/*
-harness run --help
+    harness run exp/quickstart.yaml
+    harness compare results/*
+    harness run --help
+
+`harness COMMAND` is `python -m harness.COMMAND`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Measurements of the harness, printed as tables.
 
-python -m harness.bench scoring                        speed of the scorer, the panel and the rewards
-python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation compared with raw vLLM and transformers
-python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
-python -m harness.bench report results/*               every run's report and page, and the comparison of all
-python -m harness.bench coverage --quick               how often our intervals cover and our tests err
+    python -m harness.bench scoring                        speed of the scorer, the panel and the rewards
+    python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation compared with raw vLLM and transformers
+    python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
+    python -m harness.bench report results/*               every run's report and page, and the comparison of all
+    python -m harness.bench coverage --quick               how often our intervals cover and our tests err
+    python -m harness.bench drift                          how often the drift warning speaks without a reason
+
+Each has a --help of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.bench import coverage, evaluate, train
+from harness.bench import coverage, drift, evaluate, train
 from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.report import write
@@ -106,6 +109,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "eval": evaluate.main,
     "train": train.main,
     "coverage": coverage.main,
+    "drift": drift.main,
 }
 
 

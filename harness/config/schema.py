@@ -21,7 +21,9 @@ from harness.tasks.records import Tags
 
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
 # The noise floor adds numbers and changes none, so that it can still be added to a finished run.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
+OUTSIDE_DIGEST = (
+    "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
+)  # fmt: skip
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 
 Positive = Annotated[int, Field(ge=1)]
@@ -144,6 +146,7 @@ class TrainSection(Section):
     save_steps: Positive = 50  # steps between adapters that are kept permanently
     checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
     logging_steps: Literal[1] = 1  # every step, because a resumed run needs the metrics of whole steps
+    on_drift: Literal["off", "warn"] = "warn"  # where the reward rises while the accuracy of the rollouts falls
     resume_every: Positive = 10  # steps between resume points: the most that a kill can lose
 
 

@@ -40,14 +40,8 @@ class Vllm(EngineKind):
         return ("eval.gpu_memory_utilization",) if config.eval.batch_invariant else ()
 
     def unavailable(self, config: Config) -> str | None:
-        found = machine.gpus()
-        if not found:
-            return f"eval.engine: vllm needs an NVIDIA GPU, and none was found on this machine; {INSTEAD}"
-        if reason := machine.unfit(found[0]):
-            return f"eval.engine: vllm cannot run here ({reason}); {INSTEAD}"
-        if not machine.installed("vllm"):
-            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {INSTEAD}'
-        return None
+        reason = machine.lacks("vllm")
+        return reason and f"eval.engine: vllm {reason}; {INSTEAD}"
 
     def version(self, section: EvalSection, work: Work) -> str:
         from harness.models import vllm_engine

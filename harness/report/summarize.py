@@ -13,6 +13,7 @@ from harness.report.summary import (
     REWARD_SHARE,
     Compared,
     Decomposition,
+    Ends,
     FloorRecord,
     NoiseFloor,
     OfSamples,
@@ -34,7 +35,8 @@ from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
 from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
-from harness.stats import paired, pass_at_k, seeds, sensitivity, verdict
+from harness.runs.training import ROLLOUT, Watched
+from harness.stats import drift, paired, pass_at_k, seeds, sensitivity, verdict
 from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.util import typed
@@ -262,10 +264,13 @@ def _decided(rule: str | None, sides: list[Scores]) -> Iterator[int | float]:
 
 def _training(run: RunDir, seed: int) -> Training:
     # Only steps that begin with a rollout have rewards; with num_iterations, others learn from it again.
-    logged = [row.numbers for row in training.read_metrics(training.metrics_log(run.train(seed)))]
-    rollouts = [row for row in logged if row.get("reward") is not None]
+    logged = training.read_metrics(training.metrics_log(run.train(seed)))
+    rollouts = [row.numbers for row in logged if row.numbers.get("reward") is not None]
     rewards = [row["reward"] for row in rollouts]
     ends = max(1, round(len(rewards) * REWARD_SHARE))
+    watched = Watched(logged)
+    judged = {name: [row[f"{ROLLOUT}{name}"] for row in rollouts if f"{ROLLOUT}{name}" in row] for name in QUANTITIES}
+    shares = {name: Ends(float(np.mean(s[:ends])), float(np.mean(s[-ends:]))) for name, s in judged.items() if s}
     disagree = {
         name: float(np.mean([row[f"profiles_disagree/{name}"] for row in rollouts]))
         for name in ("format", "answer")
@@ -279,6 +284,9 @@ def _training(run: RunDir, seed: int) -> Training:
         reward_first=float(np.mean(rewards[:ends])) if rewards else None,
         reward_last=float(np.mean(rewards[-ends:])) if rewards else None,
         profiles_disagree=disagree,
+        rollouts=shares or None,
+        reward_rose=drift.rose(rewards) if shares else None,
+        drift=watched.drift(run.config.rollouts),
     )
 
 

@@ -15,6 +15,7 @@ from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
+from harness.stats.drift import Drift
 from harness.stats.records import AnyDifference, JudgedPair, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
@@ -47,7 +48,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side(Rates):
-    """The rates of the base, and counts of its completions."""
+    """The rates of one model, and counts of its completions."""
 
     completions: int
     truncated: int  # completions cut at the token limit
@@ -57,7 +58,7 @@ class Side(Rates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunedSide(Side):
-    """The tuned model, or those of all training seeds together."""
+    """The tuned model, or those of all training seeds together: their mean rates and all of their completions."""
 
     adapter: str | tuple[str | None, ...] | None  # SHA-256, in hex, of the trained weights; of several seeds one each
 
@@ -147,6 +148,14 @@ class Panel:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A share at both ends of a training."""
+
+    first: float
+    last: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """A summary of one training."""
@@ -158,6 +167,11 @@ class Training:
     reward_first: float | None  # mean over the first REWARD_SHARE of the steps; None if no reward was logged
     reward_last: float | None
     profiles_disagree: dict[str, float]  # by "format" and "answer": share of the completions
+    # By the evaluation's scorer, as shares of the completions over the same steps as the reward; None where an older
+    # version did not record it.
+    rollouts: dict[str, Ends] | None = field(default=None, metadata=typed.OMITTED)  # by quantity
+    reward_rose: bool | None = field(default=None, metadata=typed.OMITTED)  # `stats.drift.rose`
+    drift: Drift | None = field(default=None, metadata=typed.OMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

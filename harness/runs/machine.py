@@ -135,6 +135,16 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def lacks(package: str) -> str | None:
+    """Why a package of the gpu extra cannot run here, as the end of a sentence; None if nothing prevents it."""
+    found = gpus()
+    if not found:
+        return "needs an NVIDIA GPU, and this machine shows none"
+    if reason := unfit(found[0]):
+        return f"cannot run here ({reason})"
+    return None if installed(package) else 'is not installed (pip install -e ".[gpu]")'
+
+
 def dotted(version: tuple[int, int]) -> str:
     """A version or compute capability as text, such as "8.0"."""
     return ".".join(map(str, version))

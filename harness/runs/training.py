@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.stats.drift import Drift, drift
 from harness.util import files, typed
 from harness.util.errors import HarnessError
 
+ROLLOUT = "rollout/"  # before the quantities of harness.stats.scores, in the metrics: shares of a rollout's completions
 Numbers = dict[str, int | float | bool | None]  # by the trainer's names; None: not a finite number
 
 
@@ -42,6 +45,32 @@ class Setting:
 
     asked: object
     effective: object
+
+
+class Watched:
+    """Reward and accuracy of the rollouts, step by step: what is watched while a training runs, and read afterwards.
+
+    A step without a rollout of its own (num_iterations), or whose reward is not a finite number, is left out.
+    """
+
+    def __init__(self, rows: Iterable[Metrics] = ()) -> None:
+        self.rewards: list[float] = []
+        self.accuracies: list[float] = []
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Metrics) -> bool:
+        """Take a step in; whether it has both numbers."""
+        reward, accuracy = row.numbers.get("reward"), row.numbers.get(f"{ROLLOUT}accuracy")
+        if reward is None or accuracy is None:
+            return False
+        self.rewards.append(reward)
+        self.accuracies.append(accuracy)
+        return True
+
+    def drift(self, steps: int) -> Drift | None:
+        """As stats.drift.drift, in a training of `steps` rollouts."""
+        return drift(self.rewards, self.accuracies, steps)
 
 
 def metrics_log(folder: Path) -> Path:

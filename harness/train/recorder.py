@@ -18,6 +18,8 @@ from transformers import TrainerCallback
 from harness.config.schema import Config
 from harness.runs import training
 from harness.runs.training import Metrics
+from harness.stats.scores import QUANTITIES
+from harness.tasks import scoring
 from harness.train import rewards
 from harness.util import files
 from harness.util.console import say
@@ -46,6 +48,8 @@ class Recorder(TrainerCallback):
         self.first_step_compiles = False
         kept = [row for row in training.read_metrics(self.metrics) if row.step <= done]
         training.write_metrics(self.metrics, kept)
+        self.watched = training.Watched(kept)
+        self.drifted = self.watched.drift(config.rollouts) is not None  # an earlier attempt has said it
         rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self._rewards: dict[str, list[float | None]] = {}
@@ -73,6 +77,8 @@ class Recorder(TrainerCallback):
         texts = [completion[0]["content"] for completion in given["completions"]]
         for name, share in rewards.disagreement(texts, given["answer"], self.tags).items():
             given["log_metric"](f"profiles_disagree/{name}", share)
+        for name, share in self._judged(texts, given["answer"], given["completion_ids"]).items():
+            given["log_metric"](f"{training.ROLLOUT}{name}", share)
         self.tokens += sum(map(len, given["completion_ids"]))
         self._check_stopping(given["completion_ids"])
         step = given["trainer_state"].global_step + 1
@@ -91,6 +97,17 @@ class Recorder(TrainerCallback):
                     **dict(zip(self._rewards, values, strict=True)),
                 }
             )
+
+    def _judged(self, texts: Sequence[str], golds: Sequence[str], ids: Sequence[Sequence[int]]) -> dict[str, float]:
+        """What the evaluation's scorer says of a rollout: the share of its completions, by quantity."""
+        scores = [
+            scoring.score(text, gold, finish_reason="stop" if made[-1] == self.eos_id else "length", tags=self.tags)
+            for text, gold, made in zip(texts, golds, ids, strict=True)
+        ]
+        return {
+            name: sum(getattr(score, quantity.score) for score in scores) / len(scores)
+            for name, quantity in QUANTITIES.items()
+        }
 
     def _check_stopping(self, completion_ids: Sequence[Sequence[int]]) -> None:
         """Stop a training whose completions all run to the token limit although they contain a stop token.
@@ -117,7 +134,21 @@ class Recorder(TrainerCallback):
             for key, value in logs.items()
             if value is None or isinstance(value, (int, float))
         }
-        training.append_metrics(self.metrics, Metrics(state.global_step, values))
+        row = Metrics(state.global_step, values)
+        training.append_metrics(self.metrics, row)
+        self._watch(row)
+
+    def _watch(self, row: Metrics) -> None:
+        """Say it, once a training, where the reward rises while the accuracy of the rollouts falls."""
+        if not self.watched.add(row) or self.config.train.on_drift == "off" or self.drifted:
+            return
+        if found := self.watched.drift(self.config.rollouts):
+            self.drifted = True
+            (r0, r1), (a0, a1) = found.reward, found.accuracy
+            say(
+                f"Warning: up to step {found.step} the reward rose from {r0:.2f} to {r1:.2f} while the accuracy of the "
+                f"rollouts fell from {a0:.1%} to {a1:.1%}. The reward is paying for something else than right answers."
+            )
 
     def on_step_begin(self, args, state, control, **kwargs):
         self._step_began = time.perf_counter()

@@ -29,16 +29,8 @@ class Trl(TrainerBackend):
             yield "model.precision: vllm samples rollouts in bf16; set bf16, or train.rollouts to hf"
 
     def unavailable(self, config: Config) -> str | None:
-        if config.train.rollouts != "vllm":
-            return None
-        found = machine.gpus()
-        if not found:
-            return "train.rollouts: vllm needs an NVIDIA GPU, and none was found on this machine; use train.rollouts=hf"
-        if reason := machine.unfit(found[0]):
-            return f"train.rollouts: vllm cannot run here ({reason}); use train.rollouts=hf"
-        if not machine.installed("vllm"):
-            return 'train.rollouts: vllm is not installed; pip install -e ".[gpu]", or use train.rollouts=hf'
-        return None
+        reason = machine.lacks("vllm") if config.train.rollouts == "vllm" else None
+        return reason and f"train.rollouts: vllm {reason}; use train.rollouts=hf"
 
     def load(
         self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase

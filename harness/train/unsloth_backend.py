@@ -1,7 +1,8 @@
 """Unsloth instead of transformers and PEFT: its kernels for the model, its trainer under TRL's names.
 
 Its loss is TRL's with two differences: the KL term clamps a token's log ratio to ±20 and the term to 10, and a padding
-token that was sampled inside a completion is treated as padding and left out (Gemma hardly ever samples it).
+token that was sampled inside a completion is treated as padding and left out (Gemma hardly ever samples
+its <pad>; Qwen2.5's is <|endoftext|>).
 Importing unsloth patches trl, transformers and peft, but only if they are imported after it: harness.train calls
 patch() before it imports harness.train.grpo.
 """
@@ -53,17 +54,9 @@ class Unsloth(TrainerBackend):
             yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
 
     def unavailable(self, config: Config) -> str | None:
-        needed_for = _only_here(config)
-        if not needed_for:  # TRL takes over
-            return None
-        found = machine.gpus()
-        if not found:
-            return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU, and none was found on this machine"
-        if reason := machine.unfit(found[0]):
-            return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
-        if not machine.installed("unsloth"):
-            return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
-        return None
+        needed_for = _only_here(config)  # otherwise TRL takes over
+        reason = machine.lacks("unsloth") if needed_for else None
+        return reason and f"train.backend: {needed_for} needs unsloth, which {reason}"
 
     def ready(self, config: Config, caches: Path) -> TrainerBackend:
         """As TrainerBackend.ready: itself, or, with a line that says so, TRL and PEFT if only they can run."""

@@ -22,6 +22,7 @@ from harness.config.schema import ModelSection
 from harness.models import checkpoint
 from harness.runs import directory
 from harness.runs import stages as run_stages
+from harness.runs.results import read_evaluation
 from harness.tasks.tiny import CHECKPOINT
 from harness.train import rewards
 from harness.util import files
@@ -315,11 +316,11 @@ def test_a_report_goes_when_a_result_changes_and_not_before(finished, tmp_path, 
     run = directory.RunDir(run.path, with_floor)
     monkeypatch.setattr(run_command, "start", lambda *arguments: 130)  # stopped in the stage that it is given
     assert run_command.execute(run, None) == 130 and run.report.exists()
-    same = files.read_json(run.base / "result.json")
-    run.write_result(run.base / "result.json", same)
+    same = read_evaluation(run.base)
+    run.write_result(run.base, same)
     assert run.report.exists()
-    run.write_result(run.again / "result.json", same)
-    assert not run.report.exists() and files.read_json(run.again / "result.json") == same
+    run.write_result(run.again, same)
+    assert not run.report.exists() and read_evaluation(run.again) == same
 
 
 @pytest.mark.parametrize("lost", ["report.md", "summary.json"])

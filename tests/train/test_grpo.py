@@ -38,10 +38,12 @@ def recorder(folder, done=0):
     return Recorder(folder, CONFIG, stop_ids=[1, 106], eos_id=106, done=done)
 
 
-def overheard(folder, done=0):
+def overheard(folder, done=0, steps=4):
     """A recorder whose experiment has one reward function, of weight 2."""
     functions = [schema.Reward(name="mine.py:f", weight=2.0)]
-    chosen = CONFIG.model_copy(update={"rewards": CONFIG.rewards.model_copy(update={"functions": functions})})
+    changed = {"rewards": CONFIG.rewards.model_copy(update={"functions": functions})}
+    changed["train"] = CONFIG.train.model_copy(update={"steps": steps})
+    chosen = CONFIG.model_copy(update=changed)
     return Recorder(folder, chosen, stop_ids=[1, 106], eos_id=106, done=done)
 
 
@@ -70,7 +72,7 @@ def test_every_training_setting_of_the_file_is_checked(built):
     checked = set(effective_settings.check_settings(built.trainer, CONFIG, 3407, built.end))
     otherwise = {
         "backend", "rollouts", "seeds", "prompts_per_step", "micro_batch", "max_prompt_tokens", "long_prompts",
-        "warmup_ratio", "save_steps", "checkpoint", "resume_every", "gpu_memory_utilization",
+        "warmup_ratio", "save_steps", "checkpoint", "resume_every", "gpu_memory_utilization", "on_drift",
     }  # fmt: skip
     assert set(schema.TrainSection.model_fields) - otherwise <= checked
 
@@ -331,7 +333,10 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     for step in range(4):
         logged = rollout(listener, [[5, 106]] * 8, step)
         listener.on_log(None, SimpleNamespace(global_step=step + 1), None, logs={"reward": 1.5, "name": "no number"})
-    assert logged == {"profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0)}
+    assert logged == {
+        "profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0),
+        "rollout/accuracy": 1.0, "rollout/strict": 0.0, "rollout/format": 0.0, "rollout/tags": 0.0,
+    }  # fmt: skip
     listener.save()
     rows = pyarrow.parquet.read_table(tmp_path / "completions.parquet").to_pylist()
     assert [row["step"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
@@ -340,6 +345,20 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     resumed = overheard(tmp_path, done=2)
     assert {row["step"] for row in resumed.rows} == {1, 2}
     assert [row["step"] for row in files.read_lines(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_a_reward_that_rises_while_accuracy_falls_is_said_once(tmp_path, capsys):
+    steps = 20
+    listener = overheard(tmp_path, steps=steps)
+    for step in range(1, steps + 1):
+        logs = {"reward": float(step), "rollout/accuracy": 1 - step / steps}
+        listener.on_log(None, SimpleNamespace(global_step=step), None, logs=logs)
+    said = capsys.readouterr().out
+    assert said.count("Warning: up to step ") == 1 and "the accuracy of the rollouts fell from" in said
+    overheard(tmp_path, done=steps, steps=steps).on_log(
+        None, SimpleNamespace(global_step=steps + 1), None, logs={"reward": 99.0, "rollout/accuracy": 0.0}
+    )
+    assert "Warning" not in capsys.readouterr().out
 
 
 def test_a_half_written_resume_point_is_not_resumed_from(tmp_path):
@@ -437,6 +456,7 @@ def test_a_finished_training_leaves_what_the_layout_says(finished):
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5, 6]
     assert {"reward", "grad_norm", "completions/clipped_ratio", "rewards/check_answer/mean"} <= set(metrics[0])
     assert all(row["completions/clipped_ratio"] < 1 for row in metrics)
+    assert all(0 <= row["rollout/strict"] <= row["rollout/accuracy"] <= 1 for row in metrics)
     assert len(pyarrow.parquet.read_table(folder / "completions.parquet")) == 6 * 4
     assert [path.name for path in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-6"]
     settings_file = json.loads((folder / "effective_settings.json").read_text())

@@ -24,6 +24,7 @@ TRUNCATED = 0.01  # share of completions cut at the token limit above which the 
 def alerts(numbers: Summary) -> Iterator[str]:
     """One line each: bold for what could overturn the verdict, plain for the panel's and the noise floor's findings."""
     t, panel = numbers.truncation, numbers.panel
+    yield from _reward(numbers)
     if above := {side: cut for side, cut in (("base", t.base_cut), ("tuned", t.tuned_cut)) if cut > TRUNCATED}:
         cut = " and ".join(f"{share:.1%} of the {side}" for side, share in above.items())
         yield Loud(
@@ -41,6 +42,17 @@ def alerts(numbers: Summary) -> Iterator[str]:
         yield f"{scorer_panel.finding(panel)}{_whose(numbers)}."
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
+
+
+def _reward(numbers: Summary) -> Iterator[Loud]:
+    """Where the reward rose in every training and accuracy is not detected to have risen with it."""
+    trained = [entry.train for entry in numbers.seeds] if numbers.seeds else [numbers.train]
+    verdict = numbers.verdict
+    if not all(each.reward_rose for each in trained) or (verdict.kind, verdict.direction) == ("detected", "up"):
+        return
+    each = ", ".join(f"from {t.reward_first:.2f} to {t.reward_last:.2f}" for t in trained)
+    came = "fell" if (verdict.kind, verdict.direction) == ("detected", "down") else "is not detected to have risen"
+    yield Loud(f"The reward rose ({each}), and accuracy on these questions {came}.")
 
 
 def seeds(run: RunDir, numbers: Summary) -> Section | None:
