@@ -39,6 +39,7 @@ from harness.util.interrupts import command
 from harness.util.logs import LOG
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # at which the plan tells what the design can detect
+DEVIATIONS = (0.5, 1.0, 2.0)  # of trainings, in points, of which the plan says what their mean detects
 SHOWN_IDS = 24
 
 
@@ -135,13 +136,23 @@ def plan(run: RunDir) -> None:
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     if t.seeds[1:]:
-        say(
-            f"That is each training by itself: what the mean of {len(t.seeds)} detects depends on how much they come "
-            f"out differently, which the report says."
-        )
+        say(_plan_seeds(n, len(t.seeds)))
     _plan_prompts(config, data, training)
     if reason := machine.cannot_run(config):
         say(f"It cannot run here as it is: {reason}")
+
+
+def _plan_seeds(n: int, count: int) -> str:
+    """What the mean of several trainings detects, which depends on how much they come out differently."""
+    psi = DISCORDANCES[1]
+    effects = [power.planned(n, psi, deviation / 100, count) for deviation in DEVIATIONS]
+    found = ", ".join("nothing" if effect is None else f"{100 * effect:.2f}" for effect in effects)
+    after = "" if count >= power.FEWEST else " The report gives no power: two seeds do not bound how much they vary."
+    return (
+        f"That is each training by itself. If {psi:.0%} change and trainings come out with a standard deviation of "
+        f"{', '.join(f'{deviation:g}' for deviation in DEVIATIONS)} points, the mean of {count} detects differences of "
+        f"{found} points and more.{after}"
+    )
 
 
 def _plan_prompts(config: Config, data: Data, training: Data) -> None:

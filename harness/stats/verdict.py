@@ -87,7 +87,11 @@ class Verdict:
         """What this design would have detected."""
         if self.detectable is not None:
             return f"this design detects ≥ {100 * self.detectable:.2f} {points} with {POWER:.0%} power"
-        if isinstance(self.difference, SeedsRecord) or self.one_way is None:
+        if isinstance(self.difference, SeedsRecord):
+            if len(self.difference.per_seed) < power.FEWEST:
+                return "no power is given: two seeds do not bound how much trainings vary"
+            return f"this design is not known to detect any difference with {POWER:.0%} power"
+        if self.one_way is None:
             return "this design cannot detect any at this discordance"
         return (
             "this design cannot detect any at this discordance, but were all changes in one direction it would detect "
@@ -99,7 +103,7 @@ class Verdict:
 
 
 def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
-    """The verdict about one difference. Over several seeds interval and p are of one t test where many changed."""
+    """The verdict about one difference. Over several seeds p is of the interval's own formula."""
     d = difference if isinstance(difference, Difference) else record(difference)
     if isinstance(d, SeedsRecord):
         tests, discordance, discordance_high = {"p": d.p}, None, None
@@ -131,7 +135,7 @@ def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | See
     shared = {"value": d.estimate, "low": d.low, "high": d.high, "method": d.method, "n": d.n, "se": d.se}
     shared["detectable"] = power.detectable(d)
     if isinstance(d, SeedsDifference):
-        names = ("p", "df", "se_question", "se_seed", "per_seed")
+        names = ("p", "se_question", "se_seed", "per_seed")
         return SeedsRecord(base=d.first, tuned=d.second, **shared, **{name: getattr(d, name) for name in names})
     names = ("base", "tuned", "gained", "lost", "mid_p", "exact_p", "correlation")
     return PairedRecord(**shared, **{name: getattr(d, name) for name in names})
