@@ -1,10 +1,13 @@
-"""Measurements of our own code, printed as a table; nothing here decides anything.
+"""Measurements of the harness, printed as a table; nothing here decides anything.
 
-python -m harness.bench scoring                        the scorer's, the panel's and the rewards' speed
-python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation beside raw vLLM and transformers
-python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
-python -m harness.bench report results/*               every run's report and page, and the comparison of all
-python -m harness.bench coverage --quick               how often our intervals cover and our tests err
+    python -m harness.bench scoring                        the scorer's, the panel's and the rewards' speed
+    python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation next to raw vLLM and transformers
+    python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
+    python -m harness.bench report results/*               every run's report and page, and the comparison of all
+    python -m harness.bench coverage --quick               how often our intervals cover and our tests err
+    python -m harness.bench drift                          how often the drift warning speaks without a reason
+
+Each has a --help of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.bench import coverage, evaluate, train
+from harness.bench import coverage, drift, evaluate, train
 from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.report import write
@@ -24,7 +27,7 @@ from harness.tasks import panel, scoring
 from harness.tasks.records import Tags
 from harness.train import rewards
 from harness.util import files
-from harness.util.cli import ANEW, Parser, exit_code
+from harness.util.cli import STARTS_OVER, Parser, exit_code
 
 SIZE = 100_000  # characters in a hostile text
 ORDINARY = (
@@ -106,6 +109,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "eval": evaluate.main,
     "train": train.main,
     "coverage": coverage.main,
+    "drift": drift.main,
 }
 
 
@@ -113,7 +117,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     parser = Parser("bench", __doc__)
     parser.add_argument("benchmark", choices=list(COMMANDS), help="each has a --help of its own")
-    os.environ[ANEW] = "1"
+    os.environ[STARTS_OVER] = "1"
     COMMANDS[parser.parse(arguments[:1]).benchmark](arguments[1:])
     return 0
 

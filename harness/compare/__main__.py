@@ -4,11 +4,11 @@
     python -m harness.compare results/* --out compare.html
     python -m harness.compare results/* --format csv --intervals bootstrap
 
-Runs share a table when their base, data, prompts, scorer, sampling, token limit and engine are the same; otherwise
-each comparable group has its own, and the fields that part the groups are named. Under it stands every run minus
-every other, paired: of up to 6 runs, on the page of up to 20 (a matrix), in JSON of any number. A run of several
-training seeds stands with the mean over them: gained and lost then are counts a seed, and p, marked so, is that of its
-t interval.
+Runs share a table if their base, data, prompts, scorer, sampling, token limit and engine are the same; otherwise each
+comparable group has its own table, and the fields in which the groups differ are named. Below it is every run minus
+every other, paired: for up to 6 runs, on the page for up to 20 (a matrix), in JSON for any number. A run of several
+training seeds is shown with the mean over them: gained and lost are then counts for each seed, and p, marked (t), is
+that of its t interval.
 """
 
 from __future__ import annotations
@@ -32,26 +32,28 @@ ENDINGS = {".txt": "table", ".md": "md", ".csv": "csv", ".json": "json", ".html"
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("compare", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
-    parser.add_argument("--format", choices=FORMATS, help="default: table, or what the ending of --out says")
+    parser.add_argument("--format", choices=FORMATS, help="default: table, or the format of the ending of --out")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
-    parser.add_argument("--intervals", choices=("wilson", "bootstrap"), default="wilson", help="of single runs")
+    parser.add_argument("--intervals", choices=("wilson", "bootstrap"), default="wilson", help="for single runs")
     parser.add_argument("--strict", action="store_true", help="refuse runs that are not all comparable")
     args = parser.parse(argv)
     parted = run_groups.comparable(run_groups.load(args.runs))
     if not parted:
-        raise HarnessError("no finished run among the arguments; give run directories, such as results/*")
+        raise HarnessError("none of the arguments is a finished run; give run directories, such as results/*")
     if args.strict and len(parted) > 1:
         raise HarnessError(
             f"the runs cannot be compared: they differ in {', '.join(run_groups.parting_fields(parted))}"
         )
     if args.out and args.out.is_dir():
-        raise HarnessError(f"--out: {args.out} is a directory; name a file in it")
+        raise HarnessError(f"--out: {args.out} is a directory; give a file in it")
     if not args.out:
         show(parted, args.format or "table", args.intervals, Path())
         return 0
     form = args.format or ENDINGS.get(args.out.suffix)
     if not form:
-        raise HarnessError(f"--out: {args.out} ends in none of {', '.join(ENDINGS)}; name it so, or give --format")
+        raise HarnessError(
+            f"--out: {args.out} does not end in one of {', '.join(ENDINGS)}; change the name, or give --format"
+        )
     with contextlib.redirect_stdout(io.StringIO()) as written:
         show(parted, form, args.intervals, args.out.parent)
     files.write_text(args.out, written.getvalue())

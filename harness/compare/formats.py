@@ -1,4 +1,4 @@
-"""A comparison as terminal table, Markdown, CSV, JSON or page."""
+"""A comparison as a terminal table, Markdown, CSV, JSON or a page."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lo
 
 
 def show(parted: Sequence[Group], form: str, intervals: str, folder: Path) -> None:
-    """Print the comparison in one of the formats; `folder` is where the page's links start."""
+    """Print the comparison in one of the formats; the page's links are relative to `folder`."""
     if form == "html":
         text = page(parted, intervals, folder)
-        print(text if _holds_all_signs() else text.encode("ascii", "xmlcharrefreplace").decode(), end="")
+        print(text if _is_utf8() else text.encode("ascii", "xmlcharrefreplace").decode(), end="")
     elif form == "json":
         print(_json(parted))
     elif form == "csv":
@@ -57,13 +57,13 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
             say(line)
 
 
-def _holds_all_signs() -> bool:
-    """Whether standard output takes any text; what is written into a file does."""
+def _is_utf8() -> bool:
+    """Whether standard output can encode any text, as a file of --out can."""
     return (sys.stdout.encoding or "utf-8").lower() in ("utf-8", "utf8")
 
 
 def page(parted: Sequence[Group], intervals: str, folder: Path) -> str:
-    """The comparison as one HTML file, which lies in `folder` as far as its links to the runs' reports go."""
+    """The comparison as one HTML file; its links to the runs' reports are relative to `folder`."""
     from harness.compare import page as compare_page
 
     fields = run_groups.parting_fields(parted)
@@ -81,7 +81,7 @@ def page(parted: Sequence[Group], intervals: str, folder: Path) -> str:
 
 
 def _json(parted: Sequence[Group]) -> str:
-    """Every number, as in summary.json; what the runs of a group share is said once a group."""
+    """Every number, as in summary.json; what the runs of a group share is given once for the group."""
     listed = [
         {
             "conditions": group[0].conditions,
@@ -91,7 +91,7 @@ def _json(parted: Sequence[Group]) -> str:
         for group in parted
     ]
     whole = {"groups": listed, "parted_by": run_groups.parting_fields(parted)}
-    text = json.dumps(whole, indent=2, ensure_ascii=not _holds_all_signs())
+    text = json.dumps(whole, indent=2, ensure_ascii=not _is_utf8())
     return INVISIBLE.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
@@ -102,7 +102,7 @@ def _plain(run: Run) -> dict[str, Any]:
 
 
 def _csv(parted: Sequence[Group]) -> str:
-    """One line a run, every number a column of its own, as proportions."""
+    """One line for each run, one column for each number, as proportions."""
     rows = [{"group": number} | run_groups.numbers(run) for number, group in enumerate(parted, 1) for run in group]
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")

@@ -1,4 +1,4 @@
-"""Which finished runs can stand in one table: loaded, grouped by what they must share, and what parts the groups."""
+"""Which finished runs can be compared: loading them, grouping them by their conditions, and how the groups differ."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ COLUMNS = (
 BASE = "base weights"
 
 
-@dataclass(frozen=True, slots=True, eq=False)  # equal to itself alone: a group is what its pairs are kept by
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: groups are keys of the cache of pairs
 class Run:
-    """A finished run among those that are compared."""
+    """One finished run of the comparison."""
 
     name: str  # of its directory, on one line
     path: Path
-    settings: dict[str, Any]  # by key path: all that decides its numbers
+    settings: dict[str, Any]  # by key path: everything that affects its numbers
     conditions: dict[str, Any]  # by name: what the runs of one table share
     summary: Summary
 
 
-Group = tuple[Run, ...]  # that can be compared
+Group = tuple[Run, ...]  # runs that can be compared with each other
 Value = str | int | float | None
 
 
@@ -45,7 +45,7 @@ def load(paths: list[Path]) -> list[Run]:
     found: dict[Path, Run] = {}
     for path in paths:
         try:
-            if path.resolve() in found:  # it would count as a second run, and in the correction for their number
+            if path.resolve() in found:  # it would count twice, also in the correction for the number of comparisons
                 raise HarnessError(f"{path}: given twice")
             found[path.resolve()] = _load(path)
         except HarnessError as error:
@@ -54,24 +54,24 @@ def load(paths: list[Path]) -> list[Run]:
 
 
 def _load(path: Path) -> Run:
-    """Raises HarnessError where the path is not a finished run, or one of another version."""
+    """One finished run. Raises HarnessError if the path is not one, or was written by another version."""
     if not (path / "summary.json").is_file():
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
     numbers, run = summary.read(path), directory.existing(path)
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
-    # What another base gained is no answer to what these settings gain: its runs have a table of their own.
+    # Gains of different bases are not comparable, so runs of another base get their own table.
     conditions = plain(numbers.conditions) | {BASE: numbers.base_weights}
     return Run(one_line(path.resolve().name), path, settings, conditions, numbers)
 
 
 def plain(value: Any) -> Any:
-    """A dataclass as JSON knows it, with its keys in the order of the file."""
+    """A dataclass as JSON types, with its keys in the order of the file."""
     return json.loads(files.as_json(typed.plain(value)))
 
 
 def comparable(runs: Sequence[Run]) -> list[Group]:
-    """The runs parted into comparable groups, in the order in which the first of each was given."""
+    """The runs in comparable groups, ordered by the first run of each."""
     parted: dict[str, list[Run]] = {}
     for run in runs:
         parted.setdefault(json.dumps(run.conditions, sort_keys=True), []).append(run)
@@ -105,7 +105,7 @@ def row(run: Run, intervals: str) -> dict[str, str]:
 
 
 def parted_by(group: Group, fields: list[str]) -> dict[str, str]:
-    """The conditions of a group that part it from others; with the hash of a base the name that it was given."""
+    """The conditions in which a group differs from others; the hash of a base is followed by its model.id."""
     values = {name: shown_value(group[0].conditions.get(name)) for name in fields}
     if BASE in values:
         values[BASE] += f" ({group[0].settings['model.id']})"
@@ -114,12 +114,12 @@ def parted_by(group: Group, fields: list[str]) -> dict[str, str]:
 
 def differing(group: Group) -> list[str]:
     """The settings in which the runs of a group differ."""
-    known = dict.fromkeys(key for run in group for key in run.settings)  # in their order
+    known = dict.fromkeys(key for run in group for key in run.settings)  # keeps the order
     return [key for key in known if len({str(run.settings.get(key)) for run in group}) > 1]
 
 
 def setting_lines(group: Group) -> list[str]:
-    """A line a run with the settings in which the runs of a group differ."""
+    """One line for each run with the settings in which the runs of a group differ."""
     keys, listed = differing(group), []
     for run in group if keys else []:
         values = (f"{key}={run.settings[key]}" for key in keys if key in run.settings)
@@ -128,7 +128,7 @@ def setting_lines(group: Group) -> list[str]:
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by key path; sections are opened."""
+    """Settings of all sections by key path."""
     found = {}
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -139,7 +139,7 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _contents(inputs: dict[str, str]) -> dict[str, str]:
-    """What the settings only name, by its hash's first digits: a file of one name may have changed between two runs."""
+    """Short hashes of the files that the settings only name, because they may have changed between two runs."""
     own = [value[:8] for name, value in sorted(inputs.items()) if name.startswith("reward file")]
     found = {"data.content": inputs.get("data", "")[:8], "rewards.content": "+".join(own)}
     return {name: value for name, value in found.items() if value}

@@ -1,6 +1,6 @@
-"""The comparison as a page: one section a comparable group, with intervals, every run minus every other, and settings.
+"""The comparison as a page: a section for each comparable group, with intervals, all pairs of runs, and settings.
 
-It reads without JavaScript, which only sorts the tables.
+It can be read without JavaScript, which only sorts the tables.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from harness.stats.verdict import spell_p
 
 @dataclass(frozen=True)
 class Section:
-    """Runs that may be compared, as the page shows them."""
+    """A comparable group as the page shows it."""
 
     runs: Group
-    rows: list[dict[str, str]]  # the same runs as lines of the table
+    rows: list[dict[str, str]]  # the same runs as rows of the table
     parted_by: dict[str, str]  # the conditions in which it differs from the other groups
-    conditions: dict[str, str]  # all that the runs share
-    settings: dict[str, list[str]]  # those in which the runs differ, with a value a run
+    conditions: dict[str, str]  # those that the runs share
+    settings: dict[str, list[str]]  # those in which the runs differ, with one value for each run
 
     @property
     def notes(self) -> list[str]:
-        """What sets each run apart from the others of the group, in few words."""
+        """How each run differs from the others of the group, in a few words."""
         leaves = Counter(key.rpartition(".")[2] for key in self.settings)
         short = {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in self.settings}
         return [", ".join(f"{short[key]} {values[at]}" for key, values in self.settings.items())
@@ -44,7 +44,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Cell:
-    """Row minus column: the text, and whether a report would call it detected and the corrected p is below .05."""
+    """Row minus column; detected: a report would call it detected, and the corrected p is below .05."""
 
     text: str
     p: str
@@ -53,21 +53,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Every run of a group minus every other, and the runs that could not take part by the reason."""
+    """Every run of a group minus every other, and the runs that were left out, by reason."""
 
-    names: list[tuple[str, str]]  # of the rows and columns: the run and what sets it apart
-    cells: dict[tuple[int, int], Cell]  # by row and column; none where there is nothing to pair, or too much
+    names: list[tuple[str, str]]  # of the rows and columns: the run and how it differs
+    cells: dict[tuple[int, int], Cell]  # by row and column; empty if there is nothing to pair, or too much
     pairs: int
-    crowd: int  # how many runs could be paired where that is too many, else 0
-    unread: list[str]  # without their answers
-    other: list[str]  # about other questions
-    alone: list[str]  # the one of one training seed among those of several, or the other way round
+    crowd: int  # the number of runs that could be paired if that is too many, else 0
+    unread: list[str]  # without readable answers
+    other: list[str]  # with other questions
+    alone: list[str]  # the only one with one training seed among those with several, or the other way round
 
 
 def draw(sections: list[Section], folder: Path, intervals: str) -> str:
-    """The page, for a file in `folder`: links to the runs' report.html start there.
+    """The page, for a file in `folder`: links to the runs' report.html are relative to it.
 
-    intervals: "wilson" or "bootstrap", those of single rates.
+    intervals: "wilson" or "bootstrap", for single rates.
     """
     verdicts = Counter(_kind(run) for section in sections for run in section.runs)
     counted = [f"{verdicts[kind]} {words}" for kind, words in _KINDS.items() if verdicts[kind]]
@@ -118,7 +118,7 @@ def _figures(number: int, section: Section, intervals: str) -> list[tuple[str, M
 
 
 def matrix(section: Section) -> Matrix:
-    """The runs of a group that can be paired, each minus each."""
+    """The runs of a group that can be paired, each minus every other."""
     pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
     cells: dict[tuple[int, int], Cell] = {}
     for later, earlier, pair in pairs.compared:
@@ -129,7 +129,7 @@ def matrix(section: Section) -> Matrix:
 
 
 def _sort_keys(run: Run) -> list[str | float]:
-    """What each column of the table is sorted by."""
+    """The sort key of each column of the table."""
     numbers, d = run.summary, run.summary.difference
     flipped = [mean(counts(numbers, "accuracy", way)) for way in ("gained", "lost")]
     rates = [numbers.base.accuracy.value, numbers.tuned.accuracy.value]
@@ -138,7 +138,7 @@ def _sort_keys(run: Run) -> list[str | float]:
 
 
 def _link(file: Path, folder: Path) -> str | None:
-    """A relative address that can only lead to a file beside the page; None where the run has no page."""
+    """The address of a run's page relative to this page's folder; None if the run has no page."""
     if not file.is_file():
         return None
     return quote(os.fsencode(os.path.relpath(file, folder)), safe="/.")  # a name need not be valid UTF-8

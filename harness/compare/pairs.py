@@ -1,4 +1,4 @@
-"""Every run of a comparable group minus every other: which can be paired, what came of it, and which not and why."""
+"""Every run of a comparable group minus every other: the pairs, and which runs cannot be paired and why."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.stats.verdict import spell_p
 from harness.util.errors import HarnessError
 from harness.util.text import plural
 
-LARGEST = 20  # runs; beyond it nobody could read the matrix
+LARGEST = 20  # runs; a larger matrix could not be read
 CHECKPOINTS = (
     "Between single trainings these are differences of two checkpoints: runs that differ in their seed alone show what "
     "retraining does."
@@ -30,37 +30,37 @@ CHECKPOINTS = (
 CORRECTED = "not detected (corrected)"
 COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)", "verdict")
 NARROW = ("this run", "minus this", "Δ accuracy", "verdict")
-LISTED = 15  # differences that stand under a table: those of 6 runs
+LISTED = 15  # differences that are listed below a table: those of 6 runs
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The comparisons of a group, by the runs' places in `kept`, and the names of the runs that could not take part."""
+    """The comparisons of a group, by the runs' positions in `kept`, and the names of the runs that were left out."""
 
-    kept: list[int]  # places in the group
+    kept: list[int]  # positions in the group
     compared: list[tuple[int, int, Comparison]]  # (later, earlier, tuned accuracy of the later minus the earlier's)
-    crowd: int  # how many runs could be paired where that is too many, else 0
-    unread: list[str]  # without their answers
-    other: list[str]  # about other questions
-    alone: list[str]  # the one of one training seed among those of several, or the other way round
+    crowd: int  # the number of runs that could be paired if that is too many, else 0
+    unread: list[str]  # without readable answers
+    other: list[str]  # with other questions
+    alone: list[str]  # the only one with one training seed among those with several, or the other way round
 
 
-@lru_cache(maxsize=64)  # a sweep prints what it then draws
+@lru_cache(maxsize=64)  # a sweep prints the pairs and then draws them
 def of(runs: Group, largest: int | None = None) -> Pairs:
-    """Pair the runs of a comparable group: those that answered what most of them did.
+    """Pair the runs of a comparable group that answered the same questions as most of them.
 
-    largest: how many that may be.
+    largest: the most runs that are paired.
     """
     found, unread = {}, []
     for at, run in enumerate(runs):
         try:
             found[at] = tuned_scores(run.path, run.settings["train.seeds"])
-        except HarnessError:  # a report without its answers can stand in the table, not here
+        except HarnessError:  # a run without its answers can be in the table, but cannot be paired
             unread.append(run.name)
     asked = Counter(ids for ids, _ in found.values()).most_common(1)
     other = [runs[at].name for at, (ids, _) in found.items() if ids != asked[0][0]]
     scores = {at: each for at, (ids, each) in found.items() if ids == asked[0][0]}
-    # One training is not paired with several: a run without its like would have an empty row and column.
+    # One training is not paired with several, so the only run of its kind would have an empty row and column.
     like = Counter(np.ndim(each) for each in scores.values())
     alone = [runs[at].name for at, each in scores.items() if like[np.ndim(each)] == 1 and len(like) > 1]
     kept = [at for at, each in scores.items() if like[np.ndim(each)] > 1]
@@ -70,25 +70,25 @@ def of(runs: Group, largest: int | None = None) -> Pairs:
 
 
 def kind(pair: Comparison) -> str:
-    """What a report would call the difference, unless that does not survive the correction for all comparisons."""
+    """The kind of verdict that a report would give, or CORRECTED if it is not detected after the correction."""
     alone = verdict.of(pair.difference).kind
     return CORRECTED if alone == "detected" and pair.holm_p >= ALPHA else alone
 
 
 def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
-    """The comparisons as lines of a table by COLUMNS, with its title, and sentences about what is not in it."""
+    """The title and the rows of a table of the comparisons, by COLUMNS, and sentences about what is not in it."""
     if len(runs) < 2:
         return "", [], []
     found = of(runs, LARGEST)
     reasons = {
-        "their answers are not there": found.unread,
+        "their answers are missing": found.unread,
         "they answered other questions than most": found.other,
         "one training is not paired with several": found.alone,
     }
     notes = [f"Not paired, because {reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
     if found.crowd or len(found.compared) > LISTED:
-        where = f"--format json has them{'' if found.crowd else ', --out compare.html too'}"
-        notes.insert(0, f"{found.crowd or len(found.kept)} runs are too many to show each minus each here; {where}.")
+        where = f"use --format json{'' if found.crowd else ' or --out compare.html'}"
+        notes.insert(0, f"{found.crowd or len(found.kept)} runs are too many to show all differences here; {where}.")
         return "", [], notes
     if any(isinstance(pair.difference, PairedDifference) for _, _, pair in found.compared):
         notes.insert(0, CHECKPOINTS)
@@ -103,7 +103,7 @@ def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
 
 
 def numbers(runs: Group) -> list[dict[str, Value]]:
-    """The comparisons as plain values, proportions; gained and lost are None over several training seeds."""
+    """The comparisons as plain values, as proportions; gained and lost are None over several training seeds."""
     found = of(runs)
     return [
         {
@@ -122,8 +122,8 @@ def numbers(runs: Group) -> list[dict[str, Value]]:
 def tuned_scores(path: Path, seeds: Sequence[int]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """The ids of the questions, sorted, and the accuracy on each: shape (n,), or (s, n) for several training seeds.
 
-    A mean where there are several samples. Raises HarnessError where the run holds no evaluation of a seed, one that
-    cannot be read, or seeds that were asked different questions.
+    With several samples their mean. Raises HarnessError if the evaluation of a seed is missing or cannot be read, or
+    if the seeds were asked different questions.
     """
     ids, rows = set(), []
     for seed in seeds:

@@ -1,4 +1,4 @@
-"""Which settings of an experiment cannot work together, and what to do instead. Each is legal by itself."""
+"""Combinations of settings that cannot work together, and what to do instead. Each setting is valid by itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from harness.config import plugins
 from harness.config.schema import Config
 from harness.tasks import answer_format
 
-VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # of LoRA adapters, for which vLLM makes room
-VLLM_TEMPERATURES = (0.01, 2.0)  # what vLLM samples at; below it would raise it to 0.01 without a word
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values of vLLM's max_lora_rank
+VLLM_TEMPERATURES = (0.01, 2.0)  # the range that vLLM samples at; a lower value is silently raised to 0.01
 
 
 def impossible(config: Config) -> Iterator[str]:
@@ -31,30 +31,33 @@ def impossible(config: Config) -> Iterator[str]:
     if model.full_finetuning and (model.load_in_4bit or model.load_in_8bit):
         yield "model.full_finetuning: quantized weights cannot be trained; set load_in_4bit/8bit to false"
     if model.full_finetuning and lora.finetune_vision_layers:
-        yield "lora.finetune_vision_layers: full finetuning trains the language model alone; set it to false"
+        yield "lora.finetune_vision_layers: full finetuning trains only the language model; set it to false"
     if train.rollouts == "vllm" and (model.load_in_8bit or model.full_finetuning or lora.finetune_vision_layers):
-        yield "train.rollouts: vllm serves no 8-bit weights, full finetuning or vision adapters; use hf"
+        yield "train.rollouts: vllm does not support 8-bit weights, full finetuning or vision adapters; use hf"
     if not lora.finetune_language_layers and not lora.finetune_vision_layers:
         yield "lora.finetune_language_layers: nothing to train; turn a layer group on"
     if not lora.finetune_attention_modules and not lora.finetune_mlp_modules:
         yield "lora.finetune_attention_modules: nothing to train; turn a module group on"
     if train.save_steps % train.num_iterations:
-        yield f"train.save_steps: must be a multiple of num_iterations ({train.num_iterations}), which share a rollout"
+        yield (
+            f"train.save_steps: must be a multiple of num_iterations ({train.num_iterations}), "
+            f"the steps that share their rollouts"
+        )
     if len(set(train.seeds)) < len(train.seeds):
-        yield "train.seeds: a seed is given twice; each is one training, and equal seeds are equal trainings"
+        yield "train.seeds: a seed is given twice; equal seeds give equal trainings, so list each seed once"
     if train.checkpoint == "best_dev" and not evaluation.curve:
         yield "train.checkpoint: best_dev chooses by the learning curve; set eval.curve to true"
     if train.checkpoint == "best_dev" and evaluation.split == "dev":
-        yield "train.checkpoint: chosen on dev and evaluated on dev it would flatter itself; set eval.split to test"
+        yield "train.checkpoint: a checkpoint chosen on dev cannot be judged on dev; set eval.split to test"
     if evaluation.curve and not config.data.dev:
         yield "eval.curve: the learning curve is scored on the dev split, which is empty; set data.dev"
     if evaluation.curve and model.full_finetuning:
-        yield "eval.curve: scores LoRA adapters, of which full finetuning has none; set it to false"
+        yield "eval.curve: the learning curve needs LoRA adapters, and full finetuning makes none; set it to false"
     if evaluation.samples > 1 and evaluation.temperature == 0:
         yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
     low, high = VLLM_TEMPERATURES
     if train.rollouts == "vllm" and not low <= train.temperature <= high:
-        yield f"train.temperature: vllm samples rollouts at {low:g} to {high:g}; change it or set train.rollouts to hf"
+        yield f"train.temperature: vllm samples only at {low:g} to {high:g}; change it, or set train.rollouts to hf"
     for plugin in plugins.chosen(config):
         yield from plugin.refusals(config)
     try:

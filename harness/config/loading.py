@@ -1,4 +1,4 @@
-"""Reading an experiment file: finding it by name, overrides from the command line, and errors in one line."""
+"""Reading an experiment file: finding it by name, overrides from the command line, one-line errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.util.errors import HarnessError
 
 
 def experiments() -> dict[str, Path]:
-    """The experiment files by name, sorted: those of the working directory before those beside the package."""
+    """The experiment files by name, sorted. A file in the working directory hides a shipped one of the same name."""
     folders = [Path(__file__).resolve().parents[2] / "experiments", Path("experiments")]
     return dict(sorted({file.stem: file for folder in folders for file in folder.glob("*.yaml")}.items()))
 
@@ -23,7 +23,7 @@ def experiments() -> dict[str, Path]:
 def find_experiment(name: str) -> Path:
     """The file that a command-line argument means: exp/NAME.yaml and NAME mean experiments/NAME.yaml.
 
-    Raises HarnessError where there is none, naming the nearest experiment.
+    Raises HarnessError if there is none, naming the nearest experiment.
     """
     given = Path(name)
     if given.is_file():
@@ -34,7 +34,7 @@ def find_experiment(name: str) -> Path:
         return known[stem]
     near = difflib.get_close_matches(stem, known, n=1)
     hint = f"did you mean exp/{near[0]}.yaml?" if near else f"there are: {', '.join(known) or 'none'}"
-    raise HarnessError(f"{name}: no such experiment file; {hint}")
+    raise HarnessError(f"{name}: experiment file not found; {hint}")
 
 
 def load(path: Path, overrides: list[str] | None = None) -> Config:
@@ -54,9 +54,9 @@ def load(path: Path, overrides: list[str] | None = None) -> Config:
 
 
 def validate(values: dict[str, Any], source: str, overridden: list[str] | None = None) -> Config:
-    """Build a Config from plain values; `source` is named in the error, `overridden` keys blame the command line."""
+    """Build a Config from plain values. Errors name `source`, or the command line for `overridden` keys."""
     if no_text := _undecodable(values):
-        raise HarnessError(f"command line: {no_text!a} holds bytes that are no UTF-8; write it in UTF-8")
+        raise HarnessError(f"command line: {no_text!a} is not valid UTF-8; write it in UTF-8")
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -67,7 +67,7 @@ def validate(values: dict[str, Any], source: str, overridden: list[str] | None =
 
 
 def _undecodable(value: Any) -> str:
-    """The first text in a value that stands for bytes of another encoding; empty where there is none."""
+    """The first string in a value that holds bytes of another encoding; empty if there is none."""
     if isinstance(value, (dict, list)):
         return next(filter(None, map(_undecodable, value.values() if isinstance(value, dict) else value)), "")
     return value if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value) else ""
@@ -87,7 +87,7 @@ def _override(values: dict[str, Any], item: str) -> str:
             raise HarnessError(f"command line: {'.'.join(parents[:depth])} has no keys of its own, in {item!r}")
     try:
         section[leaf] = yaml_io.parse(text, "")
-    except HarnessError:  # no YAML, so it can only be text, such as a prompt; elsewhere the type check refuses it
+    except HarnessError:  # not YAML, so it can only be text, such as a prompt; for other keys the type check fails
         section[leaf] = text
     return path
 
@@ -102,7 +102,7 @@ def _explain(errors: list[dict[str, Any]], source: str, overridden: list[str]) -
     if kind == "extra_forbidden":
         return f"{blamed}: {path}: unknown key; {_nearest(path)}{more}"
     if kind == "missing":
-        return f"{blamed}: {path}: required, and not given{more}"
+        return f"{blamed}: {path}: required, but missing{more}"
     if kind.endswith("_type") and isinstance(first["input"], (dict, list, str, int, float, type(None))):
         message = message.replace("dictionary or instance of", "mapping, for").replace("a valid ", "")
     allowed = message.removeprefix("Input should be ").removeprefix("String should ")

@@ -1,7 +1,7 @@
 """What the experiment file chooses by name: engines, trainer backends, trackers. To add one: its file and a row here.
 
-Each object declares in its own file what settings it reads, which it cannot honour, and what it needs of a machine.
-Its module must import no model library before it is started: settings are checked on machines without one.
+Each object declares in its own file which settings it reads, which it does not support, and what machine it needs.
+Its module must not import a model library before it is started: settings are checked on machines without one.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ Config = Any  # harness.config.schema.Config, which imports this module for its 
 
 
 class Plugin:
-    """What the settings need to know of an engine, a trainer backend or a tracker."""
+    """What the settings need to know about an engine, a trainer backend or a tracker."""
 
-    # Key paths that it alone reads: where another was chosen they change no number.
+    # Key paths that only this plugin reads: if another is chosen, they change no number.
     own_settings: tuple[str, ...] = ()
 
     def refusals(self, config: Config) -> Iterator[str]:
-        """Yield "key path: what is wrong and what to do" for each setting of the experiment that it cannot honour."""
+        """Yield "key path: what is wrong and what to do" for each setting of the experiment that is not supported."""
         yield from ()
 
     def idle(self, config: Config) -> tuple[str, ...]:
-        """Key paths among its own that change no number in this experiment."""
+        """Those of its own key paths that change no number in this experiment."""
         return ()
 
     def unavailable(self, config: Config) -> str | None:
-        """Why it cannot do its part of the experiment on this machine, and what to say instead; None where it can."""
+        """Why it cannot do its part of the experiment on this machine, and what to set instead; None if it can."""
         return None
 
 
@@ -70,7 +70,7 @@ Tracker = Annotated[str, _known(TRACKERS)]
 
 
 def chosen(config: Config) -> list[Plugin]:
-    """What the experiment chose of each kind."""
+    """The engine, the trainer backend and the tracker of the experiment."""
     return [ENGINES.get(config.eval.engine), BACKENDS.get(config.train.backend), TRACKERS.get(config.track.tracker)]
 
 
@@ -80,7 +80,7 @@ def task(config: Config) -> Benchmark:
 
 
 def idle(config: Config) -> tuple[str, ...]:
-    """Key paths that change no number: of what was not chosen, and of what was, as it says."""
+    """Key paths that change no number: those of the engines not chosen, and those that chosen plugins name."""
     others = [plugin for name, plugin in ENGINES.all() if name != config.eval.engine]
     paths = [path for plugin in others for path in plugin.own_settings]
     return (*paths, *(path for plugin in chosen(config) for path in plugin.idle(config)))

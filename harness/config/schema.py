@@ -19,9 +19,11 @@ from harness.tasks.answer_format import SYSTEM_PROMPT
 from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
 
-# What a run writes and how often, not what comes out of it: the digest leaves these out.
-# The A/A rerun adds numbers beside the others and moves none of them, so that a finished run can still be given one.
-OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track")
+# Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
+# The noise floor adds numbers and changes none, so that it can still be added to a finished run.
+OUTSIDE_DIGEST = (
+    "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
+)  # fmt: skip
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 
 Positive = Annotated[int, Field(ge=1)]
@@ -41,7 +43,7 @@ class ModelSection(Section):
 
     id: str = "google/gemma-3-4b-it"  # a hub id, a local folder, or "tiny" for the embedded checkpoint
     revision: str | None = None  # a commit of the hub repository; ignored for a folder
-    max_seq_length: Positive = 1024  # tokens: a training prompt and its completion together
+    max_seq_length: Positive = 1024  # tokens of a training prompt and its completion together
     precision: Literal["bf16", "fp32"] = "bf16"  # of training; Gemma 3 overflows in fp16
     load_in_4bit: bool = False
     load_in_8bit: bool = False
@@ -64,7 +66,7 @@ class DataSection(Section):
     path: str = "openai/gsm8k"  # a hub id, a local folder or file (JSONL, Parquet), or "tiny"
     config: str = "main"  # of the hub data set; ignored for local data
     revision: str | None = None  # a commit of the hub data set; ignored for local data
-    dev: int = Field(200, ge=0)  # problems set aside from train for watching; 0 disables
+    dev: int = Field(200, ge=0)  # problems set aside from train for monitoring; 0 disables
 
     def source(self) -> Source:
         return Source(self.path, self.config, self.revision, self.dev)
@@ -91,7 +93,7 @@ class Reward(Section):
 
 
 class RewardsSection(Section):
-    profile: Literal["tutorial", "robust"] = "tutorial"  # which implementation the four names mean
+    profile: Literal["tutorial", "robust"] = "tutorial"  # which implementation of the four names
     functions: list[Reward] = Field(
         [
             Reward(name="format_exact"),
@@ -106,11 +108,11 @@ class RewardsSection(Section):
 class TrainSection(Section):
     backend: plugins.Backend = "unsloth"
     rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
-    seeds: list[Seed] = Field([3407], min_length=1)  # data order and rollouts; one training a seed
+    seeds: list[Seed] = Field([3407], min_length=1)  # of data order and rollouts; one training for each seed
     steps: Positive = 50  # optimizer steps
     prompts_per_step: Positive = 1
     generations: int = Field(4, ge=2)  # completions a prompt; a group of one has no advantage
-    micro_batch: Positive | None = None  # completions a forward pass, over which bnpo averages; null: the whole step
+    micro_batch: Positive | None = None  # completions a forward pass; bnpo averages over it; null: the whole step
     max_prompt_tokens: Positive = 256
     max_completion_tokens: Positive = 768
     long_prompts: Literal["drop", "refuse"] = "drop"  # training prompts over max_prompt_tokens
@@ -125,7 +127,7 @@ class TrainSection(Section):
     weight_decay: NotNegative = 0.1
     max_grad_norm: AboveZero = 0.1
 
-    # The tutorial leaves these to defaults that have moved since; bnpo and 0.001 were Unsloth's at its time.
+    # The tutorial leaves these to defaults that have changed since; bnpo and 0.001 were Unsloth's then.
     loss_type: Literal["grpo", "bnpo", "dr_grpo", "dapo"] = "bnpo"
     beta: NotNegative = 0.001  # weight of the KL term; 0 disables it
     kl_importance_weighted: bool = False  # newer TRL multiplies the KL term by the importance ratio
@@ -139,19 +141,20 @@ class TrainSection(Section):
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
     gradient_checkpointing: bool = True  # less memory, more time
-    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # rollouts by vllm: its share of the GPU's free memory
+    gpu_memory_utilization: float = Field(0.5, gt=0, le=1)  # for rollouts by vllm: its share of the GPU's free memory
 
-    save_steps: Positive = 50  # adapters kept for good
+    save_steps: Positive = 50  # steps between adapters that are kept permanently
     checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
-    logging_steps: Literal[1] = 1  # every step: a resumed run must find whole ones
-    resume_every: Positive = 10  # steps between resume points: what a kill can lose
+    logging_steps: Literal[1] = 1  # every step, because a resumed run needs the metrics of whole steps
+    on_drift: Literal["off", "warn"] = "warn"  # where the reward rises while the accuracy of the rollouts falls
+    resume_every: Positive = 10  # steps between resume points: the most that a kill can lose
 
 
 class EvalSection(Section):
-    # Benchmarks whose questions are asked, one a run; training data are always rows of GSM8K's form.
+    # The benchmark whose questions are asked, one for each run; training data always has GSM8K's schema.
     tasks: list[plugins.Task] = Field(["gsm8k"], min_length=1, max_length=1)
     split: Literal["test", "dev"] = "test"
-    limit: Positive | None = None  # the first so many problems; null: all
+    limit: Positive | None = None  # only the first so many problems; null: all
     engine: plugins.Engine = "vllm"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Positive = 768
@@ -161,12 +164,12 @@ class EvalSection(Section):
     min_p: Share = 0.0  # 0.0 disables
     samples: Positive = 1  # completions a question
     seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
-    batch_size: Positive = 64  # prompts a batch, transformers engine
-    batch_invariant: bool = True  # vllm: a completion does not depend on what shares its batch
-    enforce_eager: bool | None = None  # vllm: no compiling, no CUDA graphs; null: decided by the tokens asked for
-    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: share of the GPU's free memory it may take
-    noise_floor: bool = False  # evaluate the base twice: what changes though nothing was trained
-    curve: bool = False  # score the adapters kept along the training on all dev problems
+    batch_size: Positive = 64  # transformers: prompts a batch
+    batch_invariant: bool = True  # vllm: a completion does not depend on the rest of its batch
+    enforce_eager: bool | None = None  # vllm: no compilation, no CUDA graphs; null: chosen by the number of tokens
+    gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: its share of the GPU's free memory
+    noise_floor: bool = False  # evaluate the base twice: what changes although nothing was trained
+    curve: bool = False  # score the adapters kept during the training on all dev problems
 
 
 class TrackSection(Section):
@@ -194,22 +197,22 @@ class Config(Section):
 
     @property
     def warmup_steps(self) -> int:
-        """Steps in which the learning rate rises from 0, with which the first one learns nothing: never all of them."""
+        """Steps in which the learning rate rises from 0, never all of them. At 0 the first step learns nothing."""
         return min(math.ceil(self.train.warmup_ratio * self.train.steps), self.train.steps - 1)
 
     @property
     def rollouts(self) -> int:
-        """How often completions are generated: num_iterations steps learn from each."""
+        """How often completions are generated: num_iterations steps learn from each generation."""
         return -(-self.train.steps // self.train.num_iterations)
 
     @property
     def kept_steps(self) -> list[int]:
-        """The steps after which an adapter is kept for good, ascending; the last step is always one."""
+        """The steps after which an adapter is kept permanently, ascending; the last step is always one."""
         return [*range(self.train.save_steps, self.train.steps, self.train.save_steps), self.train.steps]
 
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
-        # Left out where it says what was meant before it could be said: those runs keep their names.
+        # The default is left out, so that runs made before the setting existed keep their names.
         default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 

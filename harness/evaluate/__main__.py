@@ -3,10 +3,9 @@
     python -m harness.evaluate exp/quickstart.yaml --side base
     python -m harness.evaluate results/quickstart-1a2b3c4d --side tuned
 
-The other sides are `again`, the base a second time (an A/A rerun, the noise floor), and `curve`, the base and every
-kept adapter on the dev split. Completions go to samples.jsonl as they finish; what a kill interrupted is asked again,
-and only that. Base completions are kept by content in results/.base and shared by every experiment that would make the
-same ones.
+The other sides are `again`, the second evaluation of the base (the noise floor), and `curve`, the base and every kept
+adapter on the dev split. Completions go to samples.jsonl as they finish; after a kill only the missing ones are made.
+Base completions are stored by content in results/.base and shared by all experiments that would make the same ones.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The adapter proof: that the engine applied the adapter, and all of it, before a tuned score counts.
+"""The adapter proof: evidence that the engine applies the adapter, and all of it, before a tuned score counts.
 
-An engine can leave an adapter out without a word (names that match nothing), and after a short training the
-adapter's own effect can be smaller than rounding, so "differs from the base" proves nothing. Hence: names and
-number of the loaded modules must equal the adapter's; an amplified copy must move the engine's log-probs as it
-moves PEFT's own; a zeroed and a wrongly named copy must fail that same test.
+An engine can silently ignore an adapter (names that match nothing), and after a short training the adapter's own
+effect can be smaller than rounding, so "differs from the base" proves nothing. Therefore the names of the loaded
+modules must equal the adapter's; an amplified copy must change the engine's log-probs as it changes PEFT's; and a
+zeroed and a wrongly named copy must fail that same test.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from harness.util.errors import HarnessError
 CHANGE = 0.5  # nats: B is scaled until PEFT's mean absolute log-prob change on the probes is at least this
 AGREEMENT = 0.95  # correlation of the engine's per-token changes with PEFT's that counts as "applied"
 DOUBLINGS = 40
-GENERATED = 8  # and of those, answered
+GENERATED = 8  # probes for which completions are generated as well
 NEW_TOKENS = 16
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What PEFT itself does with an adapter on the probes, for the engine to be held against."""
+    """The effect of an adapter on the probes in PEFT, to compare the engine with."""
 
     probes: list[list[int]]  # token ids
-    start: int  # position of the first token that is compared: what comes before is common to all probes
+    start: int  # position of the first token that is compared: the tokens before are common to all probes
     stop_ids: tuple[int, ...]
     scale: float  # of B in the amplified copy
     changes: np.ndarray  # log-prob changes (nats), amplified copy − base, per compared token
@@ -48,9 +48,9 @@ class Reference:
 def reference(
     checkpoint: Checkpoint, adapter: Path, prompts: Sequence[Sequence[int]], stop_ids: tuple[int, ...], precision: str
 ) -> Reference:
-    """PEFT's side of the proof, on up to 16 prompts. Holds the whole model meanwhile: call it before an engine starts.
+    """PEFT's part of the proof, on up to 16 prompts. It loads the whole model: call it before an engine starts.
 
-    Raises HarnessError for an adapter that does not fit the checkpoint or changes nothing.
+    Raises HarnessError for an adapter that does not match the checkpoint or changes nothing.
     """
     probes = [list(ids) for ids in prompts[:PROBES]]
     start = common_prefix(probes)
@@ -62,11 +62,11 @@ def reference(
 
 
 def prove(engine: Engine, adapter: Path, peft: Reference) -> AdapterProof:
-    """Hold the engine against PEFT and return the proof; raise HarnessError where it fails.
+    """Compare the engine with PEFT and return the proof; raise HarnessError if it fails.
 
     The log-probs compared are those of the tokens after the prompts' common beginning (the system text), so
     that every probe counts once. Completions are generated too, because an engine may score with an adapter and
-    generate without.
+    generate without it.
     """
     probes = peft.probes
     weights = adapter_weights(adapter)
@@ -81,8 +81,8 @@ def prove(engine: Engine, adapter: Path, peft: Reference) -> AdapterProof:
     if loaded != modules:
         raise HarnessError(
             f"{adapter}: the engine loaded {len(loaded & modules)} of the adapter's {len(modules)} modules: "
-            f"{_example(modules - loaded)} is not in its model, so a tuned score would be the base's; train the "
-            f"adapter on this checkpoint"
+            f"{_example(modules - loaded)} is not in the engine's model, so the tuned scores would be the base's; "
+            f"train the adapter on this checkpoint"
         )
     own = changes(adapter)
     copies = {
@@ -130,25 +130,25 @@ def _generate(
 def _judge(adapter: Path, given: AdapterProof) -> None:
     if given.correlation_amplified < AGREEMENT:
         raise HarnessError(
-            f"{adapter}: the engine does not apply it: with B scaled by {given.scale:g} its log-probs change in "
-            f"correlation {given.correlation_amplified:.3f} with PEFT's, {AGREEMENT} is needed"
+            f"{adapter}: the engine does not apply the adapter: with B scaled by {given.scale:g} its log-probs change "
+            f"with a correlation of {given.correlation_amplified:.3f} with PEFT's, expected at least {AGREEMENT}"
         )
     changed, by_peft = given.completions_changed, given.completions_changed_by_peft
     if 2 * changed < by_peft:
         raise HarnessError(
-            f"{adapter}: the engine scores with it and generates without: of {by_peft} completions that PEFT's "
-            f"amplified copy changes, the engine's changes {changed}"
+            f"{adapter}: the engine scores with the adapter but generates without it: of {by_peft} completions that "
+            f"the amplified copy changes in PEFT, it changes {changed} in the engine"
         )
     for name, found in (("zeroed", given.correlation_zeroed), ("renamed", given.correlation_renamed)):
         if found >= AGREEMENT:
             raise HarnessError(
-                f"{adapter}: the adapter proof is blind: a {name} copy passes it too (correlation {found:.3f}); the "
-                f"engine is scoring something else"
+                f"{adapter}: the adapter proof cannot tell adapters apart: a {name} copy passes it too (correlation "
+                f"{found:.3f}); the engine does not score what it was asked to"
             )
 
 
 class _Peft:
-    """PEFT itself with the adapter: a model of its own, unpadded, one probe at a time."""
+    """The model with the adapter in PEFT, for one unpadded probe at a time."""
 
     def __init__(self, checkpoint: Checkpoint, adapter: Path, precision: str) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,12 +159,13 @@ class _Peft:
         known = {module_name(key) for key in self.model.state_dict() if ".lora_" in key}
         if strange := {module_name(key) for key in adapter_weights(adapter)} - known:
             raise HarnessError(
-                f"{adapter}: {len(strange)} of its modules are not in {checkpoint.id}: {_example(strange)} is named "
-                f"otherwise there; an adapter trained on another class of the model changes nothing"
+                f"{adapter}: {len(strange)} of the adapter's modules are not in {checkpoint.id}, such as "
+                f"{_example(strange)}; an adapter trained on another class of the model changes nothing: train it on "
+                f"this checkpoint"
             )
 
     def amplify(self, probes: Sequence[Sequence[int]], start: int) -> tuple[float, np.ndarray]:
-        """Scale B by the first power of two that moves the log-probs enough; returns it and the changes per token."""
+        """Scale B by the first power of two that changes the log-probs enough; returns it and the changes per token."""
         with self.model.disable_adapter():
             base = log_probs(self.model, probes, start)
         b_matrices = [weight for name, weight in self.model.named_parameters() if ".lora_B." in name]
@@ -177,11 +178,14 @@ class _Peft:
             with torch.no_grad():
                 for weight in b_matrices:
                     weight.mul_(2)
-        raise HarnessError(f"{self.adapter}: B scaled by {scale:g} still does not move PEFT's log-probs: it is void")
+        raise HarnessError(
+            f"{self.adapter}: the adapter has no effect: with B scaled by {scale:g} PEFT's log-probs still do not "
+            f"change; train it again"
+        )
 
     @torch.inference_mode()
     def completions(self, probes: Sequence[Sequence[int]], stop_ids: tuple[int, ...]) -> list[tuple[list, list]]:
-        """The greedy completion of each probe without and with the adapter as it is now, as token ids."""
+        """The greedy completion of each probe without and with the adapter as currently scaled, as token ids."""
         settings = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=list(stop_ids))
         settings.pad_token_id = stop_ids[0]
         pairs = []

@@ -1,7 +1,7 @@
-"""What each side of an evaluation is: the base, the base again, the learning curve, the tuned models.
+"""The sides of an evaluation: the base, the base again, the learning curve, the tuned models.
 
-Completions go to samples.jsonl as they finish; what a kill interrupted is asked again, and only that. Base completions
-are kept by content in results/.base and shared by every experiment that would make the same ones.
+Completions go to samples.jsonl as they finish; after a kill only the missing ones are made. Base completions are stored
+by content in results/.base and shared by all experiments that would make the same ones.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from harness.util.errors import HarnessError
 def evaluate(run: RunDir, side: str) -> None:
     """Evaluate a side, "base", "again", "curve" or "tuned", the last two for every training seed, in one engine start.
 
-    "base" includes "again" where the experiment asks for it. The caller holds the run's lock.
+    "base" includes "again" if the experiment has a noise floor. The caller holds the run's lock.
     """
     config = learning_curve.watching(run.config) if side == "curve" else run.config
     if side == "curve" and config.model.full_finetuning:
-        raise HarnessError(f"{run.path}: the learning curve scores LoRA adapters, of which full finetuning has none")
+        raise HarnessError(f"{run.path}: the learning curve needs LoRA adapters, and full finetuning makes none")
     if side in ("curve", "tuned"):
         for seed in config.train.seeds:
             if not run.adapter(seed).exists():
@@ -47,7 +47,7 @@ def evaluate(run: RunDir, side: str) -> None:
     task = plugins.task(config)
     data = task.load(config.data.source())
     questions = prompts.prepare(config, data)
-    if side == "base" and config.eval.curve:  # a dev question that does not fit is better found before the training
+    if side == "base" and config.eval.curve:  # find a dev question that does not fit before the training
         prompts.prepare(learning_curve.watching(config), data)
     proven = results.run_selftest(task, generation.asked_questions(questions), run.config.prompt.tags.record())
     of = "data" if task.name == TRAINING else f"questions of {task.name}"
@@ -59,11 +59,11 @@ def evaluate(run: RunDir, side: str) -> None:
         models = 1 + len(config.kept_steps) * len(config.train.seeds)
         made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
     conditions = generation.conditions(config, questions, made_for)
-    # Of which each side makes its own.
+    # A template for the result of each side.
     evaluation = Evaluation(conditions, data.counts(), proven, adapter=None, scores=())
     loaded = LazyEngine(lambda: registry.load(config.eval, questions.checkpoint, questions.tokenizer, made_for))
     if side in ("again", "tuned") and (run.base / "result.json").exists():
-        # Better now than when the report finds it out.
+        # Otherwise the report would find it after the work.
         check_conditions(run, read_evaluation(run.base).conditions, conditions, side)
     if side == "base":
         _base(run, questions, evaluation, loaded)
@@ -81,7 +81,7 @@ def evaluate(run: RunDir, side: str) -> None:
 
 
 def _all_tuned(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
-    # All of PEFT's side before the engine starts, which takes the GPU's memory for itself.
+    # PEFT's part for all seeds first: the engine takes the GPU's memory when it starts.
     references = {seed: _reference(run, seed, questions, evaluation.conditions) for seed in run.config.train.seeds}
     for seed, reference in references.items():
         _tuned(run, seed, questions, evaluation, engine, reference)
@@ -96,9 +96,9 @@ def _base(run: RunDir, questions: Questions, evaluation: Evaluation, engine: Laz
 
 
 def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
-    """Evaluate the base once more with what an innocent rerun may change: the order, and where it draws, the seed.
+    """Evaluate the base once more, with the order of the questions changed, and if it samples, the seed.
 
-    result.json is in the order of the base's; its conditions are those that the two share, `changed` is the rest.
+    result.json has the order of the base's; its conditions are those that the two share, `changed` has the rest.
     """
     seed = run.config.eval.seed + 1
     pairs = zip(questions.problems, questions.prompts, strict=True)
@@ -124,7 +124,7 @@ def _curve(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation,
             generation.complete(folder / "samples.jsonl", run, what, questions, content, engine, adapter)
         else:
             adapter_hash = None
-            # Where there is room for adapters other kernels may run, whose last bits differ.
+            # An engine with room for adapters may run other kernels, whose last bits differ.
             _shared(run, folder, what, questions, dataclasses.replace(content, adapters=True), engine)
         _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash))
         engine.is_running()
@@ -133,9 +133,9 @@ def _curve(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation,
 
 
 def _kept(folder: Path, adapter: Path, content: Content, engine: LazyEngine) -> str:
-    """The hash of an adapter that the training kept, once it is sure that its answers in `folder` are its own."""
+    """The hash of an adapter that the training kept, after checking that the completions in `folder` are its own."""
     if not (adapter / "adapter_model.safetensors").exists():
-        raise HarnessError(f"{adapter}: no adapter is there; delete train/ and curve/ of this run and run it again")
+        raise HarnessError(f"{adapter}: adapter not found; delete train/ and curve/ of this run and run it again")
     lora.check_weights(adapter)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     wanted = Source(adapter_hash, content.digest)
@@ -145,14 +145,14 @@ def _kept(folder: Path, adapter: Path, content: Content, engine: LazyEngine) -> 
         modules = {module_name(key) for key in adapter_weights(adapter)}
         if missing := modules - engine.get().adapter_modules(adapter):
             raise HarnessError(
-                f"{adapter}: the engine left out {len(missing)} of its {len(modules)} modules, {min(missing)} for one; "
-                f"train the adapter on this checkpoint"
+                f"{adapter}: the engine did not load {len(missing)} of the adapter's {len(modules)} modules, such as "
+                f"{min(missing)}; train the adapter on this checkpoint"
             )
     return adapter_hash
 
 
 def _shared(run: RunDir, folder: Path, what: str, questions: Questions, content: Content, engine: LazyEngine) -> None:
-    """Make the base's completions in the folder that their content names, and copy them into the run's `folder`."""
+    """Make the base's completions in the shared folder named by their content, and copy them into `folder`."""
     shared = run.shared_bases / content.digest
     with files.lock(shared, wait=True):
         source.write_content(shared, content)
@@ -163,7 +163,7 @@ def _shared(run: RunDir, folder: Path, what: str, questions: Questions, content:
 
 
 def _reference(run: RunDir, seed: int, questions: Questions, conditions: Conditions) -> Reference | None:
-    """What the seed's adapter does in PEFT, for the proof; None if the proof was given already."""
+    """The effect of the seed's adapter in PEFT, for the proof; None if the proof exists already."""
     adapter = run.evaluated(seed)
     lora.check_weights(adapter)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
@@ -197,7 +197,7 @@ def _tuned(
 
 
 def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, made_for: Work) -> None:
-    """As _tuned, where all weights were trained: prove that they differ from the base's, and evaluate with them."""
+    """As _tuned, if all weights were trained: prove that they differ from the base's, and evaluate with them."""
     section, folder = run.config.eval, run.tuned(seed)
     trained = Checkpoint(questions.checkpoint.id, run.adapter(seed))
     wanted = _source(run, questions, evaluation.conditions, trained.weights_hash)
@@ -210,7 +210,7 @@ def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: Evalu
 
 
 def _source(run: RunDir, questions: Questions, conditions: Conditions, trained: str) -> Source:
-    """What a proof about weights with this hash is for."""
+    """The source to record with a proof about trained weights with this hash."""
     return Source(trained, generation.content(run.config, questions, conditions).digest)
 
 
@@ -224,6 +224,6 @@ def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: E
         config.eval.samples,
         config.prompt.tags.record(),
     )
-    # The report is drawn from the run directory alone, also where the data are gone.
+    # The report is drawn from the run directory alone, even if the data is no longer there.
     texts = {problem.id: problem.question for problem in questions.problems}
     run.write_result(folder, dataclasses.replace(evaluation, questions=texts, scores=scores))

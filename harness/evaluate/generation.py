@@ -1,4 +1,4 @@
-"""Asking the model: what is asked, under which conditions, and every completion on disk as it finishes."""
+"""Generating completions: the requests, their conditions, and a log to which each completion goes as it finishes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
 
 
 def conditions(config: Config, questions: Questions, made_for: Work) -> Conditions:
-    """What two evaluations of these questions must share to be compared."""
+    """What must be equal in two evaluations of these questions to compare them."""
     section = config.eval
     return Conditions(
         data=dataset.content_hash(questions.problems),
@@ -56,7 +56,7 @@ def conditions(config: Config, questions: Questions, made_for: Work) -> Conditio
 
 
 def content(config: Config, questions: Questions, made: Generation) -> Content:
-    """All that a base completion depends on."""
+    """Everything that a base completion depends on."""
     section = config.eval
     batching = registry.kind(section).batching(section)
     return Content(
@@ -73,12 +73,12 @@ def content(config: Config, questions: Questions, made: Generation) -> Content:
 def complete(
     log: Path, run: RunDir, what: str, questions: Questions, made: Generation, engine: LazyEngine, adapter: Path | None
 ) -> None:
-    """Generate the completions that the log lacks, and note what it took."""
+    """Generate the completions that are missing from the log, and note the cost."""
     requests, asked = _requests(questions, made), asked_questions(questions)
     sampling = Sampling(made.max_new_tokens, **dataclasses.asdict(made.sampling), stop_ids=made.stop_ids)
     done = set(completions.read(log, asked))
     if len(done) == len(requests):
-        say(f"{what} evaluation: all {len(requests)} completions are there, none generated.")
+        say(f"{what} evaluation: all {len(requests)} completions exist already, none generated.")
         return
     model = engine.get()
     began, tokens, correct, count = time.perf_counter(), 0, 0, 0
@@ -128,5 +128,5 @@ class LazyEngine:
         return self._engine
 
     def is_running(self) -> None:
-        """The evaluations from now on find the engine as it is: its start is in the cost of an earlier one."""
+        """Later evaluations use the running engine: its start is in the cost of an earlier one."""
         self.seconds = 0.0

@@ -1,7 +1,7 @@
-"""The learning curve: the base and the adapters kept along a training on the dev split, and which one is chosen.
+"""The learning curve: the base and the adapters kept during a training on the dev split, and which one is chosen.
 
-Dev problems are cut from train and trained on by nobody: they are there to be looked at and to choose by, so that test
-is not. harness.evaluate makes the answers; what becomes of them is here, without a model.
+Dev problems are taken from train, and no training uses them: they serve for monitoring and for choosing a checkpoint,
+so that test is not used for that. harness.evaluate makes the completions; this module needs no model.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from harness.stats.scores import COMPARED, Columns, per_question, rate
 
 
 def watching(config: Config) -> Config:
-    """The experiment with its evaluation turned to the dev split, all of it; every other setting as it is."""
+    """The experiment with its evaluation set to the whole dev split; all other settings are unchanged."""
     return config.model_copy(update={"eval": config.eval.model_copy(update={"split": "dev", "limit": None})})
 
 
 def write(run: RunDir, seed: int) -> Curve:
-    """Make a seed's curve.json of the result.json of its steps, and return it. HarnessError where one is missing."""
+    """Make a seed's curve.json from the result.json of its steps, and return it. HarnessError if one is missing."""
     made = drawn(run.config, [read_evaluation(folder) for folder in folders(run, seed).values()])
     curve.write(run.curve(seed), made)
     return made
 
 
 def folders(run: RunDir, seed: int) -> dict[int, Path]:
-    """Where the answers of each point are, by step; step 0 is the base."""
+    """The folder of the completions of each point, by step; step 0 is the base."""
     return {step: run.curve(seed) / f"step-{step}" for step in (0, *run.config.kept_steps)}
 
 
 def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
     """The curve of the evaluations of step 0 and of each kept step.
 
-    A point a step: the rates of COMPARED with their 95% intervals, and from the first kept step on their paired
-    differences to the base.
+    One point for each step: the rates of COMPARED with their 95% intervals, and from the first kept step on their
+    paired differences from the base.
     """
     steps = (0, *config.kept_steps)
     columns = [per_question(side.scores) for side in sides]
@@ -61,7 +61,7 @@ def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
 
 
 def best(points: Sequence[Point]) -> int:
-    """The kept step with the most right answers, the earliest of several; never step 0, which is the base."""
+    """The kept step with the most right answers, the earliest if there are several; never step 0, the base."""
     return max((point for point in points if point.step), key=lambda point: (point.correct, -point.step)).step
 
 

@@ -1,1 +1,1 @@
-"""What was trained, as a model of its own."""
+"""Export of a trained model: merged checkpoint or GGUF."""

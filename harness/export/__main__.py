@@ -1,12 +1,12 @@
-"""What was trained, as a model of its own: a merged checkpoint or a GGUF file, loaded again and held against it.
+"""Export a trained model as a merged checkpoint or a GGUF file, and check the export against the training.
 
     python -m harness.export results/quickstart-1a2b3c4d --to merged
     python -m harness.export results/quickstart-1a2b3c4d --to merged --dtype float32
     python -m harness.export results/quickstart-1a2b3c4d --to gguf --quant q8_0 --llama-cpp ~/llama.cpp
 
-It lies in RUN/export (or --out) with a model card and export.json, the figures of the check. An export that rounding
-robbed of what was trained is refused: its changes of log-probs must correlate at least 0.9 with those of the training,
-be 0.8 to 1.25 times as large, and no matrix that was trained may be as it was.
+It is written to RUN/export (or --out) with a model card and export.json, the numbers of the check. An export that lost
+the training to rounding is refused: its log-prob changes must correlate at least 0.9 with those of the training and be
+0.8 to 1.25 times as large, and every trained matrix must differ from the base's.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ def _arguments() -> Parser:
     parser = Parser("export", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--to", choices=("merged", "gguf"), required=True)
-    parser.add_argument("--dtype", choices=DTYPES, help="of --to merged; default: that of the base checkpoint")
-    parser.add_argument("--quant", choices=QUANTS, help="of --to gguf; default: q8_0")
+    parser.add_argument("--dtype", choices=DTYPES, help="for --to merged; default: that of the base checkpoint")
+    parser.add_argument("--quant", choices=QUANTS, help="for --to gguf; default: q8_0")
     parser.add_argument("--llama-cpp", type=Path, metavar="DIR", help="a llama.cpp checkout; default: $LLAMA_CPP, PATH")
     parser.add_argument("--train-seed", type=int, metavar="SEED", help="one of train.seeds; default: the first")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: RUN/export/merged or RUN/export/gguf-QUANT")
     return parser
 
 
-@within_memory("end other programs on the GPU, or do without it: CUDA_VISIBLE_DEVICES= before the command")
+@within_memory("end other programs on the GPU, or use the CPU: put CUDA_VISIBLE_DEVICES= before the command")
 def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse(argv)
     if args.to == "merged" and (args.quant or args.llama_cpp):
         raise HarnessError("--quant and --llama-cpp belong to --to gguf")
     if args.to == "gguf" and args.dtype:
-        raise HarnessError("--dtype belongs to --to merged; a GGUF has --quant")
+        raise HarnessError("--dtype belongs to --to merged; use --quant for a GGUF")
     args.quant = args.quant or "q8_0"
     run: RunDir = directory.existing(args.run)
     from harness.export import gguf as gguf_export
     from harness.models import trained
 
     if args.to == "gguf":
-        gguf_export.converter(args.llama_cpp)  # better found missing now than after the merge
+        gguf_export.converter(args.llama_cpp)  # fails before the merge if it is missing
     with files.lock(run.path):
         export(trained.find(run, args.train_seed), args)
     return 0

@@ -1,10 +1,9 @@
-"""What an export kept of a training: its log-prob changes on probe prompts, held against the training's own.
+"""How well an export keeps a training: its log-prob changes on probe prompts, compared with the training's own.
 
 Stored weights are rounded, and what a short training added to a weight can be smaller than the distance to the next
-number of the format: such an export answers as the base does. So the change that the stored weights make (exported
-minus base, the base rounded in the same way) is compared, token by token, with the change that was trained.
-Both are computed in float32: what is asked is what the weights hold, and the rounding of activations, which every model
-in 16 bits has, would hide it.
+number of the format: such an export answers as the base does. So the change by the stored weights (exported minus
+base, the base rounded in the same way) is compared, token by token, with the change by the training. Both are computed
+in float32: this is a check of the weights, and the rounding of activations in 16 bits would hide their effect.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from harness.models.hf_engine import load_base
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs
 from harness.models.trained import Trained
 
-# An export still is what was trained where its changes correlate at least KEPT with the training's and are as large,
-# within SIZE. Of small changes the correlation alone does not see half of them missing, nor rounding's bias: a base's
-# own weights are numbers of its format, and what is added stays below half a step of many of them.
+# An export passes if its changes correlate at least KEPT with the training's and have the same size, within SIZE. The
+# correlation alone would not show if half of many small changes were missing, nor a bias of the rounding: a base's
+# weights are exact in its format, and the training adds less than half a step to many of them.
 KEPT = 0.9
 SIZE = (0.8, 1.25)
-ROWS = 4096  # of a matrix that are rounded at a time: the whole of an embedding, rounded, would take gigabytes more
+ROWS = 4096  # rows of a matrix that are rounded at a time: rounding a whole embedding would take gigabytes more
 
 Probes = Sequence[Sequence[int]]
 
 
 def probes(trained: Trained) -> list[list[int]]:
-    """The first of the evaluation's prompts, as token ids. Raises HarnessError where the data cannot be had."""
+    """The first of the evaluation's prompts, as token ids. Raises HarnessError if the data cannot be loaded."""
     config = trained.run.config
     questions = prompts.prepare(config, plugins.task(config).load(config.data.source()))
     return [list(prompt.ids) for prompt in questions.prompts[:PROBES]]
@@ -46,10 +45,10 @@ def measure(
     rounded: Callable[[torch.Tensor], torch.Tensor],
     asked: Probes,
 ) -> Check | None:
-    """Hold an export against what was trained; None where it cannot be loaded. One model is in memory at a time.
+    """Compare an export with the training; None if it cannot be loaded. Only one model is in memory at a time.
 
-    `exported` loads it, in float32, or returns None; `rounded` does to a weight of the base, in float32, what the
-    format of the export does to it.
+    `exported` loads it, in float32, or returns None; `rounded` rounds a weight of the base, in float32, as the format
+    of the export does.
     """
     start = common_prefix(asked)
     if (model := exported()) is None:
@@ -71,7 +70,7 @@ def measure(
 def _changes(
     trained: Trained, rounded: Callable[[torch.Tensor], torch.Tensor], asked: Probes, start: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The log-prob changes that were trained, and the log-probs of the base as the export's format rounds it."""
+    """The log-prob changes by the training, and the log-probs of the base rounded to the export's format."""
     model = _placed(load_base(trained.base, "fp32"))
     before = log_probs(model, asked, start)
     if not trained.full:
@@ -90,5 +89,5 @@ def _changes(
 
 
 def _placed(model: torch.nn.Module) -> torch.nn.Module:
-    gc.collect()  # what held the model before this one may be a cycle
+    gc.collect()  # the previous model may be held by a reference cycle
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval()

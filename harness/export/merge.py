@@ -1,8 +1,8 @@
 """An adapter and its base as one checkpoint: W + scaling · B A in float32, cast last, one tensor at a time.
 
-The base's files are gone through one by one, so that a merge needs the memory of its largest tensor, and every tensor
-keeps the name and the file that it has in the base (transformers would write some under other names). Whatever else the
-base has, its tokenizer and chat template among it, is copied.
+The base's files are processed one by one, so that a merge needs the memory of its largest tensor, and every tensor
+keeps the name and the file that it has in the base (transformers would write some under other names). The base's other
+files, with its tokenizer and chat template, are copied.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from harness.models.lora import adapter_weights, module_name, scaling
 from harness.util import files
 from harness.util.errors import HarnessError
 
-# What safetensors calls the dtypes that are cast, and the bytes of a number of each that may be in a file.
+# safetensors' names of the dtypes that are cast, and the bytes per number of every dtype that may be in a file.
 KINDS = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 WIDTHS = {"I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True)
 class Delta:
-    """What an adapter adds to one matrix: scale · b a, in float32."""
+    """The update of one matrix by an adapter: scale · b a, in float32."""
 
     a: torch.Tensor  # (r, in)
     b: torch.Tensor  # (out, r)
@@ -46,7 +46,7 @@ class Delta:
 
 
 class Weights:
-    """The tensors of a checkpoint folder by name, read when they are asked for."""
+    """The tensors of a checkpoint folder by name, read on demand."""
 
     def __init__(self, folder: Path) -> None:
         index = folder / "model.safetensors.index.json"
@@ -63,9 +63,9 @@ class Weights:
 
 
 def deltas(base: Checkpoint, adapter: Path) -> dict[str, Delta]:
-    """What the adapter adds, by the name that each matrix has in the base's files.
+    """The updates by an adapter, by the name of each matrix in the base's files.
 
-    Raises HarnessError for an adapter of another model, and for one that holds more than LoRA's A and B.
+    Raises HarnessError for an adapter of another model, and for one with more than LoRA's A and B.
     """
     weights, scale, names = adapter_weights(adapter), scaling(adapter), _tensor_names(base)
     found = {}
@@ -74,7 +74,7 @@ def deltas(base: Checkpoint, adapter: Path) -> dict[str, Delta]:
         name = names.get(module.removeprefix("base_model.model.") + ".weight")
         if a is None or b is None or name is None:
             raise HarnessError(
-                f"{adapter}: {module} cannot be merged: {base.id} has no such matrix, or the adapter is no plain LoRA"
+                f"{adapter}: {module} cannot be merged: {base.id} has no such matrix, or the adapter is not plain LoRA"
             )
         found[name] = Delta(a, b, scale)
     if weights:
@@ -83,10 +83,10 @@ def deltas(base: Checkpoint, adapter: Path) -> dict[str, Delta]:
 
 
 def _tensor_names(base: Checkpoint) -> dict[str, str]:
-    """The name in the files of each parameter of the model that transformers makes of them.
+    """The name in the files of each parameter of the model in transformers.
 
-    Gemma 3 with a vision tower, say, has language_model.model.layers… in its files and model.language_model.layers… in
-    memory. Parameters that are put together from several tensors are left out.
+    Gemma 3 with a vision tower, for example, has language_model.model.layers… in its files and
+    model.language_model.layers… in memory. Parameters that are made from several tensors are left out.
     """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base.path))
@@ -106,17 +106,19 @@ def stored_dtype(checkpoint: Checkpoint, names: Collection[str]) -> torch.dtype:
     weights = Weights(checkpoint.path)
     dtype = weights.read(min(names, default=min(weights.file_of))).dtype
     if "quantization_config" in checkpoint.config or not dtype.is_floating_point:
-        raise HarnessError(f"model.id: {checkpoint.id} is quantized: an adapter is merged into whole weights only")
+        raise HarnessError(
+            f"model.id: {checkpoint.id} is quantized: an adapter can only be merged into unquantized weights"
+        )
     return dtype
 
 
 def write(
     base: Checkpoint, added: Mapping[str, Delta], dtype: torch.dtype, folder: Path, trained: Checkpoint | None = None
 ) -> None:
-    """Write the base with what is added to it as a checkpoint in this dtype into a folder, which is made.
+    """Write the base with the updates added as a checkpoint in this dtype into a new folder.
 
     With `trained` the weights are that model's, under the names and in the files that they have in the base. Raises
-    HarnessError for a number that the dtype cannot hold.
+    HarnessError for a number outside the dtype's range.
     """
     folder.mkdir(parents=True)
     weights = _Renamed(base, trained) if trained else Weights(base.path)
@@ -127,10 +129,11 @@ def write(
 
 
 def _write_file(file: Path, weights: Weights, added: Mapping[str, Delta], dtype: torch.dtype, target: Path) -> int:
-    """Write what one of the base's files becomes, a tensor at a time; returns the bytes of its tensors.
+    """Write the new version of one of the base's files, a tensor at a time; returns the bytes of its tensors.
 
-    safetensors' own save_file holds a file twice, which for Gemma 3 4B in float32 is 20 GB. The format: the header's
-    length in 8 bytes (little-endian), the header as JSON padded with blanks, the tensors without gaps, widest first.
+    safetensors' own save_file holds a file twice in memory, which for Gemma 3 4B in float32 is 20 GB. The format: the
+    header's length in 8 bytes (little-endian), the header as JSON padded with spaces, the tensors without gaps, widest
+    dtypes first.
     """
     described, metadata = _described(file, dtype)
     header: dict[str, Any] = {"__metadata__": metadata}
@@ -154,18 +157,18 @@ def _described(file: Path, dtype: torch.dtype) -> tuple[dict[str, tuple[str, lis
     """The kind and shape that each tensor of a base's file will have, in the order of writing, and its metadata."""
     found = {}
     with safe_open(file, "pt") as stream:
-        for name in stream.keys():  # noqa: SIM118 (no mapping: it has keys() and cannot be iterated)
+        for name in stream.keys():  # noqa: SIM118 (not a mapping: it has keys() but cannot be iterated)
             part = stream.get_slice(name)
             kind = KINDS[dtype] if part.get_dtype() in KINDS.values() else part.get_dtype()
             if kind not in WIDTHS:
-                raise HarnessError(f"{file}: {name} is stored as {kind}: only whole weights can be exported")
+                raise HarnessError(f"{file}: {name} is stored as {kind}: only unquantized weights can be exported")
             found[name] = (kind, part.get_shape())
         metadata = stream.metadata() or {"format": "pt"}
     return dict(sorted(found.items(), key=lambda item: (-WIDTHS[item[1][0]], item[0]))), metadata
 
 
 class _Renamed(Weights):
-    """The base's names and files with another model's numbers: transformers saved those under names of its own."""
+    """The base's names and files with another model's weights, which transformers saved under its own names."""
 
     def __init__(self, base: Checkpoint, trained: Checkpoint) -> None:
         super().__init__(base.path)
@@ -176,7 +179,7 @@ class _Renamed(Weights):
     def read(self, name: str) -> torch.Tensor:
         if (stored := self._name.get(name)) is None:
             raise HarnessError(
-                f"{name}: is in the base and not in the trained model: it cannot be exported under its name"
+                f"{name}: is in the base but not in the trained model, which cannot be exported under the base's names"
             )
         return self._trained.read(stored)
 
@@ -185,22 +188,22 @@ def _cast(name: str, weight: torch.Tensor, delta: Delta | None, dtype: torch.dty
     if weight.dtype not in KINDS:
         return weight
     if delta and (delta.b.shape[0], delta.a.shape[1]) != tuple(weight.shape):
-        raise HarnessError(f"the adapter's {name} has another shape than the base's: it is of another model")
+        raise HarnessError(f"the adapter's {name} has another shape than the base's: it belongs to another model")
     cast = (delta.added_to(weight) if delta else weight).to(dtype)
-    # Not isfinite(), which takes several times the tensor's memory. NaN is both ends of whatever holds it.
+    # Not isfinite(), which takes several times the tensor's memory. If there is a NaN, aminmax returns NaN.
     if cast.numel() and not all(math.isfinite(end) for end in torch.aminmax(cast)):
-        raise HarnessError(f"{name}: holds numbers that {dtype} cannot; say --dtype float32")
+        raise HarnessError(f"{name}: holds numbers outside the range of {dtype}; give --dtype float32")
     return cast.contiguous()
 
 
 def _describe(folder: Path, dtype: str, size: int) -> None:
-    """Make config.json and the index say what the weights are now: their dtype, and their size in bytes."""
+    """Update the dtype in config.json and the size in bytes in the index."""
     config = files.read_json(folder / "config.json")
     for part in (config, *(value for value in config.values() if isinstance(value, dict))):
         for key in ("dtype", "torch_dtype"):
             if key in part or (part is config and key == "torch_dtype" and "dtype" not in part):
                 part[key] = dtype
-    # Not files.write_json, which sorts: a configuration's keys stay where they are.
+    # Not files.write_json, which sorts: a configuration keeps the order of its keys.
     files.write_text(folder / "config.json", json.dumps(config, indent=2, ensure_ascii=False) + "\n")
     for file in folder.glob("*.safetensors.index.json"):
         index = files.read_json(file)
@@ -209,7 +212,7 @@ def _describe(folder: Path, dtype: str, size: int) -> None:
 
 
 def change(base: Checkpoint, exported: Path, targets: Collection[str]) -> Change:
-    """How much an exported checkpoint, read from the disk, differs from the base; targets: what was trained."""
+    """How much an exported checkpoint, read from the disk, differs from the base; targets: the trained matrices."""
     before, after = Weights(base.path), Weights(exported)
     numbers = changed = target_numbers = target_changed = untouched = 0
     for name in after.file_of:

@@ -1,4 +1,4 @@
-"""The model card of an export: the report's verdict and tables, how they were measured, and what the export kept."""
+"""The model card of an export: the report's verdict and tables, how they were measured, and the export's check."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def text(run: RunDir, numbers: Summary, export: Export) -> str:
     """The card in Markdown, with the hub's front matter.
 
-    numbers: the run's summary. export: what harness.export writes as export.json. Folders of this machine are
-    named by their last part only.
+    numbers: the run's summary. export: the contents of export.json. Only the last part of local paths is shown.
     """
     front = yaml.safe_dump(_front(run.config, export), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n" + visible("\n".join(_body(run, numbers, export))) + "\n"
@@ -49,7 +48,7 @@ def _on_hub(name: str) -> bool:
 
 
 def _named(name: str) -> str:
-    """A hub id as it is; of a path, which says where somebody keeps things, the last part."""
+    """A hub id unchanged, or the last part of a path, so that the card does not show local folders."""
     return name if _on_hub(name) else one_line(Path(name).name)
 
 
@@ -77,12 +76,12 @@ def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
     yield from kept(export)
     yield (
         f"The scores above are those of the evaluation, in {config.eval.precision}"
-        + ("" if export.full else " with the adapter beside the base")
+        + ("" if export.full else " with the adapter loaded on top of the base")
         + "; this export itself was not scored."
     )
     yield "\n## Use\n"
     yield from _use(run, export)
-    yield "\n## Licence\n\nThat of the base model, whose terms hold for what is made of it. This card grants none."
+    yield "\n## Licence\n\nThat of the base model, whose terms apply to derived models. This card grants none."
 
 
 def _section(section: document.Section) -> Iterator[str]:
@@ -117,7 +116,7 @@ def _reward(name: str) -> str:
 
 
 def kept(export: Export) -> Iterator[str]:
-    """What the check of an export found, a sentence a line; for the card and the terminal."""
+    """The result of the check of an export, one sentence a line; for the card and the terminal."""
     yield (
         f"Merged in float32 and stored as {export.stored}."
         if not export.full
@@ -128,19 +127,19 @@ def kept(export: Export) -> Iterator[str]:
         yield f"Read again from the disk, {where}{change.changed:.2%} of all numbers differ from the base's."
     if found := export.check:
         yield (
-            f"On {found.tokens} tokens of {found.probes} probe prompts its log-prob changes (to the base "
-            f"stored in the same way) correlate {found.correlation:.4f} with those that were trained, and are "
-            f"{found.size:.2f} times as large; the trained ones are {found.trained_change:.3g} nats on average."
+            f"On {found.tokens} tokens of {found.probes} probe prompts its log-prob changes (from the base "
+            f"stored in the same way) correlate {found.correlation:.4f} with those of the training, and are "
+            f"{found.size:.2f} times as large; those of the training are {found.trained_change:.3g} nats on average."
         )
     else:
-        yield "Whether it kept what was trained was not checked: transformers cannot read GGUF of this architecture."
+        yield "Its weights were not checked against the training: transformers cannot read GGUF of this architecture."
 
 
 def _use(run: RunDir, export: Export) -> Iterator[str]:
-    yield "Questions were put with the model's chat template and this system prompt:\n"
+    yield "Questions were asked with the model's chat template and this system prompt:\n"
     yield from ("```text", run.config.prompt.system.replace("```", "'''"), "```\n")
     if export.to == "gguf":
-        yield f"```sh\nllama-server -m {export.file} --jinja\n```\n\nThe file holds the language model only."
+        yield f"```sh\nllama-server -m {export.file} --jinja\n```\n\nThe file has only the language model."
         return
     yield (
         '```python\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\nfolder = "."  # this one\n'

@@ -1,4 +1,4 @@
-"""export.json: what an export was made of, how its weights are stored, and what it kept of the training."""
+"""export.json: what an export was made from, how its weights are stored, and the result of its check."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NAME = "export.json"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What tells one export of a training from another."""
+    """What identifies an export."""
 
     to: str  # "merged" or "gguf"
-    trained: str  # SHA-256, in hex, of what was trained
+    trained: str  # SHA-256, in hex, of the trained weights
     base: str  # SHA-256, in hex, of the base's weights
     stored: str  # dtype of a checkpoint, kind of a GGUF
 
@@ -25,15 +25,15 @@ class Change:
     """How many of an exported checkpoint's numbers, read from the disk, differ from the base's in its dtype."""
 
     tensors: int
-    targets: int  # of them, matrices to which an adapter adds something
-    untouched: int  # of those, without one changed number
+    targets: int  # matrices that an adapter changes
+    untouched: int  # targets without any changed number
     changed: float  # share of all numbers
     changed_in_targets: float  # share of the targets' numbers
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The log-prob changes of an export on probe prompts, beside those of the training; nats."""
+    """The log-prob changes of an export on probe prompts, compared with those of the training; in nats."""
 
     probes: int
     tokens: int
@@ -49,17 +49,17 @@ class Export(Wanted):
 
     run: str  # name of the run's directory
     seed: int  # of the training
-    step: int  # of it, after which the weights were what they are
+    step: int  # of the training, after which the weights were saved
     full: bool  # all weights were trained, so that nothing was merged
     vision: bool  # the base is multimodal
-    change: Change | None  # None of a GGUF
-    check: Check | None  # None where nothing here can load the export
-    file: str | None = field(default=None, metadata=typed.OMITTED)  # of a GGUF
-    files: tuple[str, ...] = ()  # names of all but this one, sorted
+    change: Change | None  # None for a GGUF
+    check: Check | None  # None if the export cannot be loaded here
+    file: str | None = field(default=None, metadata=typed.OMITTED)  # name of a GGUF
+    files: tuple[str, ...] = ()  # names of all files except export.json, sorted
 
 
 def read(folder: Path) -> Export:
-    """Raises HarnessError as typed.read."""
+    """The export.json of a folder. Raises HarnessError as typed.read."""
     return typed.read(Export, folder / NAME)
 
 

@@ -1,4 +1,4 @@
-"""Writing an export: whole or not at all, checked against what was trained before it counts."""
+"""Writing an export: put in place only when it is complete and has passed its check against the training."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 def export(trained: Trained, args: argparse.Namespace) -> Path:
-    """Write what --to asks for and return its folder, which is there whole or not at all. The caller holds the lock.
+    """Write the export that --to asks for and return its folder, which is never incomplete. The caller holds the lock.
 
-    Raises HarnessError where the folder holds something else, and for an export that lost what was trained.
+    Raises HarnessError if the folder holds something else, and for an export that lost the training.
     """
     from harness.export import fidelity
 
@@ -75,21 +75,21 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
 
 
 def _summary(trained: Trained) -> Summary:
-    """The run's summary, once it is sure that its numbers are those of the weights that are exported."""
+    """The run's summary, after a check that its numbers are those of the exported weights."""
     run = trained.run
     result = run.tuned(trained.seed) / "result.json"
     if not (run.summary.exists() and result.exists()):
         raise HarnessError(
-            f"{run.path}: its tuned evaluation or report is missing, and the model card says what they found; finish "
-            f"it first: python -m harness.run {run.path}"
+            f"{run.path}: its tuned evaluation or report is missing, and the model card needs their results; finish it "
+            f"first: python -m harness.run {run.path}"
         )
     if read_evaluation(result).adapter != trained.hash:
-        raise HarnessError(f"{trained.path}: is not what was evaluated: it changed since; restore it or run again")
+        raise HarnessError(f"{trained.path}: has changed since it was evaluated; restore it or run again")
     return summary.read(run.path)
 
 
 def _stored(trained: Trained, args: argparse.Namespace) -> str:
-    """How the weights will be stored: the kind of a GGUF, or a dtype, which unless asked for is the base's own."""
+    """How the weights will be stored: the kind of a GGUF, or a dtype, by default the base's."""
     from harness.export import merge
 
     added = {} if trained.full else merge.deltas(trained.base, trained.path)
@@ -97,11 +97,11 @@ def _stored(trained: Trained, args: argparse.Namespace) -> str:
     gemma = trained.base.config.get("model_type", "").startswith("gemma3")
     if args.to == "gguf":
         if gemma and args.quant == "f16":
-            say("f16 holds Gemma 3's weights; its activations overflow where a program computes in 16 bits too.")
+            say("Gemma 3's weights fit in f16, but its activations overflow in a program that also computes in f16.")
         return args.quant
     dtype = args.dtype or own
     if gemma and dtype == "float16":
-        raise HarnessError("--dtype float16: Gemma 3's activations overflow in it; say bfloat16 or float32")
+        raise HarnessError("--dtype float16: Gemma 3's activations overflow in it; give bfloat16 or float32")
     return dtype
 
 
@@ -112,39 +112,39 @@ def _place(trained: Trained, to: str, stored: str) -> Path:
 
 
 def _same(folder: Path, wanted: Wanted) -> None:
-    """Raise HarnessError unless the folder holds the export that is wanted, and all of it."""
+    """Raise HarnessError unless the folder holds the wanted export, and all of its files."""
     if not (folder / record.NAME).is_file():
-        raise HarnessError(f"{folder}: is there and not an export of ours; name another folder with --out")
+        raise HarnessError(f"{folder}: exists and is not an export of ours; give another folder with --out")
     there = record.read(folder)
     for name, value in dataclasses.asdict(wanted).items():
         if (found := getattr(there, name)) != value:
             raise HarnessError(
-                f"{folder}: holds another export ({name} {found[:12]}, not {value[:12]}); delete it, or name another "
+                f"{folder}: holds another export ({name} {found[:12]}, not {value[:12]}); delete it, or give another "
                 f"folder with --out"
             )
     if gone := [name for name in there.files if not (folder / name).exists()]:
-        raise HarnessError(f"{folder}: its {gone[0]} is missing; delete the folder and export again")
+        raise HarnessError(f"{folder}: {gone[0]} is missing; delete the folder and export again")
 
 
 def _room(folder: Path, trained: Trained, wanted: Wanted) -> None:
-    """Raise HarnessError where the disk cannot hold the export. A GGUF is made of a float32 checkpoint beside it."""
+    """Raise HarnessError if the disk is too small. For a GGUF, a float32 checkpoint is written next to it first."""
     bytes_each = BYTES[wanted.stored] if wanted.to == "merged" else BYTES["float32"] + BYTES["bfloat16"]
     needed = trained.base.parameters * bytes_each
     folder.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder.parent).free
     if free < needed:
         raise HarnessError(
-            f"{folder.parent}: {needed / 2**30:.1f} GiB are needed and {free / 2**30:.1f} free; make room, or name "
-            f"another place with --out"
+            f"{folder.parent}: {needed / 2**30:.1f} GiB are needed and {free / 2**30:.1f} are free; make room, or give "
+            f"another folder with --out"
         )
 
 
 def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
-    """Write the trained model as a checkpoint; returns the names of the matrices to which an adapter adds something."""
+    """Write the trained model as a checkpoint; returns the names of the matrices that an adapter changes."""
     from harness.export import merge
 
     added = {} if trained.full else merge.deltas(trained.base, trained.path)
-    say(f"Merging {len(added)} matrices in float32." if added else "All weights were trained: writing them.")
+    say(f"Merging {len(added)} matrices in float32." if added else "Writing the weights, all of which were trained.")
     merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
     return {name for name, delta in added.items() if delta.b.count_nonzero()}
 
@@ -158,7 +158,7 @@ def _merged(trained: Trained, args: argparse.Namespace, part: Path, made: Export
 
     dtype = getattr(torch, made.stored)
     targets = _write(trained, part, dtype)
-    say("Loading it again and comparing it with what was trained.")
+    say("Loading the export again and comparing it with the training.")
     change = merge.change(trained.base, part, targets)
     check = fidelity.measure(
         trained, lambda: load_base(Checkpoint("export", part), "fp32"), lambda weight: weight.to(dtype).float(), asked
@@ -178,28 +178,28 @@ def _gguf(trained: Trained, args: argparse.Namespace, part: Path, made: Export, 
     say(f"Converting to GGUF ({stored}).")
     gguf_export.convert(script, part / "merged", file, stored, made.run)
     shutil.rmtree(part / "merged")
-    say("Loading it again and comparing it with what was trained.")
+    say("Loading the export again and comparing it with the training.")
     check = fidelity.measure(trained, lambda: gguf_export.load(file, trained.base), gguf_export.rounding(stored), asked)
     return dataclasses.replace(made, check=check, file=file.name)
 
 
 def _judge(made: Export, enough: float, size: tuple[float, float]) -> None:
-    """Raise HarnessError for an export that lost what was trained."""
+    """Raise HarnessError for an export that lost the training."""
     check, change, stored = made.check, made.change, made.stored
     untouched = change.untouched if change else 0
     kept = check is None or (check.correlation >= enough and size[0] <= check.size <= size[1])
     if kept and not untouched:
         return
     remedy = {
-        "float32": "the training changed too little to tell, or the checkpoint is not what it was trained on",
-        "q8_0": "say --quant f16, which is finer, or --to merged --dtype float32",
-        "bf16": "say --quant f16, which is finer, or --to merged --dtype float32",
-        "f16": "say --to merged --dtype float32",
-    }.get(stored, "say --dtype float32, which keeps it")
+        "float32": "the training changed too little to tell, or the checkpoint is not the one that was trained",
+        "q8_0": "give --quant f16, which is finer, or --to merged --dtype float32",
+        "bf16": "give --quant f16, which is finer, or --to merged --dtype float32",
+        "f16": "give --to merged --dtype float32",
+    }.get(stored, "give --dtype float32, which keeps it")
     raise HarnessError(
-        f"in {stored} the weights lose what was trained: their log-prob changes correlate {check.correlation:.3f} "
-        f"with the training's ({enough} is needed) and are {check.size:.2f} times as large ({size[0]} to {size[1]}; "
-        f"those are {check.trained_change:.2g} nats on average)"
-        + (f", {untouched} of {change.targets} trained matrices are the base's" if untouched else "")
+        f"in {stored} the weights lose the training: their log-prob changes correlate {check.correlation:.3f} "
+        f"with the training's (expected at least {enough}) and are {check.size:.2f} times as large (expected "
+        f"{size[0]} to {size[1]}; the training's are {check.trained_change:.2g} nats on average)"
+        + (f", {untouched} of {change.targets} trained matrices equal the base's" if untouched else "")
         + f"; {remedy}"
     )

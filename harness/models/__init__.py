@@ -1,1 +1,1 @@
-"""Checkpoints, prompts as token ids, adapters, and the engines."""
+"""Checkpoints, prompts as token ids, adapters and engines."""

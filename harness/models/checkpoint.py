@@ -1,6 +1,6 @@
-"""Where a model's files are and what is in them: the one place that resolves, hashes and reads a checkpoint.
+"""Where a model's files are and what is in them: the only module that resolves, hashes and reads a checkpoint.
 
-Imports no torch: configuration is read as JSON, and weights are hashed as bytes.
+Does not import torch: configuration is read as JSON, and weights are hashed as bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.config.schema import ModelSection
 from harness.util.errors import HarnessError
 
-# Safetensors only: a pickle from somebody else's repository runs whatever it likes when it is opened.
+# Safetensors only: a pickle from another repository can run arbitrary code when it is opened.
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
 
 
@@ -42,7 +42,7 @@ class Checkpoint:
         """Tokens that the model can attend to, prompt and completion together."""
         if "max_position_embeddings" in self.text_config:
             return self.text_config["max_position_embeddings"]
-        # Some published multimodal configurations leave it to the class's default, which for Gemma 3 is 131,072.
+        # Some published multimodal configurations rely on the class's default, which for Gemma 3 is 131,072.
         return 131_072
 
     @cached_property
@@ -55,7 +55,7 @@ class Checkpoint:
 
     @cached_property
     def parameters(self) -> int:
-        """How many numbers the weight files hold, from their headers; 0 where they are not on this machine."""
+        """How many numbers the weight files hold, from their headers; 0 if they are not on this machine."""
         return sum(_elements(file) for file in self.path.glob("*.safetensors"))
 
     @cached_property
@@ -75,7 +75,7 @@ class Checkpoint:
         except FileNotFoundError:
             if default is not None:
                 return default
-            raise HarnessError(f"model.id: {self.path} has no {name}: not a checkpoint folder") from None
+            raise HarnessError(f"model.id: {self.path} is not a checkpoint folder: {name} is missing") from None
         except ValueError as error:
             raise HarnessError(f"model.id: {self.path / name} is not JSON: {error}") from None
 
@@ -83,8 +83,8 @@ class Checkpoint:
 def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
     """Find the checkpoint of an experiment: embedded, local folder, or hub (downloaded once, then cached).
 
-    With weights=False a hub model's weight files are not fetched: enough for its tokenizer and configuration.
-    Raises HarnessError where it cannot be had.
+    With weights=False a hub model's weight files are not fetched, only its tokenizer and configuration.
+    Raises HarnessError if it cannot be found or fetched.
     """
     if model.id == "tiny":
         from harness.tasks.tiny import CHECKPOINT
@@ -93,33 +93,35 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
     folder = Path(model.id)
     if not (local := folder.is_dir()):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.id) or model.id.startswith((".", "/")):
-            raise HarnessError(f"model.id: {model.id!r} is no folder here, no hub id (owner/name), and not 'tiny'")
+            raise HarnessError(
+                f"model.id: {model.id!r} was not found as a folder and is not a hub id (owner/name) or 'tiny'"
+            )
         folder = _download(model, weights)
-    if (local or weights) and (lack := _lacking(folder)):
-        raise HarnessError(f"model.id: {folder} {lack}; fetch it again, or name another")
+    if (local or weights) and (missing := _missing_weights(folder)):
+        raise HarnessError(f"model.id: {folder} {missing}; fetch it again, or set another model.id")
     return Checkpoint(model.id, folder)
 
 
-def _lacking(folder: Path) -> str | None:
-    """What of the weights is not in a checkpoint folder (a broken download leaves such a one); None where all are."""
+def _missing_weights(folder: Path) -> str | None:
+    """Which weights are missing from a checkpoint folder, as after a broken download; None if it is complete."""
     if not list(folder.glob("*.safetensors")):
-        return "holds no *.safetensors (other weight formats are not opened)"
-    if (folder / "model.safetensors").exists():  # which goes before an index
+        return "has no *.safetensors file (other weight formats are not opened)"
+    if (folder / "model.safetensors").exists():  # it is loaded even if there is an index
         return None
     for file in folder.glob("*.safetensors.index.json"):
         try:
             named = set(json.loads(file.read_text(encoding="utf-8"))["weight_map"].values())
         except (ValueError, KeyError, TypeError, AttributeError):
-            return f"has a {file.name} that is no index of weights"
+            return f"has a {file.name} that is not an index of weights"
         if missing := sorted(name for name in named if not (folder / name).is_file()):
-            return f"lacks {', '.join(missing)}, which {file.name} names"
+            return f"is incomplete: {', '.join(missing)} missing, named in {file.name}"
     return None
 
 
 def _download(model: ModelSection, weights: bool) -> Path:
-    """The folder of a hub model: fetched, or as it lies in the hub's cache where the hub cannot be asked.
+    """The folder of a hub model: fetched, or from the hub's cache if the hub cannot be reached.
 
-    Raises HarnessError where neither is to be had.
+    Raises HarnessError if it is in neither.
     """
     from huggingface_hub import snapshot_download
 
@@ -127,23 +129,23 @@ def _download(model: ModelSection, weights: bool) -> Path:
     wanted = {"repo_id": model.id, "revision": model.revision, "allow_patterns": patterns}
     try:
         return Path(snapshot_download(**wanted))
-    except Exception as error:  # the hub's errors have no common base: offline, gated, missing, moved
-        # Given a commit it does not look into its cache when it gets no list of the commit's files.
+    except Exception as error:  # the hub's errors have no common base class: offline, gated, missing, moved
+        # With a commit as revision, the hub library does not fall back to its cache when it is offline.
         with suppress(Exception):
             kept = Path(snapshot_download(**wanted, local_files_only=True))
-            if not (weights and _lacking(kept)):
+            if not (weights and _missing_weights(kept)):
                 return kept
-        raise HarnessError(_refused(model, error)) from None
+        raise HarnessError(_download_error(model, error)) from None
 
 
-def _refused(model: ModelSection, error: Exception) -> str:
-    """The one line for a checkpoint that the hub does not give."""
+def _download_error(model: ModelSection, error: Exception) -> str:
+    """The one line for a checkpoint that could not be fetched."""
     from huggingface_hub.errors import RevisionNotFoundError
 
     if isinstance(error, RevisionNotFoundError):
         return (
-            f"model.revision: {model.id} has no {model.revision} (the revision of another repository?); set "
-            f"model.revision=null, or one of its own"
+            f"model.revision: {model.id} has no revision {model.revision} (is it from another repository?); set "
+            f"model.revision=null, or a revision of {model.id}"
         )
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
     return (
@@ -153,7 +155,7 @@ def _refused(model: ModelSection, error: Exception) -> str:
 
 
 def _elements(file: Path) -> int:
-    """The number of elements in a safetensors file: its JSON header follows 8 bytes that say how long it is."""
+    """The number of elements in a safetensors file, from its JSON header, which follows 8 bytes with its length."""
     with file.open("rb") as stream:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     return sum(math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
@@ -168,7 +170,7 @@ def _hash_files(files: list[Path]) -> str:
 
 def file_hash(file: Path) -> str:
     """SHA-256 of a file's content, in hex."""
-    # The hub's cache links each large file to a blob that is named by its SHA-256: no need to read 8 GB for it.
+    # The hub's cache links each large file to a blob named by its SHA-256, so the file need not be read.
     target = file.resolve()
     if target.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", target.name):
         return target.name

@@ -1,6 +1,6 @@
-"""Token ids → completions. An engine holds one base checkpoint and scores it with or without an adapter.
+"""Token ids → completions. An engine holds one base checkpoint and runs it with or without an adapter.
 
-Every engine hands completions over as they finish, gives each its own seed, and says why each one ended. To add one:
+Every engine yields completions as they finish, gives each its own seed, and says why each one ended. To add one:
 a file with an EngineKind that starts it, and a row in harness.config.plugins.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One completion that is wanted."""
+    """A request for one completion."""
 
     index: int  # of the prompt in the evaluation
     sample: int  # from 0
@@ -45,13 +45,13 @@ class Sampling:
 class Work:
     """What an engine is started for."""
 
-    completions: int  # of the whole evaluation, whatever is left of it
+    completions: int  # of the whole evaluation, also if it is resumed
     longest: int  # tokens of the longest prompt and its completion together
-    lora_rank: int  # the largest rank of the adapters to come; 0: none
+    lora_rank: int  # the largest rank of the adapters to be loaded; 0: none
 
 
 class Engine(Protocol):
-    """What an evaluation and the adapter proof ask of an engine."""
+    """What an evaluation and the adapter proof need from an engine."""
 
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
@@ -62,34 +62,34 @@ class Engine(Protocol):
         """Log-probability (nats) of each token after the first, given those before it."""
 
     def adapter_modules(self, adapter: Path) -> set[str]:
-        """Names of the modules that carry the adapter's weights after loading it."""
+        """Names of the modules that hold the adapter's weights after loading it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """What decides which completions share a batch; None: not that."""
+    """What decides which completions share a batch; None: it has no effect."""
 
     batch_size: int | None = None  # prompts
     gpu_memory_utilization: float | None = None  # share of the GPU's free memory
 
 
 class EngineKind(Plugin):
-    """An engine as the experiment file names it: what it needs, what its completions depend on, how it is started."""
+    """An engine that the experiment file can name: its requirements, its version, and how it is started."""
 
     lm_eval_backend = "hf"  # the backend of lm-evaluation-harness that runs the same library
 
     def version(self, section: EvalSection, work: Work) -> str:
-        """The engine with all that its completions depend on: what comparable evaluations share."""
+        """The engine with everything that its completions depend on; equal in comparable evaluations."""
         raise NotImplementedError
 
     def start(
         self, section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work
     ) -> Engine:
-        """Start it. Raises HarnessError where it cannot run."""
+        """Start it. Raises HarnessError if it cannot run."""
         raise NotImplementedError
 
     def batching(self, section: EvalSection) -> Batching:
-        """The settings that decide what shares a batch, where a completion's last bits depend on that."""
+        """The settings that decide which completions share a batch, if a completion's last bits depend on that."""
         return Batching()
 
     def memory_share(self, section: EvalSection) -> float:
@@ -97,14 +97,14 @@ class EngineKind(Plugin):
         return 1.0
 
     def memory_note(self, section: EvalSection) -> str:
-        """What a reader of its peak memory has to know, as a sentence; empty where there is nothing."""
+        """What a reader has to know about its peak memory, as a sentence; empty if nothing."""
         return ""
 
     def less_memory(self, section: EvalSection) -> str:
-        """What to set where memory does not suffice, as the end of a sentence; empty where nothing helps."""
+        """What to set if there is not enough memory, as the end of a sentence; empty if nothing helps."""
         return ""
 
 
 def completion_seed(seed: int, problem_id: str, sample: int) -> int:
-    """A seed for one completion, from the evaluation's seed and the problem: no batch or order changes it."""
+    """A seed for one completion, from the evaluation's seed and the problem; independent of batches and order."""
     return int.from_bytes(hashlib.sha256(f"{seed} {problem_id} {sample}".encode()).digest()[:7])

@@ -1,8 +1,7 @@
-"""Training of all weights instead of an adapter: what is trained, what is kept, and the proof that it changed.
+"""Training of all weights instead of an adapter: what is trained, what is saved, and the proof that it changed.
 
-There is no adapter to hold an engine against: the tuned evaluation loads the trained weights themselves, so the proof
-is that they differ from the base's. The vision tower of a multimodal checkpoint is frozen, as with an adapter on the
-language layers.
+Without an adapter, the tuned evaluation loads the trained weights themselves, so the proof is that they differ from the
+base's. The vision tower of a multimodal checkpoint is frozen, as with an adapter on the language layers.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ def freeze_vision(model: torch.nn.Module) -> None:
 
 
 def is_vision(name: str) -> bool:
-    """Whether a parameter belongs to the vision tower or to what leads from it into the language model."""
+    """Whether a parameter belongs to the vision tower or to its projector into the language model."""
     return any(part in name.split(".") for part in VISION)
 
 
 def save(model: Any, checkpoint: Checkpoint, folder: Path) -> None:
-    """Write the weights as a checkpoint whose every other file is the base's, so that only the weights can differ."""
+    """Write the weights as a checkpoint with all other files copied from the base, so that only the weights differ."""
     model.save_pretrained(folder, max_shard_size="5GB")
     for pattern in (pattern for pattern in FILES if "safetensors" not in pattern):
         for file in checkpoint.path.glob(pattern):
@@ -41,9 +40,9 @@ def save(model: Any, checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def change(base: Checkpoint, trained: Checkpoint, precision: str) -> WeightsProof:
-    """How much of the base's weights a training changed, both read in the precision that is evaluated.
+    """How many of the base's weights a training changed, both read in the precision of the evaluation.
 
-    Raises HarnessError where they hold infinities or NaN, or where none changed.
+    Raises HarnessError if they hold infinities or NaN, or if none changed.
     """
     before, after = (load_base(each, precision).state_dict() for each in (base, trained))
     tensors = numbers = changed_tensors = changed = 0
@@ -59,7 +58,7 @@ def change(base: Checkpoint, trained: Checkpoint, precision: str) -> WeightsProo
         changed_tensors, changed = changed_tensors + bool(differs), changed + differs
     if not changed:
         raise HarnessError(
-            f"{trained.path}: not one weight differs from the base's in {precision}, so a tuned score would be the "
-            f"base's: raise train.learning_rate, or set model.precision and eval.precision to fp32"
+            f"{trained.path}: no weight differs from the base's in {precision}, so the tuned scores would be the "
+            f"base's; raise train.learning_rate, or set model.precision and eval.precision to fp32"
         )
     return WeightsProof(tensors, changed_tensors, changed / numbers)

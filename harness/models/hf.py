@@ -1,4 +1,4 @@
-"""The engine `transformers`: batches of prompts of like length, on a CPU or a GPU, for small models."""
+"""The engine `transformers`: batches of prompts of similar length, on a CPU or a GPU, for small models."""
 
 from __future__ import annotations
 

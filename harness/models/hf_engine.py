@@ -1,4 +1,4 @@
-"""The transformers engine: prompts of like length share a batch. For a CPU and for small models."""
+"""The transformers engine: prompts of similar length share a batch. For a CPU and for small models."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from harness.models.lora import adapter_weights, module_name
 from harness.models.prompts import quiet
 from harness.tasks.records import Completion
 
-# Raised whenever the engine's own code could make another completion of the same prompt.
+# Raised whenever a change of this module could change a completion.
 VERSION = "1"
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def describe() -> str:
-    """The engine with all that its completions depend on."""
+    """The engine with everything that its completions depend on."""
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
     libraries = f"transformers {transformers.__version__}, peft {peft.__version__}, torch {torch.__version__}"
     return f"transformers engine {VERSION}, {libraries}, {device}"
@@ -45,15 +45,15 @@ class TransformersEngine:
         self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, precision: str, batch_size: int
     ) -> None:
         quiet()
-        # PEFT lists every key of an adapter that does not fit; the adapter proof says it in a line.
+        # PEFT lists every adapter key that does not match; the adapter proof reports that in one line.
         warnings.filterwarnings("ignore", message="Found missing adapter keys")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.batch_size = batch_size
         self.tokenizer = tokenizer
         self.base = load_base(checkpoint, precision).to(self.device).eval()
         self.model: torch.nn.Module = self.base
-        # generate() fills what a call leaves open from the checkpoint's own settings (Gemma's say do_sample,
-        # top_k 64): here everything is said in the call.
+        # generate() takes settings that a call leaves out from the checkpoint's own (Gemma's say do_sample, top_k 64);
+        # here each call gives all of them.
         self.base.generation_config = GenerationConfig()
 
     def generate(
@@ -61,8 +61,8 @@ class TransformersEngine:
     ) -> Iterator[list[Completion]]:
         """As Engine.generate, a batch at a time.
 
-        The batches are cut from all requests, those in `done` included: what shares a batch changes the last
-        bits of a logit, and with them a near tie, so a resumed evaluation must meet the batches of a straight one.
+        The batches are made from all requests, those in `done` included: the rest of a batch changes the last bits
+        of a logit, and with them a near tie, so a resumed evaluation must use the same batches.
         """
         self._use(adapter)
         ordered = sorted(requests, key=lambda r: (-len(r.ids), r.index, r.sample))
@@ -74,7 +74,7 @@ class TransformersEngine:
                 yield [c for c, keep in zip(completions, wanted, strict=True) if keep]
 
     def stream(self, request: Request, sampling: Sampling, adapter: Path | None, streamer: BaseStreamer) -> Completion:
-        """One completion, as generate() makes it of that request alone; its tokens go to the streamer as they come."""
+        """One completion, as generate() makes it from this request alone; the streamer gets its tokens as they come."""
         self._use(adapter)
         return self._complete([request], sampling, streamer)[0]
 
@@ -123,12 +123,12 @@ class TransformersEngine:
         return [row[-(len(sequence) - 1) :].tolist() for row, sequence in zip(values, sequences, strict=True)]
 
     def adapter_modules(self, adapter: Path) -> set[str]:
-        """As Engine.adapter_modules: those LoRA modules whose every weight came out of the adapter's file."""
+        """As Engine.adapter_modules: the LoRA modules whose weights all come from the adapter's file."""
         self._use(adapter)
         return self._loaded[_adapter_name(adapter)]
 
     def _use(self, adapter: Path | None) -> None:
-        """Make the model the base, or the base with this adapter (loaded on first use, never merged: in bf16 a
+        """Switch the model to the base, or to the base with this adapter (loaded on first use, never merged: in bf16 a
         merge rounds a small adapter away)."""
         if adapter is None:
             if self.model is not self.base:
@@ -146,7 +146,7 @@ class TransformersEngine:
         self.model.eval()
 
     def _matched(self, adapter: Path, name: str) -> set[str]:
-        """Modules of the model that hold, bit for bit, what the adapter's file holds for them."""
+        """Modules of the model whose weights equal those in the adapter's file, bit for bit."""
         file = adapter_weights(adapter)
         modules: dict[str, bool] = {}
         for key, weight in self.model.state_dict().items():
@@ -167,8 +167,8 @@ class TransformersEngine:
 
 
 class _OwnSeeds(LogitsProcessor):
-    """Sampling by the Gumbel trick with a generator a row: argmax(logits + Gumbel noise) is a draw from
-    softmax(logits), and no row's draw depends on its neighbours, as one shared generator's would."""
+    """Sampling by the Gumbel trick with one generator for each row: argmax(logits + Gumbel noise) is a draw from
+    softmax(logits), and a row's draw does not depend on its neighbours, as with one shared generator."""
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
@@ -202,5 +202,5 @@ def load_base(checkpoint: Checkpoint, precision: str) -> torch.nn.Module:
 
 
 def _adapter_name(adapter: Path) -> str:
-    # PEFT keeps adapters in module dicts, whose keys may hold no dot.
+    # PEFT keeps adapters in module dicts, whose keys must not contain a dot.
     return hashlib.sha256(str(adapter.resolve()).encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""LoRA adapters: what an experiment trains, and what a saved one holds."""
+"""LoRA adapters: the one that an experiment trains, and the contents of a saved one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MLP = ("gate_proj", "up_proj", "down_proj")
 
 
 def lora_config(config: Config) -> LoraConfig:
-    """The adapter that the experiment trains, as PEFT asks for it."""
+    """The adapter that the experiment trains, as a PEFT configuration."""
     section = config.lora
     kinds = ATTENTION * section.finetune_attention_modules + MLP * section.finetune_mlp_modules
     vision = r"(?=.*vision)" if not section.finetune_language_layers else ""
@@ -37,11 +37,11 @@ def lora_config(config: Config) -> LoraConfig:
 
 
 def adapter_weights(adapter: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of a saved adapter. Raises HarnessError where the file is missing or broken."""
+    """Every tensor of a saved adapter. Raises HarnessError if the file is missing or broken."""
     try:
         return load_file(adapter / "adapter_model.safetensors")
     except (OSError, SafetensorError) as error:
-        raise HarnessError(f"{adapter}: no readable adapter ({error}); delete the folder and run again") from None
+        raise HarnessError(f"{adapter}: cannot read the adapter ({error}); delete the folder and run again") from None
 
 
 def with_b_scaled(weights: dict[str, torch.Tensor], factor: float) -> dict[str, torch.Tensor]:
@@ -58,19 +58,19 @@ def save_copy(adapter: Path, weights: dict[str, torch.Tensor], folder: Path) -> 
 
 
 def module_name(key: str) -> str:
-    """The module that a LoRA tensor belongs to: base_model.model.model.layers.0.mlp.up_proj, say."""
+    """The module that a LoRA tensor belongs to, such as base_model.model.model.layers.0.mlp.up_proj."""
     return key.partition(".lora_")[0]
 
 
 def scaling(adapter: Path) -> float:
-    """What B is multiplied with: alpha / r, or alpha / sqrt(r) for rank-stabilized LoRA."""
+    """The factor of B: alpha / r, or alpha / sqrt(r) for rank-stabilized LoRA."""
     settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
     r = settings["r"]
     return settings["lora_alpha"] / (math.sqrt(r) if settings.get("use_rslora") else r)
 
 
 def check_weights(adapter: Path) -> None:
-    """Raise HarnessError for an adapter that cannot be what a training leaves: every B zero, or no numbers in it."""
+    """Raise HarnessError for an adapter that cannot come from a training: every B zero, no B at all, or NaN."""
     weights = adapter_weights(adapter)
     if not all(torch.isfinite(weight).all() for weight in weights.values()):
         raise HarnessError(
@@ -78,9 +78,9 @@ def check_weights(adapter: Path) -> None:
         )
     b_matrices = [weight for key, weight in weights.items() if ".lora_B." in key]
     if not b_matrices:
-        raise HarnessError(f"{adapter}: holds no LoRA B matrices; delete train/ of this run and train again")
+        raise HarnessError(f"{adapter}: has no LoRA B matrices; delete train/ of this run and train again")
     if not any(torch.count_nonzero(weight) for weight in b_matrices):
         raise HarnessError(
-            f"{adapter}: every B matrix is zero, so it changes nothing: training did not happen (check the log for "
-            f"a learning rate of 0); delete train/ of this run and train again"
+            f"{adapter}: every B matrix is zero, so the adapter changes nothing and the training had no effect (check "
+            f"the log for a learning rate of 0); delete train/ of this run and train again"
         )

@@ -1,4 +1,4 @@
-"""Log-probs of a few prompts, and how two models' changes of them agree: what adapter proof and export check share."""
+"""Log-probs of a few prompts, and how far two models' changes of them agree; for adapter proof and export check."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-PROBES = 16  # prompts scored,
+PROBES = 16  # prompts scored
 
 
 @torch.inference_mode()
 def log_probs(model: torch.nn.Module, probes: Sequence[Sequence[int]], start: int) -> np.ndarray:
-    """Log-probs (nats) of the tokens from position `start` on, of all probes in one row; unpadded, one at a time."""
+    """Log-probs (nats) of the tokens from position `start` on, of all probes in one row; run one by one, unpadded."""
     rows = []
     for probe in probes:
         ids = torch.tensor([list(probe)], device=next(model.parameters()).device)
@@ -37,7 +37,7 @@ def tail(rows: Sequence[Sequence[float]], start: int) -> np.ndarray:
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's r; 0 where a side does not vary: no change agrees with nothing."""
+    """Pearson's r; 0 if one of the two does not vary."""
     if x.std() == 0 or y.std() == 0:
         return 0.0
     return float(np.corrcoef(x, y)[0, 1])

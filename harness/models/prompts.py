@@ -1,7 +1,6 @@
-"""Messages → token ids, once, through the checkpoint's own chat template, and the gate that guards them.
+"""Messages → token ids through the checkpoint's own chat template, and the checks on them.
 
-Base and tuned evaluations use these ids; training compares the ids that its library makes with them. What
-differs in any of them is another experiment.
+Base and tuned evaluations use these ids; training checks that its library makes the same ones.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What an evaluation asks, in order, and with which tokenizer it was written."""
+    """The questions of an evaluation, in order, as problems and as prompts, with their tokenizer."""
 
     problems: tuple[Problem, ...]
     prompts: tuple[Prompt, ...]
@@ -45,7 +44,7 @@ class Questions:
 
 
 def prepare(config: Config, data: Data, *, weights: bool = True) -> Questions:
-    """The evaluation's problems as prompts, each through the gate, all within the model's context.
+    """The evaluation's problems as prompts, each of them checked, all within the model's context.
 
     Raises HarnessError. With weights=False a hub model's weight files are not fetched.
     """
@@ -65,18 +64,18 @@ def ids_hash(ids: Sequence[int]) -> str:
 
 
 def hash_of_all(prompts: Sequence[Prompt]) -> str:
-    """SHA-256, in hex, over the ordered prompt hashes of an evaluation: its whole input in one value."""
+    """SHA-256, in hex, over the ordered prompt hashes of an evaluation, for its whole input."""
     return hashlib.sha256("\n".join(prompt.hash for prompt in prompts).encode()).hexdigest()
 
 
 def quiet() -> None:
-    """No loading bars and advice from transformers: our own lines would drown in them."""
+    """Switch off loading bars and warnings of transformers, which would hide our own lines."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer. Raises HarnessError where it has none, or no chat template."""
+    """The checkpoint's tokenizer. Raises HarnessError if it has none, or no chat template."""
     quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, padding_side="left")
@@ -90,45 +89,45 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], system: str) -> list[Prompt]:
-    """Render and tokenize each problem, in order, and check every prompt at the gate."""
+    """Render, tokenize and check each problem, in order."""
     chats = [messages(problem.question, system) for problem in problems]
     encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
     prompts = [Prompt.of(p.id, ids) for p, ids in zip(problems, encoded["input_ids"], strict=True)]
     for problem, prompt in zip(problems, prompts, strict=True):
-        _gate(tokenizer, problem, prompt.ids, system)
+        _check_prompt(tokenizer, problem, prompt.ids, system)
     return prompts
 
 
-def _gate(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> None:
-    """Exactly one BOS, and both the system text and the question arrive at the model as they were written.
+def _check_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> None:
+    """Raise HarnessError unless there is exactly one BOS and the system text and the question are in the prompt.
 
-    SmolLM2's BOS is the token that opens a turn: there it stands once a turn.
+    SmolLM2's BOS is the token that opens a turn, so there is one for each turn.
     """
     bos = tokenizer.bos_token_id
     if bos is not None and (count := ids.count(bos)) != 1 and not _opens_turns(tokenizer, problem, ids, system):
-        raise HarnessError(f"prompt: {count} BOS tokens in the prompt of problem {problem.id}, exactly one is right")
+        raise HarnessError(f"prompt: found {count} BOS tokens in the prompt of problem {problem.id}, expected one")
     text = tokenizer.decode(ids, skip_special_tokens=False)
-    # Templates trim what they are given, and tokenizers may normalize blanks: compare the words.
+    # Templates trim their input, and tokenizers may normalize whitespace, so only the words are compared.
     words = " ".join(text.split())
     for part, what in ((system, "system text"), (problem.question, "question")):
         if " ".join(part.split()) not in words:
             raise HarnessError(
-                f"prompt: the {what} is not in the prompt that the template made of problem {problem.id}"
+                f"prompt: the {what} is missing from the prompt that the chat template made for problem {problem.id}"
             )
 
 
 def _opens_turns(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> bool:
-    """Whether the BOS stands before each turn of the prompt, the model's own included, and nowhere else."""
+    """Whether the BOS is before each turn of the prompt, the model's own included, and nowhere else."""
     places = [place for place, token in enumerate(ids) if token == tokenizer.bos_token_id]
     turns = len(messages(problem.question, system)) + 1
     return len(places) == turns and places[0] == 0 and all(b - a > 1 for a, b in pairwise(places))
 
 
 def padding(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> str | None:
-    """The tokenizer's padding token, or another where a prompt holds that one or a turn ends with it.
+    """The tokenizer's padding token, or another one if it occurs in a prompt or ends a turn.
 
-    Another is the first special token of which neither is true, those named for padding before the others; None where
-    there is none.
+    The other one is the first special token that does neither, tokens with "pad" in their names first; None if there is
+    none.
     """
     used = {token for prompt in prompts for token in prompt.ids}
     used.add(tokenizer.convert_tokens_to_ids(turn_end(tokenizer)))
@@ -142,27 +141,30 @@ def padding(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> st
 def turn_end(tokenizer: PreTrainedTokenizerBase) -> str:
     """The token with which the chat template ends the model's turn (for Gemma `<end_of_turn>`, not `<eos>`).
 
-    Raises HarnessError where the template puts no special token after an answer.
+    Raises HarnessError if the template puts no special token after an answer.
     """
     chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
     ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
     prompt = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=True, return_dict=True)
-    # Gemma 3's <end_of_turn> is special among the added tokens, but none of the tokenizer's named ones.
+    # Gemma 3's <end_of_turn> is a special added token, but not one of the tokenizer's named special tokens.
     special = {*tokenizer.all_special_ids, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
     for token in ids[len(prompt["input_ids"]) :]:
         if token in special:
             return tokenizer.convert_ids_to_tokens(token)
-    raise HarnessError("model.id: the chat template ends no model turn with a special token: nothing to stop on")
+    raise HarnessError(
+        "model.id: the chat template does not end the model's turn with a special token, so completions would not "
+        "stop; use another checkpoint"
+    )
 
 
 def stop_ids(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every token id that ends a completion, ascending: the checkpoint's own and the turn's end."""
+    """Every token id that ends a completion, ascending: the checkpoint's own and the end of a turn."""
     end = tokenizer.convert_tokens_to_ids(turn_end(tokenizer))
     return sorted(checkpoint.generation_stop_ids | {end, tokenizer.eos_token_id} - {None})
 
 
 def check_context(checkpoint: Checkpoint, prompts: Sequence[Prompt], max_new_tokens: int) -> None:
-    """Raise HarnessError where a prompt and its completion do not fit the model's context: nothing is cut."""
+    """Raise HarnessError if a prompt and its completion do not fit the model's context; prompts are never cut."""
     longest = max(prompts, key=lambda prompt: len(prompt.ids))
     if len(longest.ids) + max_new_tokens > checkpoint.context:
         over = sum(len(prompt.ids) + max_new_tokens > checkpoint.context for prompt in prompts)

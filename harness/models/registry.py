@@ -1,4 +1,4 @@
-"""The engine that an experiment names: what it declares, its version, and how it is started."""
+"""The engine that an experiment names: its declarations, its version, and how it is started."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def kind(section: EvalSection) -> EngineKind:
 
 
 def version(section: EvalSection, work: Work) -> str:
-    """As EngineKind.version, of the engine that the section names."""
+    """As EngineKind.version, for the engine that the section names."""
     return kind(section).version(section, work)
 
 
 def load(section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work) -> Engine:
-    """As EngineKind.start, of the engine that the section names."""
+    """As EngineKind.start, for the engine that the section names."""
     return kind(section).start(section, checkpoint, tokenizer, work)

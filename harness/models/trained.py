@@ -1,4 +1,4 @@
-"""Which trained model a command about a finished training means, and the checkpoint that it was trained from."""
+"""The trained model that a command about a finished training uses, and the checkpoint that it was trained from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from harness.util.errors import HarnessError
 
 @dataclass(frozen=True)
 class Trained:
-    """What one training of a run left, and what it began with."""
+    """The result of one training of a run, and the checkpoint that it began with."""
 
     run: RunDir
     seed: int  # of the training
     base: Checkpoint
-    path: Path  # the adapter that was evaluated, or the model where all weights were trained
+    path: Path  # the adapter that was evaluated, or the model if all weights were trained
 
     @property
     def full(self) -> bool:
@@ -28,29 +28,29 @@ class Trained:
 
     @property
     def model(self) -> Checkpoint:
-        """The trained model, where all weights were trained."""
+        """The trained model, if all weights were trained."""
         return Checkpoint(self.base.id, self.path)
 
     @property
     def step(self) -> int:
-        """The step of the training after which it was what it is."""
+        """The step of the training after which it was saved."""
         return self.run.evaluated_step(self.seed)
 
     @property
     def hash(self) -> str:
-        """The content of the weights, as the tuned evaluation notes it."""
+        """The content hash of the weights, as the tuned evaluation records it."""
         return self.model.weights_hash if self.full else file_hash(self.path / "adapter_model.safetensors")
 
 
 def find(run: RunDir, seed: int | None) -> Trained:
-    """What the training with this seed left, without one that of the first of train.seeds.
+    """The result of the training with this seed, or with None of the first of train.seeds.
 
-    Raises HarnessError for another seed, where a stage up to the training (or to the curve that chooses among its
-    adapters) or a file of what it left is missing, and where the base's weights are not those that the run began with.
+    Raises HarnessError for another seed, if a stage up to the training (or to the curve that chooses its checkpoint) is
+    not finished, if a file of its result is missing, and if the base's weights have changed since the run began.
     """
     seeds = run.config.train.seeds
     if seed is not None and seed not in seeds:
-        raise HarnessError(f"--train-seed: {seed} is none of this run's train.seeds ({', '.join(map(str, seeds))})")
+        raise HarnessError(f"--train-seed: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
     chosen = seeds[0] if seed is None else seed
     needed = [run.adapter(chosen)]
     if run.config.train.checkpoint == "best_dev":
@@ -64,7 +64,7 @@ def find(run: RunDir, seed: int | None) -> Trained:
     path, full = run.evaluated(chosen), run.config.model.full_finetuning
     for name in ("*.safetensors", "config.json") if full else ("adapter_model.safetensors", "adapter_config.json"):
         if not any(path.glob(name)):
-            raise HarnessError(f"{path}: has no {name}; put it back, or delete the folder and run again")
+            raise HarnessError(f"{path}: {name} is missing; restore it, or delete the folder and run again")
     base = checkpoint.resolve(run.config.model)
     run.pin({"base weights": base.weights_hash})
     return Trained(run, chosen, base, path)

@@ -24,30 +24,24 @@ class Vllm(EngineKind):
     def refusals(self, config: Config) -> Iterator[str]:
         section = config.eval
         if config.model.full_finetuning and len(config.train.seeds) > 1:
-            yield "train.seeds: vllm loads one model a process, and full finetuning leaves one a seed; give one seed"
+            yield "train.seeds: vllm loads one model per process, and full finetuning makes one per seed; give one seed"
         if section.precision == "fp32":
             yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
         low, high = VLLM_TEMPERATURES
         if section.temperature and not low <= section.temperature <= high:
-            yield f"eval.temperature: vllm samples at {low:g} to {high:g}, or greedily at 0"
+            yield f"eval.temperature: vllm samples only at {low:g} to {high:g}; change it, or set 0 for greedy decoding"
         if config.lora.r > (most := VLLM_RANKS[-1]):
-            yield f"lora.r: vllm takes adapters up to rank {most}; lower it, or set eval.engine to transformers"
+            yield f"lora.r: vllm supports adapters up to rank {most}; lower it, or set eval.engine to transformers"
         if config.lora.finetune_vision_layers:
-            yield "lora.finetune_vision_layers: vllm evaluates the text model alone; set eval.engine to transformers"
+            yield "lora.finetune_vision_layers: vllm evaluates only the text model; set eval.engine to transformers"
 
     def idle(self, config: Config) -> tuple[str, ...]:
-        # How many completions share a batch follows from the memory, and matters where batches do.
+        # The memory decides how many completions share a batch, which matters unless batches are invariant.
         return ("eval.gpu_memory_utilization",) if config.eval.batch_invariant else ()
 
     def unavailable(self, config: Config) -> str | None:
-        found = machine.gpus()
-        if not found:
-            return f"eval.engine: vllm needs an NVIDIA GPU, and this machine shows none; {INSTEAD}"
-        if reason := machine.unfit(found[0]):
-            return f"eval.engine: vllm cannot run here ({reason}); {INSTEAD}"
-        if not machine.installed("vllm"):
-            return f'eval.engine: vllm is not installed; pip install -e ".[gpu]", or {INSTEAD}'
-        return None
+        reason = machine.lacks("vllm")
+        return reason and f"eval.engine: vllm {reason}; {INSTEAD}"
 
     def version(self, section: EvalSection, work: Work) -> str:
         from harness.models import vllm_engine

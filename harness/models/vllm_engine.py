@@ -1,6 +1,6 @@
-"""The vLLM engine: all prompts in one continuous batch, completions handed over in the order in which they end.
+"""The vLLM engine: all prompts in one continuous batch, completions yielded in the order in which they finish.
 
-vLLM runs inside this process: an engine core in a process of its own outlives a kill and keeps the GPU's memory. Its
+vLLM runs inside this process: an engine core in a separate process outlives a kill and keeps the GPU's memory. Its
 import takes half a minute, so it happens when an engine is started.
 """
 
@@ -31,31 +31,31 @@ from harness.tasks.records import Completion
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError, in_short
 
-# Raised whenever this module could make another completion of the same prompt.
+# Raised whenever a change of this module could change a completion.
 VERSION = "1"
 
-QUIET = "ERROR"  # of vLLM's log, where the user asks for no other
+QUIET = "ERROR"  # level of vLLM's log, unless the user sets another
 DEFAULTS = {
     "VLLM_LOGGING_LEVEL": QUIET,
     "VLLM_NO_USAGE_STATS": "1",
-    # nvcc compiles FlashInfer's sampler at the first start, for minutes; greedy and seeded requests do not use it.
+    # FlashInfer's sampler is compiled at the first start, for minutes; greedy and seeded requests do not use it.
     "VLLM_USE_FLASHINFER_SAMPLER": "0",
 }
-HARMLESS = {  # variables that change no completion, or are the evaluation section's own
+HARMLESS = {  # variables that change no completion, or that the evaluation section sets
     "VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS", "VLLM_DO_NOT_TRACK", "VLLM_CACHE_ROOT", "VLLM_CONFIG_ROOT",
     "VLLM_LOGGING_PREFIX", "VLLM_ENABLE_V1_MULTIPROCESSING", "VLLM_BATCH_INVARIANT",
 }  # fmt: skip
 
-# Compiling and capturing CUDA graphs takes a minute or more at the start and pays for itself with the tokens to make.
-COMPILE_FROM = 200_000  # tokens asked for
-LENGTH_STEP = 512  # tokens: lengths are rounded up to it, so that like experiments share a compile cache
-WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, beside the weights
+# Compilation and CUDA graph capture take a minute or more at the start, which pays off only for many tokens.
+COMPILE_FROM = 200_000  # tokens to be generated at most
+LENGTH_STEP = 512  # tokens; lengths are rounded up to a multiple, so that similar experiments share a compile cache
+WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, in addition to the weights
 
 
 def eager(section: EvalSection, work: Work) -> bool:
-    """Whether the model runs as it is, without compiling and CUDA graphs: what the section says, or by the work.
+    """Whether the model runs without compilation and CUDA graphs: as the section says, or by the amount of work.
 
-    By all the work of an evaluation, never by what is left of it: the two modes differ in the last bits.
+    This counts the whole evaluation, also when it is resumed: the two modes differ in the last bits.
     """
     if section.enforce_eager is not None:
         return section.enforce_eager
@@ -63,7 +63,7 @@ def eager(section: EvalSection, work: Work) -> bool:
 
 
 def describe(section: EvalSection, work: Work) -> str:
-    """The engine with all that its completions depend on."""
+    """The engine with everything that its completions depend on."""
     try:
         installed = version("vllm")
     except PackageNotFoundError:
@@ -76,9 +76,9 @@ def describe(section: EvalSection, work: Work) -> str:
 
 
 def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> dict[str, Any]:
-    """What vLLM's LLM is started with: text only, no more context than is needed, as much memory as there is.
+    """The arguments of vLLM's LLM: text only, no more context than needed, as much memory as allowed.
 
-    Raises HarnessError where the memory does not suffice.
+    Raises HarnessError if there is not enough memory.
     """
     longest = math.ceil(work.longest / LENGTH_STEP) * LENGTH_STEP
     settings: dict[str, Any] = {
@@ -88,7 +88,7 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
         "max_model_len": min(longest, checkpoint.context),
         "gpu_memory_utilization": memory_share(section, checkpoint),
         "enforce_eager": eager(section, work),
-        "generation_config": "vllm",  # nothing out of the checkpoint's own sampling settings
+        "generation_config": "vllm",  # ignore the checkpoint's own sampling settings
         "language_model_only": "vision_config" in checkpoint.config,
         "use_tqdm_on_load": False,
         "seed": 0,
@@ -101,7 +101,7 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
 
 @contextmanager
 def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
-    """Where vLLM is imported and started with these settings: in its environment, hushed, its refusals in a line."""
+    """The context in which vLLM is imported and started: its environment set, output dropped, errors in one line."""
     environment(section)
     quiet()
     how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
@@ -114,7 +114,7 @@ def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
     except ImportError as error:
         raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise _out_of_memory(error, section) or _refusal(error) from error
+        raise _out_of_memory(error, section) or _start_error(error) from error
     say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
 
 
@@ -133,7 +133,7 @@ class VllmEngine:
     def generate(
         self, requests: Sequence[Request], sampling: Sampling, adapter: Path | None, done: Collection[tuple[int, int]]
     ) -> Iterator[list[Completion]]:
-        """As Engine.generate. A completion's seconds run from the asking to its end, waiting for a place included."""
+        """As Engine.generate. A completion's seconds run from the request to its end, including time in the queue."""
         wanted = [request for request in requests if (request.index, request.sample) not in done]
         began = time.perf_counter()
         params = [self._params(sampling, request.seed) for request in wanted]
@@ -163,7 +163,7 @@ class VllmEngine:
         return [rows[i] for i in range(len(requests))]
 
     def adapter_modules(self, adapter: Path) -> set[str]:
-        """As Engine.adapter_modules: those whose matrices stand, bit for bit, in the memory that the GPU reads."""
+        """As Engine.adapter_modules: those whose matrices are in vLLM's LoRA layers on the GPU, bit for bit."""
         request = self._request(adapter)
         try:
             self.llm.llm_engine.add_lora(request)
@@ -186,30 +186,30 @@ class VllmEngine:
             min_p=sampling.min_p,
             seed=seed if sampling.temperature else None,
             stop_token_ids=list(sampling.stop_ids),
-            ignore_eos=True,  # the stop ids are ours, all of them and no others
+            ignore_eos=True,  # stop only on our stop ids
             detokenize=False,
         )
 
     def _ask(self, requests: Sequence[Request], params: Sequence[Any], adapter: Path | None) -> dict[str, Request]:
-        """Queue the requests; returns them by the id that vLLM answers with."""
+        """Queue the requests; returns them by the id in vLLM's outputs."""
         lora = None if adapter is None else self._request(adapter)
         prompts = [{"prompt_token_ids": list(request.ids)} for request in requests]
         ids = self.llm.enqueue(prompts, params, lora_request=lora, use_tqdm=False)
-        # enqueue's ids carry a random tail that keeps them unique; outputs come without it.
+        # enqueue's ids have a random suffix that keeps them unique; outputs have none.
         return {name.rpartition("-")[0] or name: request for name, request in zip(ids, requests, strict=True)}
 
     def _step(self) -> list[Any]:
-        """One step of the engine; returns the requests that it ended, none of them aborted."""
+        """One step of the engine; returns the outputs of the requests that it finished."""
         engine = self.llm.llm_engine
         if not engine.has_unfinished_requests():
-            raise RuntimeError("vLLM has lost requests: it holds none, and completions are still waited for")
+            raise RuntimeError("vLLM has lost requests: it has none left, and completions are still missing")
         try:
             ended = [output for output in engine.step() if output.finished]
         except torch.OutOfMemoryError as error:
             raise _out_of_memory(error, self.section) from error
         for output in ended:
             if (reason := output.outputs[0].finish_reason) not in ("stop", "length"):
-                raise RuntimeError(f"vLLM ended a request by {reason!r}")
+                raise RuntimeError(f"vLLM ended a request with reason {reason!r}; expected 'stop' or 'length'")
         return ended
 
     def _completions(
@@ -224,7 +224,7 @@ class VllmEngine:
         ]
 
     def _request(self, adapter: Path) -> Any:
-        """The adapter as vLLM names it: by content, because it keeps what it once loaded under a name."""
+        """The adapter as a vLLM request, named by content, because vLLM caches adapters by name."""
         from vllm.lora.request import LoRARequest
 
         name = file_hash(adapter / "adapter_model.safetensors") + file_hash(adapter / "adapter_config.json")
@@ -233,10 +233,10 @@ class VllmEngine:
 
 
 def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], scale: float) -> set[str]:
-    """Which of an adapter's modules stand in the active slot of vLLM's LoRA layers exactly as in its file.
+    """Which of an adapter's modules are in the active slot of vLLM's LoRA layers exactly as in its file.
 
-    vLLM packs q, k, v and gate, up into one layer each, a slice a module, and multiplies the scale into B. A module
-    whose name it does not know is left out without a word; this is where that shows.
+    vLLM packs q, k, v and gate, up into one layer each, with one slice for each module, and multiplies the scale into
+    B. It silently ignores a module whose name it does not know; this check finds that.
     """
     from vllm.lora.utils import parse_fine_tuned_lora_name
 
@@ -266,7 +266,7 @@ def loaded_modules(model: Any, lora_id: int, weights: dict[str, torch.Tensor], s
 
 
 def _leave() -> None:
-    if torch.distributed.is_initialized():  # which vLLM leaves to the exit, with a warning
+    if torch.distributed.is_initialized():  # vLLM does not destroy it, which causes a warning at exit
         torch.distributed.destroy_process_group()
 
 
@@ -274,17 +274,17 @@ def _leave() -> None:
 
 
 def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
-    """The share of the GPU's memory that vLLM may take: what the section allows of the memory that is free.
+    """The share of the GPU's memory that vLLM may take: the section's share of the free memory.
 
-    Raises HarnessError where that cannot hold the weights and a KV cache.
+    Raises HarnessError if the weights and a KV cache do not fit.
     """
     if not torch.cuda.is_available():
         raise HarnessError("eval.engine: vllm needs an NVIDIA GPU, and torch finds none; use eval.engine=transformers")
     gc.collect()
-    torch.cuda.empty_cache()  # what an earlier part of this process held
+    torch.cuda.empty_cache()  # held by an earlier part of this process
     free, total = (number / 2**30 for number in torch.cuda.mem_get_info())
-    # Of what is free, not of the whole: vLLM keeps to its share but for CUDA's context and work areas, and with 24 GiB
-    # free and all but one of them for vLLM a 4 B model's start ran out of memory.
+    # A share of the free memory, not of the total: CUDA's context and work areas come on top of vLLM's share. With
+    # 23 of 24 free GiB for vLLM, a 4 B model ran out of memory at the start.
     share = math.floor(100 * section.gpu_memory_utilization * free / total) / 100
     needed = 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
     if share * total < needed:
@@ -297,10 +297,10 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
 
 
 def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:
-    """The one line for vLLM's ways of saying that memory does not suffice; None for any other error."""
+    """The one line for vLLM's ways of reporting too little memory; None for any other error."""
     if isinstance(error, torch.OutOfMemoryError):
         return HarnessError(
-            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM keeps for itself "
+            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM reserves "
             f"({section.gpu_memory_utilization:g} of what was free; {in_short(error)}); lower the setting or end other "
             f"programs on the GPU"
         )
@@ -318,8 +318,8 @@ def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | Non
     return None
 
 
-def _refusal(error: Exception) -> Exception:
-    """The one line for a configuration or a GPU that vLLM does not take; other errors as they are."""
+def _start_error(error: Exception) -> Exception:
+    """The one line for a configuration or a GPU that vLLM does not support; other errors unchanged."""
     if isinstance(error, ValueError):
         reason = " ".join(str(error).split())[:300]
         return HarnessError(f"eval.engine: vLLM does not start ({reason}); use eval.engine=transformers")
@@ -336,7 +336,7 @@ def _switches() -> dict[str, str]:
 
 
 def environment(section: EvalSection) -> None:
-    """vLLM's switches; it reads them when it is imported. What the user has set stays, but for the first two."""
+    """Set vLLM's environment variables, which it reads on import. The user's values stay, except for the first two."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_BATCH_INVARIANT"] = str(int(section.batch_invariant))
     for name, value in DEFAULTS.items():

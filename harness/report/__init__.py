@@ -1,1 +1,1 @@
-"""From results to pages."""
+"""From results to reports: summary.json, Markdown and HTML."""

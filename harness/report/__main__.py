@@ -1,8 +1,8 @@
-"""Draw a run's report again from what its stages left.
+"""Draw a run's report again from the files of its stages.
 
     python -m harness.report results/quickstart-1a2b3c4d
 
-JSON is the truth; Markdown and page are drawn from it and can be drawn again at any time.
+Markdown and page are made from the JSON files and can be made again at any time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Charts as SVG: intervals, parts of a change, curves over steps, outcomes. Numbers in, markup out, in milliseconds.
 
-Drawn by hand because a page wants few bytes, text that stays text, and colours that follow the reader's light or
-dark setting: shapes carry classes, and page/chart.css colours them, in a page and in a file of its own alike. What
-colour tells, shape or words tell too. Every number drawn is in the chart's <desc>.
+Without a plotting library, because a page needs few bytes, text as text, and colours that follow the reader's light or
+dark setting: shapes have classes, and templates/chart.css colours them, in a page and in a file of its own. Shape or
+words also show what colour shows. Every number drawn is in the chart's <desc>.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ WIDTH = 400  # of every chart, in its own units; a phone shows it a little small
 LINE = 21  # between two marks of a row, and the height of a line of text
 BAR = 46  # between two bars
 LABEL = 40  # characters of a row's label
-LEAST_SHARE = 3  # width of a share that is not 0: one question of thousands is still seen
-LARGEST = 1e300  # an axis' end: a span beyond it has no float
-LONGEST_WRITTEN = 1e9  # numbers from here on are written as powers
-SERIES = {  # what the legend calls them
+LEAST_SHARE = 3  # width of a share that is not 0, so that one question of thousands is still visible
+LARGEST = 1e300  # the largest end of an axis: a longer span would overflow
+LONGEST_WRITTEN = 1e9  # larger numbers are written as powers
+SERIES = {  # their names in the legend
     "base": "base",
     "tuned": "tuned",
     "difference": "0 lies outside the interval",
@@ -49,12 +49,12 @@ class Mark:
 class Row:
     label: str
     marks: tuple[Mark, ...]
-    note: str = ""  # beside the label
+    note: str = ""  # next to the label
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A value a step; a band around it where low and high are given."""
+    """A value for each step; with a band around it if low and high are given."""
 
     steps: Sequence[float]
     values: Sequence[float]
@@ -94,8 +94,8 @@ class Scale:
 def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pitch: int = 1) -> Markup:
     """Estimates with intervals, row by row; with `zero` a line marks no difference, else the axis is percent.
 
-    A row has the height of at least `pitch` marks, so that charts side by side can keep step. The axis spans what
-    is drawn, widened to round numbers: lengths are not to be read from its left end.
+    A row has the height of at least `pitch` marks, so that charts side by side can be aligned. The axis spans what
+    is drawn, widened to round numbers, so it need not begin at 0.
     """
     ends = [end for row in rows for mark in row.marks for end in (mark.low, mark.high)]
     scale = _span([*ends, 0.0], 4.0) if zero else _span(ends, 20.0, 0.0, 100.0)
@@ -119,7 +119,7 @@ def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pi
 
 
 def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup:
-    """Parts that add up to a total, each bar beginning where the one before it ended."""
+    """Parts that add up to a total; each bar begins where the one before it ended."""
     sums = list(accumulate((part.value for part in parts), initial=0.0))
     reach = _span([*sums, total.value], 4.0)
     scale = Scale(reach.low, reach.high, 10, WIDTH - 14)
@@ -172,7 +172,7 @@ def curve(name: str, title: str, data: Curve) -> Markup:
 
 
 def strip(name: str, title: str, counts: dict[str, int]) -> Markup:
-    """Counts as shares of one bar, in the order given, the smallest widened; the legend beside it has the words."""
+    """Counts as shares of one bar, in the order given, very small ones widened; the page has the legend."""
     total, x, parts = sum(counts.values()), 0.0, []
     widths = [max(WIDTH * count / total, LEAST_SHARE) if count else 0.0 for count in counts.values()]
     for (kind, count), wanted in zip(counts.items(), widths, strict=True):
@@ -191,13 +191,13 @@ def style() -> str:
 
 
 def as_file(svg: Markup) -> str:
-    """The chart as a file of its own, with its colours in it."""
+    """The chart as a file of its own, with its colours included."""
     opening, end, rest = str(svg).partition(">")
     return f'{opening} width="{WIDTH * 1.5:g}" xmlns="http://www.w3.org/2000/svg"{end}<style>{style()}</style>{rest}\n'
 
 
 def in_light(file: str) -> str:
-    """The text of such a file with its light colours written out, for renderers that know no CSS variables."""
+    """The text of such a file with its light colours written out, for renderers without CSS variables."""
     colours = dict(re.findall(r"--([\w-]+): ([^;]+);", style().partition("@media")[0]))
     return re.sub(r"var\(--([\w-]+)\)", lambda match: colours[match[1]], file)
 
@@ -257,7 +257,7 @@ def _mark(mark: Mark, scale: Scale, y: float) -> list[Markup]:
 
 
 def _shape(series: str, x: float, y: float) -> Markup:
-    """A ring for the base and for what is unclear, a diamond for all else: told apart without colour."""
+    """A ring for the base and for "unclear", a diamond for the others, so that they differ without colour too."""
     if series in ("base", "unclear"):
         return _tag('<circle class="point {}" cx="{}" cy="{}" r="4.5"/>', series, x, y)
     corners = _points([(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y)])
@@ -269,15 +269,15 @@ def _spoken(mark: Mark) -> str:
 
 
 def _clipped(text: str, most: int) -> str:
-    """At most so many characters, the beginning and the end."""
+    """The text cut to at most so many characters, its beginning and its end."""
     half = most // 2
     return text if len(text) <= most else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _span(values: Sequence[float], least: float, floor: float = -math.inf, ceiling: float = math.inf) -> Scale:
-    """An axis from 0 to 1 around the values, at least so long, ending on round numbers."""
+    """An axis around the values, at least `least` long, with round numbers at its ends; drawn from 0 to 1."""
     low, high = (min(max(end, -LARGEST), LARGEST) for end in (min(values), max(values)))
-    least = max(least, 1e-9 * max(abs(low), abs(high)))  # less would vanish in a float's last digits
+    least = max(least, 1e-9 * max(abs(low), abs(high)))  # less would be lost in rounding
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
     step = _step(high - low)
@@ -293,6 +293,6 @@ def _step(span: float) -> float:
 
 
 def _number(value: float) -> str:
-    # 999.5 is the least that three digits would round to a power; + 0.0 takes the sign from a zero.
+    # From 999.5 on, three digits would be written as a power; + 0.0 removes the sign of a zero.
     text = f"{value:,.0f}" if 999.5 <= abs(value) < LONGEST_WRITTEN else f"{value + 0.0:.3g}"
     return text.replace("-", "−")

@@ -1,7 +1,7 @@
-"""What a report is made of, before it becomes Markdown or a page: sections of paragraphs, tables, figures, model text.
+"""The parts of a report, before it becomes Markdown or a page: sections of paragraphs, tables, figures, model text.
 
 A section is written once, as a function (run, numbers) -> Section | None in harness.report.sections; markdown.py draws
-it as Markdown and html_report.py as HTML, so that the two never say different things.
+it as Markdown and html_report.py as HTML, so that both say the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from harness.tasks.records import Tags
 
 
 class Loud(str):
-    """A paragraph or a table's cell that must not be overlooked: bold."""
+    """A paragraph or a table cell that must not be overlooked; shown in bold."""
 
     __slots__ = ()
 
@@ -30,7 +30,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart: inline in the page, plots/<name>.svg beside the Markdown."""
+    """A chart: inline in the page, a file plots/<name>.svg for the Markdown."""
 
     name: str
     alt: str
@@ -39,7 +39,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Verbatim:
-    """A text that a model wrote, what it is, and the tags to mark in it."""
+    """A text that a model wrote, with a title and the tags to mark in it."""
 
     title: str
     text: str
@@ -48,14 +48,14 @@ class Verbatim:
 
 @dataclass(frozen=True)
 class Listing:
-    """A file's text, in full; of the page only."""
+    """A file's full text; only in the page."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Folded:
-    """Blocks that a reader opens; of the page only."""
+    """Blocks that a reader can open; only in the page."""
 
     title: str
     blocks: list[Block]
@@ -63,19 +63,19 @@ class Folded:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Every question with what both models answered: as many as the page holds, in the Markdown the first few."""
+    """Every question with both models' answers: as many as fit in the page, and the first few in the Markdown."""
 
     items: list[Item]
-    whose: str = ""  # of several seeds the one whose answers these are, such as "seed 3407"
+    whose: str = ""  # with several seeds, the one whose answers these are, such as "seed 3407"
 
 
-# A str is a paragraph: its lines follow each other in Markdown and are paragraphs of their own in the page.
+# A str is a paragraph: its lines follow each other in Markdown and are separate paragraphs in the page.
 Block = str | Loud | Table | Figure | Verbatim | Listing | Folded | Gallery
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it; the report's first section has no heading."""
+    """A heading and the blocks under it; the report's first section has no heading."""
 
     title: str
     blocks: list[Block] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Every question of a run with what the base and the tuned model answered, and which way it changed."""
+"""Every question of a run with the answers of base and tuned model, and whether it was gained, lost or unchanged."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, read_evaluation
 from harness.util.errors import HarnessError
 
-# In the order in which they are shown. With K samples a question counts as in the table above it: gained where its
-# score rose, lost where it fell; "partly" is one whose score is neither 0 nor 1 and did not change.
+# In the order in which they are shown. With K samples, a question is counted as in the report's tables: gained if its
+# score rose, lost if it fell; "partly" if its score is neither 0 nor 1 and did not change.
 OUTCOMES = {
     "gained": "Gained",
     "lost": "Lost",
@@ -23,7 +23,7 @@ OUTCOMES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """One completion with its score; the fields of schema.Score and of schema.Completion."""
+    """One completion with its score; the fields are those of tasks.records.Score and Completion."""
 
     text: str
     answer: str | None
@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Item:
-    """One question; base and tuned have one answer a sample."""
+    """One question; base and tuned have one answer for each sample."""
 
     id: str
     question: str | None  # None in runs that were evaluated before result.json kept the questions
@@ -48,12 +48,12 @@ class Item:
 
     @property
     def rules(self) -> list[str]:
-        """The rules that found an answer on either side, "none" where there was no number."""
+        """The rules that found an answer of either model; "none" for an answer without a number."""
         return sorted({answer.rule or "none" for answer in (*self.base, *self.tuned)})
 
 
 def read(run: RunDir, seed: int) -> list[Item]:
-    """The questions in their order. Raises HarnessError where a completion is missing."""
+    """The questions in their order. Raises HarnessError if a completion is missing."""
     evaluated = read_evaluation(run.base)
     base, tuned = _side(run.base, evaluated), _side(run.tuned(seed), read_evaluation(run.tuned(seed)))
     questions, golds = evaluated.questions or {}, {score.id: score.gold for score in evaluated.scores}
@@ -64,7 +64,7 @@ def read(run: RunDir, seed: int) -> list[Item]:
 
 
 def _side(folder: Path, evaluated: Evaluation) -> dict[str, list[Answer]]:
-    """The answers to each question of one side."""
+    """The answers of one model to each question."""
     log = folder / "samples.jsonl"
     texts = completions.texts(log)
     found: dict[str, list[Answer]] = {}

@@ -1,8 +1,8 @@
-"""Pages in one file: no network, no outside font, script or picture, and model text that can do nothing but be read.
+"""Pages in one file: no network, no external font, script or picture, and model text that can only be read.
 
-Jinja2 escapes every value that a template prints; what goes around it is `Markup` that this module or charts.py
-made. On top of that a content security policy allows only the page's own stylesheet and script, by their hashes: text
-that escaped all else would still not run.
+Jinja2 escapes every value that a template prints, except `Markup` that this module or charts.py made. In addition a
+content security policy allows only the page's own stylesheet and script, by their hashes: text that got past the
+escaping would still not run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from harness.tasks.records import Tags
 from harness.util.text import INVISIBLE, code_point, shown, visible
 
 FOLDER = Path(__file__).parent / "templates"
-HEAD, TAIL = 3000, 2000  # characters of a longer text that are shown: how it began, and how it came to its answer
+HEAD, TAIL = 3000, 2000  # characters of a longer text that are shown: its beginning, and its end with the answer
 
 
 def page(template: str, script: str, **values: Any) -> str:
-    """The page that a template of harness/page makes of the values; equal values are equal bytes."""
+    """The page made from a template and these values; equal values give equal bytes."""
     style = charts.style() + _asset("style.css")
     code = _asset(script)
     assets = {"style": Markup(style), "style_hash": _hash(style), "script": Markup(code), "script_hash": _hash(code)}
@@ -39,7 +39,7 @@ def environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
-        finalize=shown,  # settings and the names of directories may hold what a completion may
+        finalize=shown,  # settings and directory names may hold invisible characters too
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -52,9 +52,9 @@ def environment() -> Environment:
 
 
 def model_text(text: str, tags: Tags | None = None) -> Markup:
-    """A model's text for a <pre>: escaped, with its tags marked and what cannot be seen spelled out.
+    """A model's text for a <pre>: escaped, with its tags marked and invisible characters spelled out.
 
-    A long text keeps its beginning and its end, and says what is left out.
+    A long text is cut to its beginning and its end, with a note of how much is left out.
     """
     if len(text) > HEAD + TAIL:
         left_out = Markup('<span class="cut">… {:,} characters left out …</span>').format(len(text) - HEAD - TAIL)
@@ -67,7 +67,7 @@ def _marked(text: str, tags: Tags | None) -> Markup:
     for match in _special(known).finditer(text):
         if match[0] in known:
             marked = f"<mark>{escape(visible(match[0]))}</mark>"
-        else:  # one character, however often: a page of them would be as large as it is empty
+        else:  # a repeated character once, with its count: spelled out, many would make a huge page
             times = f" × {len(match[0]):,}" if len(match[0]) > 1 else ""
             marked = f'<span class="unseen">{code_point(match[0][0])}{times}</span>'
         parts += [escape(text[end : match.start()]), marked]
@@ -86,5 +86,5 @@ def _asset(name: str) -> str:
 
 
 def _hash(content: str) -> str:
-    """A source of a content security policy: this very text."""
+    """The source expression of a content security policy that allows exactly this text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}"

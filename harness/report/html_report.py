@@ -1,7 +1,7 @@
-"""report.html: the report as a page for one tired reader, with every question and both answers side by side.
+"""report.html: the report as a page, with every question and both answers side by side.
 
-It reads without JavaScript, which only filters the questions; #outcome=lost&rule=solution&text=apples in its address
-sets the filter.
+It can be read without JavaScript, which only filters the questions; #outcome=lost&rule=solution&text=apples in the
+address sets the filter.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from harness.runs.directory import RunDir
 from harness.stats import verdict
 from harness.util.text import plural
 
-# Unchanged questions are in the page while it stays under PAGE_BYTES; gained and lost ones, which are what a reader
-# comes for, go on beyond it, up to CHANGED_BYTES each. No run has a page that a browser could not open.
+# Unchanged questions are added while the page stays under PAGE_BYTES. Gained and lost ones, which matter most to a
+# reader, are added up to CHANGED_BYTES each. So a browser can open the page of any run.
 PAGE_BYTES = 4_500_000
 CHANGED_BYTES = 6_000_000
-SAMPLES = 4  # drawn of each side of a question
+SAMPLES = 4  # answers of each model that are shown for a question
 SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "partly": "◐"}
 
 
@@ -68,19 +68,19 @@ def anchor(title: str) -> str:
 
 
 def grouped(blocks: list[Block]) -> list[tuple[str, list[Block]]]:
-    """Runs of blocks of one kind, so that figures stand side by side: (class name, blocks)."""
+    """Consecutive blocks of one kind, so that figures are side by side: (class name, blocks)."""
     return [(kind, list(run)) for kind, run in groupby(blocks, key=lambda block: type(block).__name__)]
 
 
 def _kept(items: list[Item], run: RunDir) -> dict[str, list[Markup]]:
-    """The drawn questions by outcome, in order: each until it, or for unchanged ones the page, is full."""
+    """The drawn questions by outcome, in order, up to the limit of the outcome, or of the page for unchanged ones."""
     item = html.environment().get_template("item.html").module.item
     tags, page = run.config.prompt.tags.record(), 0
     kept: dict[str, list[Markup]] = {}
     for outcome in OUTCOMES:
         changed, size = outcome in ("gained", "lost"), 0
         for each in (each for each in items if each.outcome == outcome):
-            first = changed and outcome not in kept  # open, to show what there is to see
+            first = changed and outcome not in kept  # shown open, as an example
             drawn = item(each, tags, SYMBOLS[outcome], OUTCOMES[outcome].lower(), first, SAMPLES)
             size += len(drawn.encode())
             if (size > CHANGED_BYTES) if changed else (page + size > PAGE_BYTES):

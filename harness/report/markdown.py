@@ -9,9 +9,9 @@ from harness.report.gallery import OUTCOMES
 from harness.runs.directory import RunDir
 from harness.util.text import cell, one_line, visible
 
-SHOWN = 3  # questions a kind in the gallery
-HEAD, TAIL = 700, 500  # characters of a longer text that are shown: how it began, and how it came to its answer
-LONGEST_ANSWER = 40  # of the number found in it
+SHOWN = 3  # questions of each outcome in the gallery
+HEAD, TAIL = 700, 500  # characters of a longer text that are shown: its beginning, and its end with the answer
+LONGEST_ANSWER = 40  # characters of the number found in it
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------
@@ -31,7 +31,7 @@ def report_lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
 
 
 def block_lines(block: Block) -> Iterator[str]:
-    """The lines that one block of a section is in Markdown."""
+    """The Markdown lines of one block."""
     if isinstance(block, Table):
         yield from table_lines(block.head, block.rows)
     elif isinstance(block, Figure):
@@ -44,7 +44,7 @@ def block_lines(block: Block) -> Iterator[str]:
 
 
 def table_lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """A Markdown table; what is Loud is bold."""
+    """A Markdown table; Loud cells are bold."""
     titles = list(map(cell, head))
     yield "| " + " | ".join(titles) + " |"
     yield "|" + "---|" * len(titles)
@@ -57,7 +57,7 @@ def _bold(text: str, written: str) -> str:
 
 
 def _gallery(gallery: Gallery) -> Iterator[str]:
-    """The first few gained and lost questions, both completions as they are, fenced so that nothing in them acts."""
+    """The first few gained and lost questions with both completions, fenced so that no markup in them is rendered."""
     whose = f", {gallery.whose}" if gallery.whose else ""
     for outcome in ("gained", "lost"):
         chosen = [item for item in gallery.items if item.outcome == outcome]
@@ -79,7 +79,7 @@ def _clipped(answer: str | None) -> str:
 
 
 def fenced(text: str) -> Iterator[str]:
-    """A model's text as a Markdown code block in which nothing acts; of a long one both ends."""
+    """A model's text as a Markdown code block in which no markup is rendered; a long one is cut to both ends."""
     if len(text) > HEAD + TAIL:
         text = f"{text[:HEAD]}\n[… {len(text) - HEAD - TAIL:,} characters left out …]\n{text[-TAIL:]}"
     shown = visible(text)

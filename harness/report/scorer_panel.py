@@ -1,4 +1,4 @@
-"""The same completions under the published rules of others: rates, differences, and whether their sign survives."""
+"""The same completions under published rules of others: rates, differences, and whether the sign is the same."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.tasks.panel import SCORERS, Scorer
 from harness.tasks.records import Tags
 from harness.util.errors import HarnessError
 
-APPLICABLE = 0.5  # share of each side's completions from which a scorer must extract something to have a vote
+APPLICABLE = 0.5  # share of each model's completions from which a scorer must extract an answer to have a vote
 
 
 class Completed(NamedTuple):
@@ -31,31 +31,34 @@ class Completed(NamedTuple):
 
 
 def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
-    """The completions of one side: its scores with their texts from its samples.jsonl.
+    """The completions of one model: its scores with their texts from its samples.jsonl.
 
-    Raises HarnessError where a text is missing.
+    Raises HarnessError if a text is missing.
     """
     texts = completions.texts(log)
     if lost := [(s.id, s.sample) for s in scores if (s.id, s.sample) not in texts]:
-        raise HarnessError(f"{log}: the completion {lost[0]} of result.json is missing; run harness.evaluate")
+        raise HarnessError(
+            f"{log}: the completion {lost[0]} of result.json is missing; python -m harness.evaluate makes it again"
+        )
     return [Completed(s.id, s.gold, texts[s.id, s.sample], s.correct) for s in scores]
 
 
 def compare(
     base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags, published: Sequence[Scorer] = SCORERS
 ) -> Panel:
-    """Every scorer's rates, paired difference and sign beside ours.
+    """Every scorer's rates, paired difference and sign, compared with ours.
 
-    base, tuned: the same questions in the same order, K samples each. For each side of a scorer: `accuracy` over the
-    questions; `extracted`, the share of completions in which it found an answer; `as_ours`, the share on which its
-    verdict is ours. Differences are tuned minus base, as proportions (`paired.paired`). A scorer's `sign` is
+    base, tuned: the same questions in the same order, K samples each. For each model under a scorer: `accuracy` over
+    the questions; `extracted`, the share of completions in which it found an answer; `as_ours`, the share on which its
+    judgement is the same as ours. Differences are tuned minus base, as proportions (`paired.paired`). A scorer's `sign`
+    is
 
-    - None where it has no vote: it extracts from under half of the completions of a side;
+    - None if it has no vote, because it extracts an answer from under half of a model's completions;
     - "undecided" unless its difference and ours are both detected (by `verdict.of`): the sign of a difference that may
-      be chance tells nothing, alike or not;
-    - else "agrees" or "disagrees", as its estimate has our sign or the other.
+      be chance says nothing;
+    - else "agrees" or "disagrees": whether its estimate has the sign of ours.
 
-    `flips` names those that disagree. Raises ValueError where the two sides differ in their questions.
+    `flips` names those that disagree. Raises ValueError if the two models were asked different questions.
     """
     if [c.id for c in base] != [c.id for c in tuned]:
         raise ValueError("base and tuned must be the same questions in the same order")
@@ -67,7 +70,7 @@ def compare(
 
 
 def finding(panel: Panel) -> str:
-    """Whether our sign survives, as a clause: the panel's sentence begins with it."""
+    """Whether the sign is the same under other scorers, as a clause: the panel's sentence begins with it."""
     return _findings(panel.ours, panel.scorers)[0]
 
 

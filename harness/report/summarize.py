@@ -13,6 +13,7 @@ from harness.report.summary import (
     REWARD_SHARE,
     Compared,
     Decomposition,
+    Ends,
     FloorRecord,
     NoiseFloor,
     OfSamples,
@@ -34,7 +35,8 @@ from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
 from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
-from harness.stats import paired, pass_at_k, seeds, sensitivity, verdict
+from harness.runs.training import ROLLOUT, Watched
+from harness.stats import drift, paired, pass_at_k, seeds, sensitivity, verdict
 from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.util import typed
@@ -48,7 +50,7 @@ Scores = Sequence[ScoredCompletion]
 def summarize(run: RunDir) -> Summary:
     """Pair the evaluations of a run and compute every number of its report.
 
-    Raises HarnessError where they are not comparable: other questions, prompts or settings.
+    Raises HarnessError if they are not comparable: different questions, prompts or settings.
     """
     trained, count = run.config.train.seeds, run.config.eval.samples
     base, tuned = read_evaluation(run.base), [read_evaluation(run.tuned(seed)) for seed in trained]
@@ -117,7 +119,7 @@ def _rates(columns: Columns, count: int) -> Rates:
 
 
 def _side(sides: list[Scores], columns: Columns, count: int) -> Side:
-    """Rates, and what became of the completions: those of all seeds where there are several."""
+    """Rates, and counts of the completions: those of all seeds together if there are several."""
     scores = [score for side in sides for score in side]
     return Side(
         **typed.fields(_rates(columns, count)),
@@ -150,7 +152,7 @@ def _verdict(differences: Compared, base: Scores, sides: list[Scores]) -> Verdic
 
 
 def _parts(before: Columns, after: Columns) -> Parts:
-    """The change of strict accuracy as mathematics + format, exactly; where both comply only for a single seed."""
+    """The change of strict accuracy as mathematics + format, exactly; `where_both_comply` only for a single seed."""
     costs = [side["strict"] - side["accuracy"] for side in (before, after)]
     both_comply = where_both_comply = None
     if after["accuracy"].ndim == 1:
@@ -162,7 +164,7 @@ def _parts(before: Columns, after: Columns) -> Parts:
     else:
         strict, mathematics = (_difference(before[name], after[name]) for name in ("strict", "accuracy"))
         form = _difference(*costs)
-    # Half of format minus mathematics, question by question: in [-1, 1], and 0 where the two are alike.
+    # Half of format minus mathematics, question by question: in [-1, 1], and 0 if the two are equal.
     halves = [(cost - side["accuracy"]) / 2 for cost, side in zip(costs, (before, after), strict=True)]
     larger = verdict.larger_part(mathematics, form, _difference(*halves))
     return Parts(
@@ -234,7 +236,7 @@ def _of_samples(base: Scores, sides: list[Scores], count: int) -> tuple[OfSample
 
 
 def _by_question(scores: Scores) -> tuple[list[list[str | None]], list[list[bool]]]:
-    """The answers to each question and whether they are right; None for what was cut, which is wrong whatever it is."""
+    """The answers to each question and whether they are right; None for one that was cut, which always is wrong."""
     questions: dict[str, list[ScoredCompletion]] = {}
     for score in scores:
         questions.setdefault(score.id, []).append(score)
@@ -244,7 +246,7 @@ def _by_question(scores: Scores) -> tuple[list[list[str | None]], list[list[bool
 
 
 def _by_rule(base: Scores, sides: list[Scores]) -> dict[str, RuleCounts]:
-    """How many completions each extraction rule decided, and how many of those were right; of seeds, the mean."""
+    """How many completions each extraction rule decided, and how many of those were right; over seeds, the mean."""
     table = {}
     for rule in (*RULES, None):
         counts = RuleCounts(*_decided(rule, [base]), *_decided(rule, sides))
@@ -261,11 +263,14 @@ def _decided(rule: str | None, sides: list[Scores]) -> Iterator[int | float]:
 
 
 def _training(run: RunDir, seed: int) -> Training:
-    # Only the steps that began with a rollout have rewards; with num_iterations others learn from it again.
-    logged = [row.numbers for row in training.read_metrics(training.metrics_log(run.train(seed)))]
-    rollouts = [row for row in logged if row.get("reward") is not None]
+    # Only steps that begin with a rollout have rewards; with num_iterations, others learn from it again.
+    logged = training.read_metrics(training.metrics_log(run.train(seed)))
+    rollouts = [row.numbers for row in logged if row.numbers.get("reward") is not None]
     rewards = [row["reward"] for row in rollouts]
     ends = max(1, round(len(rewards) * REWARD_SHARE))
+    watched = Watched(logged)
+    judged = {name: [row[f"{ROLLOUT}{name}"] for row in rollouts if f"{ROLLOUT}{name}" in row] for name in QUANTITIES}
+    shares = {name: Ends(float(np.mean(s[:ends])), float(np.mean(s[-ends:]))) for name, s in judged.items() if s}
     disagree = {
         name: float(np.mean([row[f"profiles_disagree/{name}"] for row in rollouts]))
         for name in ("format", "answer")
@@ -279,6 +284,9 @@ def _training(run: RunDir, seed: int) -> Training:
         reward_first=float(np.mean(rewards[:ends])) if rewards else None,
         reward_last=float(np.mean(rewards[-ends:])) if rewards else None,
         profiles_disagree=disagree,
+        rollouts=shares or None,
+        reward_rose=drift.rose(rewards) if shares else None,
+        drift=watched.drift(run.config.rollouts),
     )
 
 

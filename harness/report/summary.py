@@ -1,8 +1,8 @@
 """summary.json: every number that a rerun must reproduce, byte for byte. Rates and differences are proportions.
 
 With several training seeds `tuned`, `difference`, `decomposition` and `verdict` are those of the mean over the seeds,
-with intervals that hold the variation between trainings (harness.stats.seeds); such a difference has no counts of
-gained and lost questions and one p instead of mid-p and exact p. `seeds` then has the same for each seed by itself.
+with intervals that include the variation between trainings (harness.stats.seeds); such a difference has no counts of
+gained and lost questions, and one p instead of mid-p and exact p. `seeds` then has the same for each single seed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
+from harness.stats.drift import Drift
 from harness.stats.records import AnyDifference, JudgedPair, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
@@ -23,7 +24,7 @@ from harness.util.typed import OMITTED
 T = TypeVar("T")
 AnyProof = typed.either(AdapterProof, WeightsProof, "tensors")
 
-REWARD_SHARE = 0.1  # of the steps, at each end of a training: over these the reward is averaged
+REWARD_SHARE = 0.1  # share of the steps, at each end of a training, over which the reward is averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side(Rates):
-    """The base, and what became of its completions."""
+    """The rates of one model, and counts of its completions."""
 
     completions: int
     truncated: int  # completions cut at the token limit
@@ -57,14 +58,14 @@ class Side(Rates):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunedSide(Side):
-    """The tuned model, or those of all training seeds together."""
+    """The tuned model, or those of all training seeds together: their mean rates and all of their completions."""
 
-    adapter: str | tuple[str | None, ...] | None  # SHA-256, in hex, of what was trained; of several seeds one each
+    adapter: str | tuple[str | None, ...] | None  # SHA-256, in hex, of the trained weights; of several seeds one each
 
 
 @dataclass(frozen=True, slots=True)
 class RuleCounts:
-    """The completions that one extraction rule decided, and those of them that were right; of seeds the mean."""
+    """The completions that one extraction rule decided, and those of them that were right; over seeds the mean."""
 
     base: int | float
     base_correct: int | float
@@ -74,19 +75,19 @@ class RuleCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What changed strict accuracy: mathematics + format, exactly."""
+    """The parts of the change of strict accuracy: mathematics + format, exactly."""
 
     mathematics: AnyDifference  # of accuracy
     format: AnyDifference  # of strict accuracy minus accuracy
     both_comply: int | None  # questions that both models answered in the exact format; None over several seeds
-    where_both_comply: PairedRecord | None  # of accuracy, on those; None where there are none
+    where_both_comply: PairedRecord | None  # of accuracy, on those; None if there are none
     larger: str  # as `stats.verdict.larger_part` names it
     sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decomposition(Parts):
-    by_rule: dict[str, RuleCounts]  # by the rule that found the answer; "none" where none did
+    by_rule: dict[str, RuleCounts]  # by the rule that found the answer; "none" if no rule did
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +100,8 @@ class VerdictRecord:
     one_way: float | None
     discordance: float | None
     discordance_high: float | None
-    sentence: str  # the report's first words
-    identical: bool  # not one completion was judged otherwise than the base's
+    sentence: str  # the report's first sentence
+    identical: bool  # every completion was judged exactly as the base's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,16 +117,16 @@ class Truncation:
 
 @dataclass(frozen=True, slots=True)
 class ScorerSide:
-    """What one published scorer makes of one model."""
+    """One model under one published scorer."""
 
     accuracy: float
     extracted: float  # share of the completions in which it finds an answer
-    as_ours: float  # share of the completions on which its verdict is ours
+    as_ours: float  # share of the completions on which its judgement is the same as ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerView:
-    """The run under one published scorer; as `scorer_panel.compare` says."""
+    """The run under one published scorer; see `scorer_panel.compare`."""
 
     name: str
     source: str  # where its rule is published
@@ -147,17 +148,30 @@ class Panel:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """A share at both ends of a training."""
+
+    first: float
+    last: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """What one training did."""
+    """A summary of one training."""
 
     seed: int
     steps: int
     completions: int  # generated for learning
     dropped_prompts: int  # over the limit of tokens
-    reward_first: float | None  # mean over the first REWARD_SHARE of the steps; None where no reward was logged
+    reward_first: float | None  # mean over the first REWARD_SHARE of the steps; None if no reward was logged
     reward_last: float | None
     profiles_disagree: dict[str, float]  # by "format" and "answer": share of the completions
+    # By the evaluation's scorer, as shares of the completions over the same steps as the reward; None where an older
+    # version did not record it.
+    rollouts: dict[str, Ends] | None = field(default=None, metadata=typed.OMITTED)  # by quantity
+    reward_rose: bool | None = field(default=None, metadata=typed.OMITTED)  # `stats.drift.rose`
+    drift: Drift | None = field(default=None, metadata=typed.OMITTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,9 +190,9 @@ class FloorRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoiseFloor:
-    """The base evaluated twice: what changes though nothing was trained."""
+    """The base evaluated twice: what changes although nothing was trained."""
 
-    changed: Changed | None  # what the second evaluation did otherwise
+    changed: Changed | None  # how the second evaluation differed
     accuracy: FloorRecord
     strict: FloorRecord
     format: FloorRecord
@@ -214,7 +228,7 @@ class Summary:
     digest: str  # of its settings
     n: int  # questions
     samples: int  # completions a question
-    conditions: Conditions  # that both sides were evaluated under
+    conditions: Conditions  # under which both models were evaluated
     base_weights: str | None  # SHA-256, in hex; None in runs that did not keep it
     problems: ProblemCounts
     selftest: SelfTestCounts
@@ -229,12 +243,12 @@ class Summary:
     proof: AnyProof  # of the first seed
     noise_floor: NoiseFloor | None = field(default=None, metadata=OMITTED)
     curve: dict[str, Curve] | None = field(default=None, metadata=OMITTED)  # by training seed
-    of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # of several samples a question
-    seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # where there are several
+    of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # with several samples a question
+    seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # if there are several
 
     @property
     def several(self) -> int:
-        """How many training seeds, where there are several, else 0."""
+        """The number of training seeds if there are several, else 0."""
         return len(self.seeds or ())
 
 
@@ -249,7 +263,7 @@ class _Asked:
 
 
 def read(run: Path) -> Summary:
-    """The summary of a run directory. Raises HarnessError, one line with file and field, where it is not one."""
+    """The summary of a run directory. Raises HarnessError, one line with file and field, if it is not valid."""
     return typed.read(Summary, run / "summary.json", f"python -m harness.report {run} writes it again")
 
 
@@ -258,5 +272,5 @@ def write(run: RunDir, numbers: Summary) -> None:
 
 
 def data_hash(file: Path) -> str:
-    """Which questions a summary.json, of whatever version, is about (Conditions.data). Raises HarnessError."""
+    """The hash of the questions of a summary.json of any version (Conditions.data). Raises HarnessError."""
     return typed.read(_Asked, file).conditions.data

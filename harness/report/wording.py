@@ -1,4 +1,4 @@
-"""Numbers of a summary in the words, cells and marks that report, page and comparison share."""
+"""Numbers of a summary as the text, table cells and chart marks that report, page and comparison share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mark(series: str, estimate: Estimate, text: str) -> Mark:
 
 
 def difference_mark(difference: Difference) -> Mark:
-    """In a chart of differences: "unclear" where the interval holds 0."""
+    """A mark in a chart of differences: "unclear" if the interval contains 0."""
     certain = difference.low > 0 or difference.high < 0
     return mark("difference" if certain else "unclear", difference, points(difference))
 
@@ -40,7 +40,7 @@ def p_text(difference: PairedRecord | SeedsRecord) -> str:
 
 
 def counts(numbers: Summary, quantity: str, way: str) -> list[int]:
-    """How many questions gained or lost ("gained", "lost"): one count, or one a training seed."""
+    """How many questions were gained or lost (`way`: "gained" or "lost"): one count, or one for each training seed."""
     each = [entry.difference for entry in numbers.seeds or ()] or [numbers.difference]
     return [getattr(getattr(difference, quantity), way) for difference in each]
 

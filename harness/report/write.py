@@ -1,4 +1,4 @@
-"""Writing a report: summary.json, plots, report.html and report.md out of what the other stages left."""
+"""Writing a report: summary.json, plots, report.html and report.md from the files of the other stages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.util.text import one_line, visible
 def write(run: RunDir) -> Summary:
     """Write summary.json, plots/, report.html and, last, report.md; returns the summary. Raises HarnessError."""
     numbers = summarize.summarize(run)
-    run.report.unlink(missing_ok=True)  # it comes last again: a kill must not leave an old one beside new numbers
+    run.report.unlink(missing_ok=True)  # it is written last: a kill must not leave an old one with new numbers
     summary.write(run, numbers)
     text, page = sections.read(run, numbers)
     for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
@@ -27,7 +27,7 @@ def write(run: RunDir) -> Summary:
 
 
 def show(run: RunDir) -> None:
-    """Print the report's verdict and its table, and where the rest is. Raises HarnessError as `summary.read`."""
+    """Print the report's verdict and first table, and where the report is. Raises HarnessError as `summary.read`."""
     opening = results.opening(run, summary.read(run.path))
     told = Section("", [block for block in opening.blocks if not isinstance(block, Figure)])
     markdown(visible("\n".join(report_lines(run, [told]))))

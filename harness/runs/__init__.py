@@ -1,1 +1,1 @@
-"""The run directory: what lies where, its stages, its results, and what made it."""
+"""The run directory: its layout, its stages, its results, and what made it."""

@@ -11,7 +11,7 @@ from harness.util.errors import HarnessError
 def check_conditions(run: RunDir, before: Conditions, after: Conditions, other: str = "tuned") -> None:
     """Raise HarnessError, naming the first difference, unless both were evaluated under the same conditions.
 
-    before: the base's; after: those of `other`, "tuned" or "again".
+    before: those of the base; after: those of `other`, "tuned" or "again".
     """
     then, now = typed.plain(before), typed.plain(after)
     differing = [name for name in sorted(then) if then[name] != now[name]]
@@ -20,14 +20,15 @@ def check_conditions(run: RunDir, before: Conditions, after: Conditions, other: 
     remedy = "delete base/ and tuned/ and run again"
     if other == "again":
         remedy = "delete again/ and leave eval.noise_floor out, or delete base/, again/ and tuned/, and run again"
-    if differing == ["scorer"]:  # the completions are good, and may have cost hours
-        remedy = "delete the result.json of both, and no completions, and run again"
+    if differing == ["scorer"]:  # the completions are still valid, and may have taken hours
+        remedy = "delete the result.json of both, keep the completions, and run again"
         if run.is_evaluated:
             remedy = f"python -m harness.rescore {run.path} scores both again"
     name = differing[0]
     values = _from_their_difference(str(then[name]), str(now[name]))
     raise HarnessError(
-        f"{run.path}: base and {other} were not evaluated alike ({name}: {' and '.join(values)}); {remedy}"
+        f"{run.path}: base and {other} were evaluated under different conditions ({name}: {' and '.join(values)}); "
+        f"{remedy}"
     )
 
 
@@ -39,7 +40,7 @@ def check_pair(run: RunDir, base: Evaluation, after: Evaluation, other: str = "t
 
 
 def _from_their_difference(*texts: str) -> list[str]:
-    """Texts in at most 40 characters each, of long ones those around the first in which they differ."""
+    """The texts in at most 40 characters each; long ones are cut around the first character that differs."""
     same = next((at for at, letters in enumerate(zip(*texts, strict=False)) if len(set(letters)) > 1), 0)
     start = max(0, same - 10) if max(map(len, texts)) > 40 else 0
     cut = (f"...{text[start:]}" if start else text for text in texts)

@@ -14,11 +14,11 @@ from harness.util.errors import HarnessError
 
 
 class Asked(NamedTuple):
-    """One question of an evaluation: what its completions must answer, and the answer that is right."""
+    """One question of an evaluation: its prompt and its gold answer."""
 
     id: str
     gold: str  # as written in the data
-    prompt: str  # hash of the token ids that were put to the model
+    prompt: str  # hash of the token ids given to the model
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,12 @@ class LoggedCompletion:
     """One completion, a line of the log."""
 
     id: str  # of the problem
-    prompt: str  # hash of the token ids that were put to the model
+    prompt: str  # hash of the token ids given to the model
     sample: int  # which of the problem's completions, from 0
     text: str  # decoded without special tokens
     finish_reason: str  # "stop" (the turn was ended) or "length" (max_new_tokens reached)
     tokens: int  # generated tokens, the turn-ending one included
-    seconds: float | None = field(default=None, metadata=typed.OMITTED)  # wall time, as records.Completion has it
+    seconds: float | None = field(default=None, metadata=typed.OMITTED)  # wall time, as in records.Completion
 
     @staticmethod
     def of(question: Asked, made: Completion) -> LoggedCompletion:
@@ -42,26 +42,29 @@ class LoggedCompletion:
 
 @contextmanager
 def appending(log: Path) -> Iterator[Callable[[Sequence[LoggedCompletion]], None]]:
-    """Open a log to append to; yields append(rows), as files.appending."""
+    """Open a log for appending; yields append(rows), as files.appending."""
     with files.appending(log) as append:
         yield lambda rows: append([typed.plain(row) for row in rows])
 
 
 def texts(log: Path) -> dict[tuple[str, int], str]:
-    """What the completions in a log say, by (problem id, sample). Raises HarnessError for a line that is not one."""
+    """The texts of a log by (problem id, sample). Raises HarnessError for a line that is not a completion."""
     return {(row.id, row.sample): row.text for row in typed.read_lines(LoggedCompletion, log)}
 
 
 def read(log: Path, asked: Sequence[Asked]) -> dict[tuple[int, int], LoggedCompletion]:
     """The completions in a log by (index of the question, sample).
 
-    Raises HarnessError for one that answers another prompt, and for a line that is not a completion.
+    Raises HarnessError for a completion of another prompt, and for a line that is not a completion.
     """
     index = {question.id: number for number, question in enumerate(asked)}
     found = {}
     for row in typed.read_lines(LoggedCompletion, log):
         number = index.get(row.id)
         if number is None or row.prompt != asked[number].prompt:
-            raise HarnessError(f"{log}: answers another prompt than this run asks (problem {row.id}); delete it")
+            raise HarnessError(
+                f"{log}: holds a completion of another prompt than this run's (problem {row.id}); "
+                f"delete the file and run again"
+            )
         found[number, row.sample] = row
     return found

@@ -26,7 +26,7 @@ class Differences:
 class Point:
     """One evaluation of the curve."""
 
-    step: int  # of the training, after which the adapter was kept; 0 is the base
+    step: int  # of the training, after which the adapter was saved; 0 is the base
     adapter: str | None  # SHA-256, in hex; None for the base
     accuracy: Rate
     strict: Rate
@@ -45,7 +45,7 @@ class Curve:
     n: int  # questions
     points: tuple[Point, ...]  # by step, the base first
     checkpoint: str  # train.checkpoint: "last" or "best_dev"
-    chosen: int  # the step whose adapter the tuned evaluation asks
+    chosen: int  # the step whose adapter the tuned evaluation uses
 
 
 def read(folder: Path) -> Curve:

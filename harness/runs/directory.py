@@ -1,4 +1,4 @@
-"""The run directory: what lies where, who may write, how a file gets there whole, and what a run may not forget.
+"""The run directory: its layout, its one writer, and the inputs that must not change during a run.
 
     results/<name>-<digest8>/
       config.yaml  manifest.json  log.txt
@@ -10,11 +10,11 @@
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
-      swanlab/         the run as its tracker keeps it, made again from the files above at every start
+      swanlab/         the tracker's copy of the run, rebuilt from the files above at every start
     results/.base/<key>/   base evaluations, shared by content
 
-One run directory has one writer. Every file is either appended to line by line (a torn last line is passed over
-when it is read, and dropped before the next is added) or written beside its place and renamed into it.
+One run directory has one writer. Every file is either appended to line by line (a torn last line is ignored when the
+file is read, and removed before the next is added) or written to a temporary file and renamed.
 """
 
 from __future__ import annotations
@@ -56,24 +56,24 @@ class RunDir:
         return self.path / "train" / f"seed-{seed}"
 
     def adapter(self, seed: int) -> Path:
-        """What a training leaves: its adapter, or the model where all weights were trained."""
+        """The result of a training: its adapter, or the model if all weights were trained."""
         return self.train(seed) / ("model" if self.config.model.full_finetuning else "adapter")
 
     def adapter_after(self, seed: int, step: int) -> Path:
-        """The adapter as it was after one of the experiment's kept steps."""
+        """The adapter saved after one of the experiment's kept steps."""
         if step == self.config.train.steps:
             return self.adapter(seed)
         return self.train(seed) / "checkpoints" / f"checkpoint-{step}"
 
     def evaluated(self, seed: int) -> Path:
-        """The adapter that the tuned evaluation asks: the last one, or the one that the learning curve chose.
+        """The adapter that the tuned evaluation uses: the last one, or the one that the learning curve chose.
 
-        Raises HarnessError where there is no learning curve yet.
+        Raises HarnessError if the learning curve is needed and does not exist yet.
         """
         return self.adapter_after(seed, self.evaluated_step(seed))
 
     def evaluated_step(self, seed: int) -> int:
-        """The step after which that adapter was what it is. Raises as evaluated()."""
+        """The step after which that adapter was saved. Raises as evaluated()."""
         train = self.config.train
         return train.steps if train.checkpoint == "last" else curve.read(self.curve(seed)).chosen
 
@@ -84,9 +84,9 @@ class RunDir:
         return self.path / "tuned" / f"seed-{seed}"
 
     def write_result(self, folder: Path, result: Evaluation) -> None:
-        """Write the result.json of an evaluation; a report that was drawn without it goes first.
+        """Write the result.json of an evaluation; an older report is deleted first.
 
-        Otherwise a kill before the next report would leave the old one, which says that the run is complete.
+        Otherwise a kill before the next report would leave the old one, and the run would count as complete.
         """
         file, content = folder / "result.json", plain(result)
         if not file.exists() or file.read_bytes() != as_json(content).encode():
@@ -95,7 +95,7 @@ class RunDir:
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether the base and every seed's trained model were."""
+        """Whether the base and every seed's tuned model were evaluated."""
         sides = [self.base, *map(self.tuned, self.config.train.seeds)]
         return all((side / "result.json").exists() for side in sides)
 
@@ -109,26 +109,25 @@ class RunDir:
         write_json(self.manifest, noted)
 
     def pin(self, inputs: dict[str, str]) -> None:
-        """Record the content hashes of what a number depends on, or refuse when one has changed since.
+        """Record the content hashes of what the numbers depend on, or raise HarnessError naming one that has changed.
 
         The digest covers what the experiment file says; this covers what the files it names contain.
-        Raises HarnessError naming the input.
         """
         pinned = self.read_manifest().inputs
         for name, value in inputs.items():
             if pinned.get(name, value) != value:
                 raise HarnessError(
                     f"{self.path}: the {name} changed since this run began ({pinned[name][:12]} then, {value[:12]} "
-                    f"now); put it back, or start afresh: move the directory away, or give it another (name=...)"
+                    f"now); restore it, or start a new run: move this directory away, or set another name (name=...)"
                 )
         if not inputs.items() <= pinned.items():
             self.note("inputs", inputs)
 
 
 def open_run(target: str, overrides: list[str], results: Path, *, create: bool = True) -> RunDir:
-    """The run that a command line means: an experiment file with overrides, or an existing run directory.
+    """The run that a command line names: an experiment file with overrides, or an existing run directory.
 
-    With create=False nothing is written (the plan of --dry-run). Raises HarnessError.
+    With create=False nothing is written (for --dry-run). Raises HarnessError.
     """
     path = Path(target)
     if path.is_dir():
@@ -139,27 +138,27 @@ def open_run(target: str, overrides: list[str], results: Path, *, create: bool =
     path = results / config.run_name()
     try:
         str(path).encode()
-    except UnicodeEncodeError:  # which half of the libraries that write there cannot name
-        raise HarnessError(f"--results: {str(results)!a} is a path whose bytes are no UTF-8; name another") from None
+    except UnicodeEncodeError:  # many of the libraries that write there cannot handle such a path
+        raise HarnessError(f"--results: {str(results)!a} is not valid UTF-8; choose another path") from None
     if (path / "config.yaml").exists():
         existing(path)
     elif create:
-        with lock(path):  # several may begin it at once
+        with lock(path):  # several processes may begin it at once
             if not (path / "config.yaml").exists():
                 write_text(path / "config.yaml", config.to_yaml())
     return RunDir(path, config)
 
 
 def existing(path: Path) -> RunDir:
-    """Open a run directory whose configuration must be the one that its name was made from."""
+    """Open a run directory. Raises HarnessError unless its name was made from its configuration."""
     file = path / "config.yaml"
     if not file.is_file():
-        raise HarnessError(f"{path}: not a run directory (no config.yaml)")
+        raise HarnessError(f"{path}: not a run directory (config.yaml is missing)")
     config = loading.load(file)
     digest8 = path.resolve().name.rpartition("-")[2]
     if config.digest()[:8] != digest8:
         raise HarnessError(
-            f"{path}: config.yaml has digest {config.digest()[:8]}, the directory is named for {digest8}: it was "
-            f"edited, or another version wrote it; run the experiment file with your changes instead"
+            f"{path}: config.yaml has digest {config.digest()[:8]}, but the directory's name ends in {digest8}: the "
+            f"file was edited, or another version wrote it; run the experiment file with your changes instead"
         )
     return RunDir(path, config)

@@ -1,4 +1,4 @@
-"""What this machine has, and what of an experiment it cannot run. GPUs are asked through NVML: no torch is loaded."""
+"""What this machine has, and why it cannot run an experiment. GPUs are queried through NVML, without loading torch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.config.schema import Config
 from harness.util.errors import HarnessError, in_short
 
 GIB = 2**30
-BF16 = (8, 0)  # compute capability from which a GPU has bf16
-# How torch, its CPU allocator, cuBLAS and vLLM say that memory does not suffice: their error classes are too many.
+BF16 = (8, 0)  # lowest compute capability with bf16
+# How torch, its CPU allocator, cuBLAS and vLLM report too little memory; their error classes are too many to list.
 OUT_OF_MEMORY = (
     "out of memory", "can't allocate memory", "ALLOC_FAILED", "Free memory on device", "No available memory",
     "KV cache is needed",
@@ -37,7 +37,7 @@ class Gpu:
 
 
 def gpus() -> list[Gpu]:
-    """The NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order or NVML's; none where there is no driver."""
+    """The NVIDIA GPUs visible under CUDA_VISIBLE_DEVICES, in its order or NVML's; none without a driver."""
     import pynvml
 
     try:
@@ -49,7 +49,7 @@ def gpus() -> list[Gpu]:
         for handle, whole in _visible(pynvml):
             try:
                 found.append(_gpu(pynvml, handle, whole))
-            except pynvml.NVMLError:  # a container may see a device and not be allowed to ask about it
+            except pynvml.NVMLError:  # a container may see a device without permission to query it
                 continue
     finally:
         pynvml.nvmlShutdown()
@@ -57,7 +57,7 @@ def gpus() -> list[Gpu]:
 
 
 def _visible(pynvml: Any) -> list[tuple[Any, Any]]:
-    """The handles that CUDA will see, up to the first name that stands for none, each with its whole GPU's."""
+    """The handles that CUDA will see, up to the first unknown name, each with the handle of its whole GPU."""
     handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
     wanted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if wanted is None:
@@ -71,7 +71,7 @@ def _visible(pynvml: Any) -> list[tuple[Any, Any]]:
 
 
 def _named(pynvml: Any, name: str, handles: list[Any]) -> tuple[Any, Any] | None:
-    """As _visible, of one name: a number, a GPU's UUID or the beginning of one, the UUID of a part of a GPU (MIG)."""
+    """The same for one name: an index, a GPU's UUID or its beginning, or the UUID of a part of a GPU (MIG)."""
     if name.startswith("MIG-"):
         try:
             part = pynvml.nvmlDeviceGetHandleByUUID(name)
@@ -108,7 +108,7 @@ def ram() -> float:
 
 
 def torch_cuda() -> tuple[int, int] | None:
-    """The CUDA that the installed torch is built for; None for one without. Read from its files: nothing is loaded."""
+    """The CUDA version that torch is built for; None without CUDA. Read from torch's files, without importing it."""
     spec = find_spec("torch")
     for folder in (spec and spec.submodule_search_locations) or []:
         file = Path(folder) / "version.py"
@@ -118,11 +118,11 @@ def torch_cuda() -> tuple[int, int] | None:
 
 
 def unfit(gpu: Gpu) -> str | None:
-    """Why neither vLLM nor Unsloth can run on this GPU; None where nothing speaks against it."""
+    """Why neither vLLM nor Unsloth can run on this GPU; None if they can."""
     if gpu.capability < BF16:
         return f"bf16 needs compute capability {dotted(BF16)}, and {gpu.name} has {dotted(gpu.capability)}"
     built = torch_cuda()
-    if built and gpu.cuda[0] < built[0]:  # one of the same major version runs it
+    if built and gpu.cuda[0] < built[0]:  # a driver of the same major version runs it
         return (
             f"torch is built for CUDA {dotted(built)} and the driver, {gpu.driver}, runs up to {dotted(gpu.cuda)}: "
             f"update the driver"
@@ -135,27 +135,37 @@ def installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
+def lacks(package: str) -> str | None:
+    """Why a package of the gpu extra cannot run here, as the end of a sentence; None if nothing prevents it."""
+    found = gpus()
+    if not found:
+        return "needs an NVIDIA GPU, and this machine shows none"
+    if reason := unfit(found[0]):
+        return f"cannot run here ({reason})"
+    return None if installed(package) else 'is not installed (pip install -e ".[gpu]")'
+
+
 def dotted(version: tuple[int, int]) -> str:
-    """A version or compute capability as it is written."""
+    """A version or compute capability as text, such as "8.0"."""
     return ".".join(map(str, version))
 
 
 def cannot_run(config: Config) -> str | None:
-    """What of the experiment cannot be done on this machine or by this version, and what to say instead; else None."""
+    """Why this machine or version cannot run the experiment, and what to set instead; None if it can."""
     return ENGINES.get(config.eval.engine).unavailable(config) or cannot_train(config)
 
 
 def cannot_train(config: Config) -> str | None:
-    """As cannot_run, of the training alone."""
+    """As cannot_run, for the training alone."""
     return BACKENDS.get(config.train.backend).unavailable(config)
 
 
 @contextmanager
 def within_memory(remedy: str) -> Iterator[None]:
-    """Raise a HarnessError that names this remedy where memory, of a GPU or a CPU, does not suffice."""
+    """Raise a HarnessError that names this remedy if the memory of the GPU or the machine is too small."""
     try:
         yield
     except (MemoryError, RuntimeError, ValueError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in OUT_OF_MEMORY):
             raise
-        raise HarnessError(f"memory does not suffice ({in_short(error)}); {remedy}") from error
+        raise HarnessError(f"not enough memory ({in_short(error)}); {remedy}") from error

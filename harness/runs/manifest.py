@@ -1,4 +1,4 @@
-"""manifest.json: what a run was made with and what it took. RunDir.note writes it, section by section."""
+"""manifest.json: what a run was made with and what it cost. RunDir.note writes it, section by section."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a stage took, in its last attempt if it was resumed."""
+    """The cost of a stage, of its last attempt if it was resumed."""
 
     start_seconds: float  # wall time until the work began
     seconds: float  # wall time of the work
@@ -34,7 +34,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeWith:
-    """The harness and the packages that a stage ran with; None where the harness is not in a git checkout."""
+    """The harness and the packages that a stage ran with; None if the harness is not in a git checkout."""
 
     commit: str | None
     dirty: bool | None  # changed since the commit
@@ -54,9 +54,9 @@ class Seeds:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """Which checkpoint of a training the tuned evaluation asks."""
+    """Which adapter of a training the tuned evaluation uses."""
 
-    evaluated: int  # the step after which it was kept
+    evaluated: int  # the step after which it was saved
     by: str  # train.checkpoint: "last" or "best_dev"
 
 
@@ -67,7 +67,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The manifest; sections are by stage where not said otherwise, and empty or None until something is noted."""
+    """The manifest; sections are by stage unless stated otherwise, and empty or None until something is noted."""
 
     inputs: dict[str, str] = field(default_factory=dict)  # content hashes, by what is hashed
     machine: Machine | None = None
@@ -76,10 +76,10 @@ class Manifest:
     backends: dict[str, str] = field(default_factory=dict)  # "unsloth" or "trl", by training
     seeds: Seeds | None = None
     made_with: dict[str, MadeWith] = field(default_factory=dict)
-    checkpoints: dict[str, Evaluated] = field(default_factory=dict)  # by seed, where there is a learning curve
+    checkpoints: dict[str, Evaluated] = field(default_factory=dict)  # by seed, if there is a learning curve
     track: Track | None = None
 
 
 def read(file: Path) -> Manifest:
-    """The manifest; empty where nothing was noted yet. Raises HarnessError as typed.read."""
+    """The manifest; empty if nothing was noted yet. Raises HarnessError as typed.read."""
     return typed.read(Manifest, file) if file.exists() else Manifest()

@@ -1,4 +1,4 @@
-"""proof.json beside a tuned evaluation: what showed that the trained weights, and all of them, gave the answers."""
+"""proof.json of a tuned evaluation: evidence that the engine used the trained weights, and all of them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from harness.util import files, typed
 
 @dataclass(frozen=True, slots=True)
 class AdapterProof:
-    """How the engine's log-probs change with an adapter, beside how PEFT's do.
+    """How the engine's log-probs change with an adapter, compared with PEFT's.
 
-    amplified, zeroed, renamed: copies of the adapter, the first with B scaled, the last with names that match nothing.
+    amplified, zeroed, renamed: copies of the adapter, with B scaled, with B zero, and with names that match nothing.
     A change is the mean absolute change of a token's log-prob, in nats.
     """
 
     modules: int  # of the adapter
-    modules_loaded: int  # of those, by the engine
-    probes: int  # prompts that were put to both
+    modules_loaded: int  # modules that the engine loaded
+    probes: int  # prompts given to both
     tokens: int  # of the probes that are compared: those after their common beginning
     scale: float  # of B in the amplified copy
     amplified_change: float  # by the amplified copy in PEFT
@@ -34,7 +34,7 @@ class AdapterProof:
 
 @dataclass(frozen=True, slots=True)
 class WeightsProof:
-    """How much of the base's weights a training of all of them changed, in the precision that was evaluated."""
+    """How many of the base's weights a training of all weights changed, in the precision of the evaluation."""
 
     tensors: int
     tensors_changed: int

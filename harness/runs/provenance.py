@@ -19,7 +19,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """The installed versions of every package that can change a number."""
+    """The installed version of every package that can change a number."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def made_with() -> MadeWith:
-    """The harness's own commit, whether it was changed since, and the versions of the packages."""
+    """The harness's commit, whether there are uncommitted changes, and the versions of the packages."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return MadeWith(commit=None, dirty=None, diff_sha256=None, versions=versions())
@@ -45,7 +45,7 @@ def made_with() -> MadeWith:
 
 
 def machine() -> Machine:
-    """Processor, cores, and the GPU when torch has found one."""
+    """The system, its cores, and its GPU if torch has found one."""
     import torch
 
     here = Machine(platform.platform(), os.cpu_count(), torch.get_num_threads())
@@ -56,9 +56,9 @@ def machine() -> Machine:
 
 
 def inputs(data_hash: str, weights_hash: str, of: str = "data") -> dict[str, str]:
-    """The content of what the experiment file only names, for RunDir.pin; `of` is what the first hash is of.
+    """Content hashes of what the experiment file only names, for RunDir.pin; `of` names the first hash.
 
-    On a CPU the number of threads belongs to it: it decides the order of sums, and with it the last bits.
+    On a CPU the number of threads is included: it decides the order of sums, and with it the last bits.
     """
     import torch
 
@@ -71,7 +71,7 @@ def inputs(data_hash: str, weights_hash: str, of: str = "data") -> dict[str, str
 def cost(
     start_seconds: float, seconds: float, tokens: int, *, completions: int | None = None, steps: int | None = None
 ) -> Cost:
-    """What a stage took, with the peak memory of this process."""
+    """The cost of a stage, with the peak memory of this process."""
     import resource
 
     import torch

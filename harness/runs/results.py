@@ -1,6 +1,6 @@
 """One evaluation on disk: result.json, with the conditions that it was made under and the score of each completion.
 
-Pure reading and scoring, for the evaluation that has just asked a model and for `harness.rescore`, which asks none.
+Only reading and scoring, for an evaluation that has just run a model and for `harness.rescore`, which runs none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SamplingParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """How completions are made, whoever judges them."""
+    """How completions are made, independent of how they are scored."""
 
     questions: int
     prompts: str  # SHA-256, in hex, over the ordered prompt hashes
@@ -40,13 +40,13 @@ class Generation:
     samples: int  # completions a question
     seed: int | None  # of the sampling; None: greedy decoding draws nothing
     stop_ids: tuple[int, ...]  # tokens that end a completion, ascending
-    engine: str  # with the versions of all that decides its last bits
+    engine: str  # with the versions of everything that affects its last bits
     precision: str  # of the weights: "bf16" or "fp32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions(Generation):
-    """What two evaluations must share to be compared; harness.compare groups by exactly these fields."""
+    """What must be equal in two evaluations to compare them; harness.compare groups by exactly these fields."""
 
     data: str  # SHA-256, in hex, over ids and golds of the questions
     split: str  # "train", "dev" or "test"
@@ -61,23 +61,23 @@ class ScoredCompletion(Score):
     id: str  # of the problem
     sample: int  # which of its completions, from 0
     gold: str  # as written in the data
-    prompt: str  # hash of the token ids that were put to the model
+    prompt: str  # hash of the token ids given to the model
     finish_reason: str  # "stop" (the turn was ended) or "length" (max_new_tokens reached)
     tokens: int  # generated tokens, the turn-ending one included
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTestCounts:
-    """What the scorer proved about itself before an evaluation, as numbers of cases; all of them passed."""
+    """The scorer's self-test before an evaluation, as numbers of cases; all of them passed."""
 
     golds: int  # gold answers tried
-    spellings: int  # right texts made of them
+    spellings: int  # right texts made from them
     adversarial: int  # texts that must score wrong, or must not be in the exact format
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """What a second evaluation of the base did otherwise than the first."""
+    """How a second evaluation of the base differed from the first."""
 
     order: str  # SHA-256, in hex, over the prompt hashes in the order in which they were asked
     seed: int | None  # of the sampling; None: greedy decoding draws nothing
@@ -85,7 +85,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One evaluation, as result.json holds it."""
+    """One evaluation, as in result.json."""
 
     conditions: Conditions
     problems: ProblemCounts
@@ -97,12 +97,12 @@ class Evaluation:
 
 
 def read_evaluation(place: Path) -> Evaluation:
-    """The evaluation that a folder, or a result.json itself, holds. Raises HarnessError (one line) as typed.read."""
+    """The evaluation in a folder or in a result.json. Raises HarnessError (one line) as typed.read."""
     return typed.read(Evaluation, place if place.suffix == ".json" else place / "result.json")
 
 
 def read_earlier(folder: Path) -> Evaluation:
-    """The same for scoring again: what an older scorer did not say about a completion reads as nothing found."""
+    """The same for scoring again: fields of a score that an older scorer did not write are read as nothing found."""
     file = folder / "result.json"
     content = files.read_json(file)
     if isinstance(content, dict) and isinstance(content.get("scores"), list):
@@ -112,10 +112,10 @@ def read_earlier(folder: Path) -> Evaluation:
 
 
 def run_selftest(task: Task, asked: Sequence[Asked], tags: Tags) -> SelfTestCounts:
-    """What the scorer proved about itself on these golds. Raises HarnessError where it failed."""
+    """Run the scorer's self-test on these golds. Raises HarnessError if it fails."""
     outcome = task.selftest([question.gold for question in asked], tags)
     if not outcome.passed:
-        raise HarnessError(f"the scorer failed its self-test, no score can be trusted: {outcome.failures[0]}")
+        raise HarnessError(f"the scorer failed its self-test, so no score can be trusted: {outcome.failures[0]}")
     return SelfTestCounts(outcome.golds, outcome.spellings, outcome.adversarial)
 
 
@@ -127,8 +127,7 @@ def score(task: Task, log: Path, asked: Sequence[Asked], samples: int, tags: Tag
     made = completions.read(log, asked)
     if made.keys() != {(index, sample) for index in range(len(asked)) for sample in range(samples)}:
         raise HarnessError(
-            f"{log}: {len(made)} of {len(asked) * samples} completions are there; "
-            f"python -m harness.evaluate makes the rest"
+            f"{log}: found {len(made)} of {len(asked) * samples} completions; python -m harness.evaluate makes the rest"
         )
     return tuple(_scored(task, asked[index], row, tags) for (index, _), row in sorted(made.items()))
 

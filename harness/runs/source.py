@@ -1,6 +1,6 @@
-"""What a folder of completions was made for: content.json beside shared ones of the base, source.json in a curve.
+"""What a folder of completions was made for: content.json for shared completions of the base, source.json in a curve.
 
-A digest of the content names the shared folder, and tells whether what was begun may be gone on with.
+A digest of the content names the shared folder, and decides whether unfinished work can be resumed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from harness.util.errors import HarnessError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content(Generation):
-    """All that a completion of the base depends on; golds, scorer and tags are left out: they only judge it."""
+    """Everything that a completion of the base depends on; golds, scorer and tags only affect its score."""
 
     problems: tuple[str, ...]  # ids, in the order asked
-    weights: str  # SHA-256, in hex, of the checkpoint's
+    weights: str  # SHA-256, in hex, of the checkpoint's weights
     tokenizer: str  # SHA-256, in hex, of its files
-    # What shares a batch, and how many threads add up, decides the last bits, where the engine leaves them open.
+    # The batch and the number of threads affect the last bits, unless the engine rules that out.
     batch_size: int | None  # prompts; None: the engine batches by itself
-    gpu_memory_utilization: float | None  # share of the GPU's memory; None where it decides nothing
+    gpu_memory_utilization: float | None  # share of the GPU's memory; None if it has no effect
     threads: int | None  # of torch; None on a GPU
     again: bool | None = field(default=None, metadata=typed.OMITTED)  # True: the noise floor's second evaluation
     adapters: bool | None = field(default=None, metadata=typed.OMITTED)  # True: an engine with room for adapters
@@ -37,24 +37,24 @@ class Content(Generation):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which trained weights completions or a proof belong to, and how they were asked."""
+    """Which trained weights the completions or the proof belong to, and how they were made."""
 
     adapter: str  # SHA-256, in hex, of what was trained
-    content: str  # digest of the Content, as of the base
+    content: str  # digest of the Content, as for the base
 
     def began(self, file: Path) -> bool:
-        """Whether the completions beside a source.json or proof.json were begun already, and for this.
+        """Whether the work in the folder of a source.json or proof.json was already begun, for this source.
 
-        Raises HarnessError where they were begun for something else.
+        Raises HarnessError if it was begun for something else.
         """
         if not file.exists():
             return False
         given = typed.read(Source, file)
         if given.adapter != self.adapter:
-            raise HarnessError(f"{file.parent}: holds the answers of another adapter; delete it and run again")
+            raise HarnessError(f"{file.parent}: holds completions of another adapter; delete it and run again")
         if given.content != self.content:
             raise HarnessError(
-                f"{file.parent}: was begun with another engine or other prompts; delete it and run again"
+                f"{file.parent}: was begun with another engine or with other prompts; delete it and run again"
             )
         return True
 

@@ -1,4 +1,4 @@
-"""The stages of a run: what each leaves, and how one is run as a process under the run's lock."""
+"""The stages of a run: the files that each makes, and how one is run as a process under the run's lock."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.util.files import LOCK_HELD
 from harness.util.interrupts import Stopped
 from harness.util.logs import LOG
 
-RELEASE_SECONDS = 15  # that the driver may take to free the memory of a stage that has ended
-HELD_GIB = 0.3  # that other programs may have taken meanwhile
+RELEASE_SECONDS = 15  # for the driver to free the memory of a stage that has ended
+HELD_GIB = 0.3  # allowance for memory that other programs take in the meantime
 
 
 @dataclass(frozen=True)
 class Stage:
     name: str
-    outcomes: list[Path]  # all there: the stage is done
+    outcomes: list[Path]  # the stage is done when all of them exist
     command: list[str]  # module and options
 
     @property
@@ -38,7 +38,7 @@ def stages(run: RunDir) -> list[Stage]:
     """The stages before the report, in order."""
     seeds, section = run.config.train.seeds, run.config.eval
     found = [Stage("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"])]
-    if section.noise_floor:  # which the base evaluation makes too; this is for a base that was evaluated without it
+    if section.noise_floor:  # the base evaluation makes it too; this is for a base that was evaluated without it
         found.append(Stage("base again", [run.again / "result.json"], ["harness.evaluate", "--side", "again"]))
     for seed in seeds:
         name = f"training (seed {seed})" if len(seeds) > 1 else "training"
@@ -55,23 +55,25 @@ def complete(run: RunDir) -> bool:
 
 
 def free_memory() -> str:
-    """For the line that announces a stage: the first GPU, which all stages use, and its free memory."""
+    """The free memory of the first GPU, which all stages use, for the line that announces a stage."""
     return "".join(f"; {gpu.name}: {gpu.free:.1f} of {gpu.total:.1f} GiB free" for gpu in machine.gpus()[:1])
 
 
 def clear_up(before: list[machine.Gpu], ours: set[psutil.Process]) -> None:
-    """End what a stage that has ended left running, and return when the GPU is as free as before it.
+    """End the processes that a stage left running, and return when its GPU memory is free again.
 
-    `ours` was running before the stage and goes on.
-
-    After a while say that it is not: then it is some other program's doing, and the next stage may still fit.
+    `ours` are the processes from before the stage; they are not ended. If the memory is not freed after a while, a
+    line says so: then another program has taken it, and the next stage may still fit.
     """
     if left := processes.end_descendants(spared=ours):
-        say(f"Ended what the stage had left running: {', '.join(left)}.")
+        say(f"Ended processes that the stage had left running: {', '.join(left)}.")
     deadline = time.monotonic() + RELEASE_SECONDS
     while before and (now := machine.gpus()) and (held := before[0].free - now[0].free) > HELD_GIB:
         if time.monotonic() > deadline:
-            say(f"{before[0].name}: {held:.1f} GiB less are free than before the stage; nvidia-smi names the holder.")
+            say(
+                f"{before[0].name}: {held:.1f} GiB less memory is free than before the stage; "
+                f"nvidia-smi shows which process holds it."
+            )
             return
         time.sleep(0.2)
 
@@ -79,7 +81,7 @@ def clear_up(before: list[machine.Gpu], ours: set[psutil.Process]) -> None:
 def start(run: RunDir, held: int | None, stage: Stage) -> int:
     """Run one stage as a process under the run's lock, note its time, and clear up after it; returns its exit code.
 
-    Raises HarnessError where it was killed or left its outcome out.
+    Raises HarnessError if it was killed or did not write its outcome.
     """
     module, *options = stage.command
     processes.adopt_orphans()
@@ -103,9 +105,9 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
     if code < 0:
         cause = signal.Signals(-code).name
         hint = "; the machine may be out of memory" if cause == "SIGKILL" else ""
-        raise HarnessError(f"the {stage.name} was ended by {cause}{hint}; the same command goes on from here")
+        raise HarnessError(f"the {stage.name} was ended by {cause}{hint}; the same command resumes from here")
     if not code and not stage.done:
-        raise HarnessError(f"the {stage.name} ended without its outcome, {stage.outcomes[0]}; run again")
+        raise HarnessError(f"the {stage.name} ended without writing {stage.outcomes[0]}; run again")
     return code
 
 

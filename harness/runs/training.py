@@ -1,19 +1,22 @@
-"""What a training leaves to read beside its weights: metrics, dropped prompts, and the settings that it really had."""
+"""Files that a training writes next to its weights: metrics, dropped prompts, and its effective settings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.stats.drift import Drift, drift
 from harness.util import files, typed
 from harness.util.errors import HarnessError
 
+ROLLOUT = "rollout/"  # before the quantities of harness.stats.scores, in the metrics: shares of a rollout's completions
 Numbers = dict[str, int | float | bool | None]  # by the trainer's names; None: not a finite number
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What the trainer logged of one step."""
+    """What the trainer logged for one step."""
 
     step: int  # from 1
     numbers: Numbers
@@ -38,10 +41,36 @@ class DroppedPrompts:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting of the trainer; the values are what its libraries have, as JSON."""
+    """One setting of the trainer, as asked for and as its libraries have it; values as JSON."""
 
     asked: object
     effective: object
+
+
+class Watched:
+    """Reward and accuracy of the rollouts, step by step: what is watched while a training runs, and read afterwards.
+
+    A step without a rollout of its own (num_iterations), or whose reward is not a finite number, is left out.
+    """
+
+    def __init__(self, rows: Iterable[Metrics] = ()) -> None:
+        self.rewards: list[float] = []
+        self.accuracies: list[float] = []
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Metrics) -> bool:
+        """Take a step in; whether it has both numbers."""
+        reward, accuracy = row.numbers.get("reward"), row.numbers.get(f"{ROLLOUT}accuracy")
+        if reward is None or accuracy is None:
+            return False
+        self.rewards.append(reward)
+        self.accuracies.append(accuracy)
+        return True
+
+    def drift(self, steps: int) -> Drift | None:
+        """As stats.drift.drift, in a training of `steps` rollouts."""
+        return drift(self.rewards, self.accuracies, steps)
 
 
 def metrics_log(folder: Path) -> Path:
@@ -50,7 +79,7 @@ def metrics_log(folder: Path) -> Path:
 
 
 def read_metrics(log: Path, after: int = 0) -> list[Metrics]:
-    """The rows of a metrics.jsonl after its first so many. Raises HarnessError naming the line that is not one."""
+    """The rows of a metrics.jsonl without its first `after`. Raises HarnessError naming a line that is not a row."""
     rows = []
     for number, row in enumerate(typed.read_lines(Numbers, log, after), after + 1):
         step = row.pop("step", None)
@@ -65,7 +94,7 @@ def append_metrics(log: Path, row: Metrics) -> None:
 
 
 def write_metrics(log: Path, rows: list[Metrics]) -> None:
-    """Replace the log by these rows, whole."""
+    """Replace the log by these rows, atomically."""
     files.write_lines(log, [_line(row) for row in rows])
 
 

@@ -1,4 +1,4 @@
-"""Numbers in, intervals and tests out; nothing here knows of models or files."""
+"""Numbers in, intervals and tests out; nothing here knows about models or files."""
 
 from harness.stats.intervals import wilson
 from harness.stats.paired import paired_difference

@@ -2,12 +2,12 @@
 
 Both models answered the same questions, so the pair is the unit. Scores live on a small lattice (0 or 1, or
 m/K with K samples a question), so the percentile bootstrap with infinitely many resamples is computed, not
-simulated: no seed, no Monte-Carlo wobble. Departures from common practice: no BCa (NaN on constant data,
-undercovers with few flips), no zero-width interval of a difference, and no scipy, whose import takes most of a
-second. Quantities are proportions in [-1, 1]; only the sentences speak of points (hundredths).
+simulated: no seed, no Monte Carlo error. Departures from common practice: no BCa (NaN on constant data,
+undercovers with few flips), no zero-width interval of a difference, and no scipy here, because its import takes most
+of a second. Quantities are proportions in [-1, 1]; only the sentences use points (hundredths).
 
 Sources: Wilson 1927 (single proportion), Tango 1998 (paired score interval), Efron 1979 (bootstrap), Miller 2024,
-arXiv 2411.00640 (paired evaluation, power); those of the tests are in harness.stats.paired_tests.
+arXiv 2411.00640 (paired evaluation, power); for the tests see harness.stats.paired_tests.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LEVEL = 0.95  # of every interval below unless an argument says otherwise
 ALPHA = 0.05
 NORMAL = NormalDist()
 FEW_FLIPS = 25  # gained + lost below this, or
-FEW_ON_ONE_SIDE = 5  # the smaller of the two below this: the bootstrap undercovers and Tango takes over
+FEW_ON_ONE_SIDE = 5  # the smaller of the two below this: the bootstrap undercovers and Tango's interval is used
 MAX_DENOMINATOR = 128  # the most samples a question for which m/K is recognised
-FEW_CHANGES = 10  # the same of several samples a question, or all changes in one direction: see `_with_two_more`
+FEW_CHANGES = 10  # the same with several samples a question, or if all changes have one direction: `with_two_more`
 WILSON = "Wilson"
 BOOTSTRAP = "paired bootstrap (exact percentile)"
 WITH_TWO_MORE = "paired bootstrap with one question gained and one lost added (exact percentile)"
@@ -58,7 +58,7 @@ class Interval:
 
 
 def wilson(k: int, n: int, level: float = LEVEL) -> Interval:
-    """Score interval of k in n (Wilson 1927), exactly 0 at k = 0 and 1 at k = n. ValueError if no counts."""
+    """Score interval of k in n (Wilson 1927), exactly 0 at k = 0 and 1 at k = n. ValueError unless 0 <= k <= n >= 1."""
     k, n, z2 = index(k), index(n), NORMAL.inv_cdf((1 + level) / 2) ** 2
     if n < 1 or not 0 <= k <= n:
         raise ValueError(f"wilson: need 0 <= k <= n and n >= 1, got k={k}, n={n}")
@@ -71,7 +71,7 @@ def bootstrap_mean(scores: ArrayLike) -> Interval:
     """95% percentile bootstrap interval of the mean, with infinitely many resamples.
 
     scores: shape (n,), one value a question in [-1, 1], multiples of 1/K for a K <= 128 (mean of K samples).
-    Constant scores give zero width, which is why Wilson stands beside it. ValueError for any other input.
+    Constant scores give zero width, which is why Wilson's interval is given next to it. ValueError for any other input.
     """
     denominator, (numerators,) = lattice(column("scores", scores))
     return exact_bootstrap(numerators, denominator)
@@ -84,26 +84,26 @@ def tango(gained: int, lost: int, n: int, level: float = LEVEL) -> Interval:
     """
     gained, lost, n, z2 = index(gained), index(lost), index(n), NORMAL.inv_cdf((1 + level) / 2) ** 2
     if min(gained, lost) < 0 or n < 1 or gained + lost > n:
-        raise ValueError(f"tango: gained={gained} and lost={lost} are no counts among n={n} questions")
+        raise ValueError(f"tango: gained={gained} and lost={lost} are not valid counts for n={n} questions")
     # The lower limit is the mirrored upper one, so swapping the models mirrors the interval to the last bit.
     return Interval(-_tango_upper(lost, gained, n, z2), _tango_upper(gained, lost, n, z2))
 
 
 def few_flips(gained: int, lost: int) -> bool:
-    """Whether the bootstrap of one sample a question is short and Tango's interval takes over."""
+    """Whether the bootstrap interval is too short, with one sample a question, and Tango's is used."""
     return gained + lost < FEW_FLIPS or min(gained, lost) < FEW_ON_ONE_SIDE
 
 
 def few_changes(gained: int, lost: int) -> bool:
-    """Whether the bootstrap of several samples a question is short and two questions are to be added."""
+    """Whether the bootstrap interval is too short, with several samples a question, and two questions are added."""
     return gained + lost < FEW_CHANGES or min(gained, lost) == 0
 
 
 def rule_of_three(value: float, n: int, floor: float) -> Interval:
     """The interval around a value in [floor, 1] that all of n questions share, on the scale of those values.
 
-    Were other values likelier than this, n equal ones would have a chance under 2.5%: the other 2.5% are the other
-    side's, which makes it Clopper and Pearson's interval (1934) where the value is an end of the scale.
+    If other values were more likely than this, n equal ones would have a probability under 2.5%. The other 2.5% belong
+    to the other limit, so this is Clopper and Pearson's interval (1934) if the value is an end of the scale.
     """
     others = 1 - ((1 - LEVEL) / 2) ** (1 / n)
     return Interval(value - others * (value - floor), value + others * (1 - value))
@@ -132,7 +132,7 @@ def lattice(*columns: NDArray[np.float64]) -> tuple[int, list[NDArray[np.int64]]
 def exact_bootstrap(numerators: NDArray[np.int64], denominator: int) -> Interval:
     """Percentile interval of the mean of n draws with replacement from numerators / denominator.
 
-    The sum of n draws has the generating polynomial of one draw to the n-th power; the FFT is longer than its
+    The generating polynomial of the sum of n draws is that of one draw to the n-th power; the FFT is longer than its
     support, so nothing wraps around. A quantile is the smallest lattice point with CDF >= q.
     """
     n, lowest = len(numerators), int(numerators.min())
@@ -144,12 +144,12 @@ def exact_bootstrap(numerators: NDArray[np.int64], denominator: int) -> Interval
 
 
 def with_two_more(numerators: NDArray[np.int64], denominator: int) -> Interval:
-    """The bootstrap's interval had one question more been wholly gained and one wholly lost; it holds the estimate.
+    """The bootstrap interval with one more question fully gained and one fully lost; it contains the estimate.
 
-    With few changes the differences that happened not to occur are missing from the bootstrap. In 504 simulated
-    designs of 2, 4 and 8 samples (1,500 draws each) `paired_difference` covers at least 94.7% where under 10 questions
-    are expected to change (the plain bootstrap 82.1%), and 92.5 to 98.7% beyond. Where one to five whole flips hide
-    among as many or more small steps (192 designs): at least 95.3% (71.5%), and beyond 89.2% (82.9%).
+    With few changes, the differences that happened not to occur are missing from the bootstrap. In 504 simulated
+    designs of 2, 4 and 8 samples (1,500 draws each) `paired_difference` covers at least 94.7% if under 10 questions
+    are expected to change (the plain bootstrap 82.1%), and 92.5 to 98.7% if more are. If there are one to five whole
+    flips among as many or more small steps (192 designs): at least 95.3% (71.5%), and 89.2% (82.9%) if more are.
     """
     estimate = int(numerators.sum()) / (len(numerators) * denominator)
     wider = exact_bootstrap(np.append(numerators, [denominator, -denominator]), denominator)
@@ -159,7 +159,7 @@ def with_two_more(numerators: NDArray[np.int64], denominator: int) -> Interval:
 def _tango_upper(gained: int, lost: int, n: int, z2: float) -> float:
     """The δ at or above the estimate where Tango's score statistic reaches z, by bisection to the last bit.
 
-    It is monotone and beyond z at δ = 1 (all gained: the limit is 1), so [estimate, 1] brackets the one root.
+    It is monotone and above z at δ = 1 (all gained: the limit is 1), so [estimate, 1] brackets the only root.
     """
     low, high = (gained - lost) / n, 1.0
     while low < (middle := (low + high) / 2) < high:

@@ -1,7 +1,7 @@
-"""Several runs on the same questions: every run against every other, with p-values that allow for their number.
+"""Several runs on the same questions: every run against every other, with p-values corrected for their number.
 
 Runs that share a base also share its answers, which cancel in tuned2 - tuned1: the difference of two runs is an
-ordinary paired difference. Comparing the overlap of their own intervals, or adding their standard errors, is not.
+ordinary paired difference. Checking whether their intervals overlap, or adding their standard errors, ignores that.
 
 Source: Holm 1979.
 """
@@ -35,8 +35,8 @@ def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
     """Pairs of runs, each later name minus each earlier one, with Holm-corrected p-values.
 
     scores: for each run its scores on the same questions in the same order: shape (n,) for one model, or (s, n) for
-    s >= 2 training seeds. A run of one seed is not paired with one of several: what separates them could be the one
-    seed's luck, and nothing tells how large that is. ValueError as for `resampling.paired` and `seeds.over_seeds`.
+    s >= 2 training seeds. A run of one seed is not paired with one of several: the difference could be that seed's
+    luck, whose size is unknown. ValueError as for `paired.paired` and `seeds.over_seeds`.
     """
     columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
     pairs = [pair for pair in combinations(columns, 2) if len({columns[name].ndim for name in pair}) == 1]
@@ -49,7 +49,7 @@ def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected so that one false finding among them all has at most the level's chance, any dependence."""
+    """p-values corrected so that any false finding has at most the level's probability, whatever their dependence."""
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not np.all((p >= 0) & (p <= 1)):
         raise ValueError("p-values must lie in [0, 1]")

@@ -1,4 +1,4 @@
-"""Differences of two models on the same questions, with interval and tests, and the parts of one."""
+"""Differences of two models on the same questions, with interval and tests, and their decomposition."""
 
 from __future__ import annotations
 
@@ -71,12 +71,12 @@ class PairedDifference:
     n: int
     mid_p: float  # McNemar's; with K samples a question, the sign-flip test's (harness.stats.paired_tests)
     exact_p: float
-    se: float | None  # paired standard error, n - 1 in the variance; None for n = 1; 0 is no certainty
-    correlation: float | None  # of base and tuned over questions; None where either is constant
+    se: float | None  # paired standard error, n - 1 in the variance; None for n = 1; 0 does not mean certainty
+    correlation: float | None  # of base and tuned over questions; None if either is constant
 
 
 def paired(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
-    """`stats.paired_difference`, also for scores on no small lattice: bootstrap and sign flips are seeded there.
+    """`paired_difference`, also for scores off the lattice, for which bootstrap and sign flips are seeded draws.
 
     base, tuned: shape (n,), the same questions in the same order, one value each. ValueError as there.
     """
@@ -94,9 +94,9 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
 
     base, tuned: shape (n,), the same questions in the same order, one value each: 0/1 or bool, a mean of K
     samples, or a difference such as strict - correct in {-1, 0}. Interval: exact percentile bootstrap of the
-    differences. Few changes leave it short: Tango's where all are -1, 0 or 1 (gained + lost < 25, or the smaller
-    < 5); else the bootstrap with two questions more (gained + lost < 10, or one of them 0); the rule of three's
-    where all are one other value. ValueError for any other input.
+    differences. With few changes it is too short: then Tango's if all are -1, 0 or 1 (gained + lost < 25, or the
+    smaller < 5); else the bootstrap with two more questions (gained + lost < 10, or one of them 0); the rule of three's
+    if all differences are one other value. ValueError for any other input.
     """
     denominator, (x, y) = lattice(*_columns(base, tuned))
     d = y - x
@@ -104,7 +104,7 @@ def paired_difference(base: ArrayLike, tuned: ArrayLike) -> PairedDifference:
 
 
 class _Found(NamedTuple):
-    """What is computed in one way for scores on a lattice and in another for scores on none."""
+    """The results that are computed differently for scores on and off a lattice."""
 
     interval: Interval
     method: str
@@ -114,7 +114,7 @@ class _Found(NamedTuple):
 
 
 def _difference(x: NDArray, y: NDArray, d: NDArray, denominator: int, found: _Found) -> PairedDifference:
-    """The record of the scores x and y, their differences d, all in units of 1 / denominator, and what was found."""
+    """The record of the scores x and y and their differences d (all in units of 1 / denominator) with the results."""
     n, (gained, lost) = len(d), _changes(d)
     base, tuned, estimate = (math.fsum(values) / (n * denominator) for values in (x, y, d))  # exact for integers
     return PairedDifference(
@@ -195,11 +195,11 @@ def decompose(base: Flags, tuned: Flags) -> Decomposition:
     """Split the difference of strict accuracy into mathematics and format, all paired.
 
     strict = correct + (strict - correct) for every answer, so the parts add up. ValueError as for
-    `paired`, and where strict counts an answer that is not correct or not in format.
+    `paired`, and if strict counts an answer that is not correct or not in the exact format.
     """
     correct0, strict0, format0 = _flags("base", base)
     correct1, strict1, format1 = _flags("tuned", tuned)
-    mathematics = paired(correct0, correct1)  # refuses different lengths before they meet below
+    mathematics = paired(correct0, correct1)  # raises for different lengths, so the lines below can combine them
     comply = (format0 == 1) & (format1 == 1)
     return Decomposition(
         strict=paired(strict0, strict1),

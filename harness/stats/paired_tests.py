@@ -1,9 +1,10 @@
-"""Is a change as likely up as down? The sign-flip test, of which McNemar's is the case of one sample a question.
+"""Is a change as likely up as down? The sign-flip test; with one sample a question it is McNemar's test.
 
-Were base and tuned alike, each question's difference would be as likely as its mirror image. McNemar's test asks how
-often so many gains among the flips would come of it; with several samples a question the sign-flip test asks how often
-so large a sum of differences would, and so weighs a question by how much it moved. The sign test of the questions that
-rose or fell does not: for equal means of unequal spread it was measured to err in 15 to 28% instead of 5%.
+If base and tuned were equally good, each question's difference would be as likely as its mirror image. McNemar's test
+asks how often that gives so many gains among the flips. With several samples a question, the sign-flip test asks how
+often it gives so large a sum of differences, and so weights a question by how much it moved. The sign test of the
+questions that rose or fell does not: for equal means of unequal spread it was measured to err in 15 to 28% of cases
+instead of 5%.
 
 Sources: McNemar 1947, Fagerland, Lydersen and Laake 2013 (mid-p), Fisher 1935 (sign flips).
 """
@@ -17,9 +18,9 @@ from operator import index
 import numpy as np
 from numpy.typing import NDArray
 
-P_FLOOR = 1e-12  # a p by FFT is not told from a smaller one: its round-off is of this order
+P_FLOOR = 1e-12  # the smallest p by FFT: its round-off is of this order
 RESAMPLES = 10_000
-CHUNK = 1000  # of them drawn at a time: for 1,319 questions they take 10 MB
+CHUNK = 1000  # resamples drawn at a time: for 1,319 questions they take 10 MB
 SEED = 0
 
 # Sums that differ by less than this are equal: float64's rounding of a sum of n differences is far smaller.
@@ -56,7 +57,8 @@ def mcnemar(gained: int, lost: int) -> FlipTest:
 def sign_flip(differences: NDArray[np.int64]) -> FlipTest:
     """The test of integer differences, shape (n,), one a question: multiples of 1/K, times K.
 
-    McNemar's where all that are not 0 have one size; else the distribution of the sum over all 2^n signs, by FFT.
+    McNemar's if all nonzero differences have the same size; else the distribution of the sum over all 2^n signs, by
+    FFT.
     """
     d = differences
     sizes, counts = np.unique(np.abs(d[d != 0]), return_counts=True)
@@ -67,7 +69,7 @@ def sign_flip(differences: NDArray[np.int64]) -> FlipTest:
     reach = int(sizes @ counts)
     length = 1 << (2 * reach).bit_length()
     frequencies = 2 * np.pi * np.arange(length // 2 + 1) / length
-    # A coin's ±v has the characteristic function cos(v·t), and the sum of all of them the product.
+    # A random ±v has the characteristic function cos(v·t), and a sum has the product of those.
     terms = zip(sizes, counts, strict=True)
     transform = math.prod(integer_power(np.cos(int(size) * frequencies), int(count)) for size, count in terms)
     chances = np.fft.irfft(transform, length)[: reach + 1]
@@ -76,9 +78,9 @@ def sign_flip(differences: NDArray[np.int64]) -> FlipTest:
 
 
 def seeded_sign_flip(differences: NDArray[np.float64]) -> FlipTest:
-    """The same for differences on no small lattice: 10,000 seeded draws of the signs, so p is at least 1/10,001."""
+    """The same for differences off the lattice: 10,000 seeded draws of the signs, so p is at least 1/10,001."""
     sizes, rng = np.sort(np.abs(differences[differences != 0])), np.random.default_rng(SEED)
-    # Bits of random bytes: drawing a number a coin would take most of the time.
+    # Bits of random bytes: drawing one number per sign would take most of the time.
     bits = (
         np.unpackbits(rng.integers(0, 256, (CHUNK, len(sizes) // 8 + 1), np.uint8), axis=1, count=len(sizes))
         for _ in range(RESAMPLES // CHUNK)

@@ -2,7 +2,7 @@
 
 A score is the exact expectation over all ways to draw k of the K samples without replacement, so k < K needs no
 drawing and no seed. The scores go into `harness.stats.paired`, which resamples questions: K answers to one question
-are no K independent observations (pooled, 95% intervals were measured to cover 75.8% at K = 8).
+are not K independent observations (pooled, 95% intervals were measured to cover 75.8% at K = 8).
 
 Sources: Chen et al. 2021, arXiv 2107.03374 (pass@k), Yao et al. 2024, arXiv 2406.12045 (pass^k), Wang et al. 2022,
 arXiv 2203.11171 (majority answer).
@@ -50,10 +50,10 @@ def majority(
 ) -> NDArray[np.float64]:
     """maj@k, shape (n,): the expected correctness of the commonest answer among k samples.
 
-    answers, correct: one sequence of K a question; answers in one canonical spelling. None is no candidate: use it
-    for what was not parsed, and for what was cut at the token limit, whose answer counts as wrong whatever it is.
-    Several commonest answers share the vote evenly; no candidate at all is wrong. k: default K. ValueError for
-    unequal lengths, a k outside 1 … K, or an answer that is both right and wrong.
+    answers, correct: one sequence of K a question; answers in one canonical spelling. None is not a candidate: use it
+    for completions without a parsed answer and for those cut at the token limit, which count as wrong in any case.
+    Several commonest answers share the vote equally; without any candidate the score is 0. k: default K. ValueError
+    for unequal lengths, a k outside 1 … K, or an answer that is both right and wrong.
     """
     scores = []
     for given, right in zip(answers, correct, strict=True):
@@ -72,10 +72,10 @@ def majority(
 
 @cache
 def _expected_majority(right: int, wrong: tuple[int, ...], silent: int, k: int) -> float:
-    """maj@k of one question: `right` equal right answers, wrong ones by how often each was given, the rest silent.
+    """maj@k of one question: `right` right answers, how often each wrong one was given, `silent` without an answer.
 
-    For each number of votes that the right answer may get, counts the draws in which no wrong answer gets more,
-    by how many get as many; exactly, in integers.
+    For each number of votes that the right answer may get, counts (exactly, in integers) the draws in which no wrong
+    answer gets more, by how many get the same number.
     """
     left_out = right + sum(wrong) + silent - k
     worth = Fraction(0)
@@ -84,7 +84,7 @@ def _expected_majority(right: int, wrong: tuple[int, ...], silent: int, k: int) 
         for given in wrong:
             longer: Counter[tuple[int, int]] = Counter()
             for (room, tied), count in ways.items():
-                # An answer given m times cannot miss the draw more often than samples are left out.
+                # At most `left_out` of an answer's occurrences can be missing from the draw.
                 for taken in range(max(0, given - left_out), min(given, votes, room) + 1):
                     longer[room - taken, tied + (taken == votes)] += count * comb(given, taken)
             ways = longer

@@ -1,4 +1,4 @@
-"""What a design can detect: before a run from its size, after it from how many questions changed."""
+"""What a design can detect: from its size before a run, from the number of changed questions after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.stats.intervals import ALPHA, NORMAL
 from harness.stats.paired import PairedDifference
 from harness.stats.seeds import Components, SeedsDifference, Trainings
 
-ONE_WAY = 6  # changes, all in one direction, from which the exact p is below .05: 2 · 2^-6
+ONE_WAY = 6  # the fewest changes in one direction for which the exact p is below .05: 2 · 2^-6
 POWER = 0.8
 FEWEST = 3  # training seeds from which a difference over them has a stated power
 LIMIT = 0.04  # chance that the variance of the seeds is over its upper limit: .05, less what normal theory may be off
@@ -21,10 +21,10 @@ CELLS = {1: 200, 2: 40}  # into which the chi of each side is cut, by how many s
 
 
 def moved(n: int, estimate: float, se: float | None) -> float:
-    """The sum over the questions of their squared changes; with one sample a question how many of them changed.
+    """The sum over the questions of their squared changes; with one sample a question, the number that changed.
 
-    What power depends on: from a question that moved by 1/K a test learns 1/K² as much as from one that was flipped.
-    n questions, the mean of their changes and its standard error.
+    Power depends on it: a question that moved by 1/K carries 1/K² of the information of one that flipped.
+    n: questions; estimate: the mean of their changes; se: its standard error.
     """
     return n * (estimate**2 + (n - 1) * (se or 0.0) ** 2)
 
@@ -61,13 +61,13 @@ def minimum_detectable_effect(
 
 
 def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
-    """The smallest difference, as a proportion, that `of` calls detected with 80% power; None: none at all.
+    """The smallest difference, as a proportion, that `verdict.of` calls detected with 80% power; None: none at all.
 
-    From the upper 95% Wilson limit of `moved` / n, which with several samples is conservative: squares of changes vary
-    at most as yes or no does. Over training seeds `over_seeds` from that limit for the questions and the upper 95%
-    limit of the seeds' variance, (S - 1)·s² / χ²_.05: for the power to be at least 80% it is not enough to take s²,
-    which is often far too small. Two seeds have no limit of use (s²·254): None. Where few questions changed no less
-    than of their means as one pair, whose rules decide too.
+    From the upper 95% Wilson limit of `moved` / n, which is conservative with several samples: squared changes vary at
+    most as much as 0 and 1 do. Over training seeds: `over_seeds` of that limit for the questions and of an upper limit
+    of the seeds' variance, (S - 1)·s² / χ²_LIMIT. s² itself is often far too small, and the power at what it gives is
+    then far below 80%. Two seeds have no useful limit (s² times 398): None. If few questions changed, it is at least
+    that of the question means as one pair, because their rules also decide.
     """
     d = difference
     if not isinstance(d, SeedsDifference):
@@ -161,12 +161,12 @@ def one_way(n: int) -> float | None:
     """
     if n < ONE_WAY:
         return None
-    from scipy.special import bdtri  # the p at which at most so many of n successes have a given chance
+    from scipy.special import bdtri  # the p at which P(at most k of n successes) has a given value
 
     return float(bdtri(ONE_WAY - 1, n, 1 - POWER))
 
 
 def discordance_high(n: int, changed: float) -> float:
-    """The upper 95% Wilson limit of the share of n questions that change, of which `moved` were seen to."""
-    # Rounding must not make one question more of a whole number of them.
+    """The upper 95% Wilson limit of the share of n questions that change; changed: as `moved` returns it."""
+    # Rounding must not turn a whole number of questions into one more.
     return intervals.wilson(min(n, math.ceil(changed - 1e-6)), n).high

@@ -37,12 +37,12 @@ class Mean:
     high: float
     method: str  # WILSON, EXACT_MEAN, SEEDED_MEAN, either OF_MORE, or RULE_OF_THREE
     n: int
-    se: float | None  # of the question means, n - 1 in the variance; None for n = 1; 0 is no certainty
+    se: float | None  # of the question means, n - 1 in the variance; None for n = 1; 0 does not mean certainty
 
 
 @dataclass(frozen=True, slots=True)
 class Proportion:
-    """k of n questions, with Wilson's interval (the one to print) and the exact bootstrap beside it."""
+    """k of n questions, with Wilson's interval (the one to print) and the exact bootstrap's."""
 
     k: int
     n: int
@@ -54,11 +54,11 @@ class Proportion:
 
 
 def mean(scores: ArrayLike) -> Mean:
-    """The mean of scores in [0, 1], shape (n,), such as pass@k; a rate where all are 0 or 1. ValueError for others.
+    """The mean of scores in [0, 1], shape (n,), such as pass@k; a rate if all are 0 or 1. ValueError for others.
 
-    Near 0 and 1 (`near_an_end`) the bootstrap misses the questions that happened not to be drawn, and one of each kind
-    is added: with 8 samples, 1% of 100 questions never right and
-    the others in 99.5% it covers 98.5% instead of 70% (2,000 simulations; more in `harness.bench coverage`).
+    Near 0 and 1 (`near_an_end`) the bootstrap misses the questions that happened not to be drawn, so one of each kind
+    is added: with 8 samples, 1% of 100 questions never right and the others right in 99.5%, it covers 98.5% instead of
+    70% (2,000 simulations; more in `harness.bench coverage`).
     """
     values = intervals.column("scores", scores)
     if values.min() < 0:

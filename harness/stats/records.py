@@ -1,4 +1,4 @@
-"""What is kept of an estimate in a file: rates and differences, each with its 95% interval, as proportions."""
+"""Estimates as files hold them: rates and differences, each with its 95% interval, as proportions."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Rate(Estimate):
     """The mean of one score over the questions."""
 
     method: str  # of the interval
-    # Only of one sample a question, where Wilson's interval is the one to print and the exact bootstrap stands beside.
+    # Only with one sample a question: low and high are then Wilson's, and the exact bootstrap's are given too.
     k: int | None = field(default=None, metadata=OMITTED)  # questions with the outcome
     n: int | None = field(default=None, metadata=OMITTED)  # questions
     bootstrap_low: float | None = field(default=None, metadata=OMITTED)
     bootstrap_high: float | None = field(default=None, metadata=OMITTED)
 
     def by(self, intervals: str) -> Estimate:
-        """With the ends that are asked for: "wilson" or "bootstrap"; with several samples there are no others."""
+        """With the interval that is asked for, "wilson" or "bootstrap"; with several samples there is only one."""
         if intervals == "bootstrap" and self.bootstrap_low is not None and self.bootstrap_high is not None:
             return Estimate(value=self.value, low=self.bootstrap_low, high=self.bootstrap_high)
         return self
@@ -43,7 +43,7 @@ class Difference(Estimate):
     tuned: float
     method: str  # of the interval
     n: int  # questions
-    se: float | None  # standard error; None for n = 1; 0 is no certainty
+    se: float | None  # standard error; None for n = 1; 0 does not mean certainty
     detectable: float | None  # smallest difference that this design finds with 80% power; None: none, or not known
 
 
@@ -55,7 +55,7 @@ class PairedRecord(Difference):
     lost: int  # questions whose score fell
     mid_p: float
     exact_p: float
-    correlation: float | None  # of base and tuned over the questions; None where either is constant
+    correlation: float | None  # of base and tuned over the questions; None if either is constant
 
     @property
     def p(self) -> float:
@@ -65,7 +65,7 @@ class PairedRecord(Difference):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeedsRecord(Difference):
-    """A `stats.seeds.SeedsDifference`; counts and tests are of single pairs and null here."""
+    """A `stats.seeds.SeedsDifference`; counts and tests belong to single pairs and are null here."""
 
     gained: None = None
     lost: None = None
@@ -77,13 +77,13 @@ class SeedsRecord(Difference):
     per_seed: tuple[float, ...]  # the difference of each seed
 
 
-# The JSON objects of several seeds, and they alone, have `per_seed`.
+# Only the JSON objects of several seeds have `per_seed`.
 AnyDifference = typed.either(PairedRecord, SeedsRecord, "per_seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedPair(PairedRecord):
-    """A pair with what its verdict says."""
+    """A pair with its verdict."""
 
     kind: str  # "detected", "borderline" or "not detected"
     direction: str  # "up", "down" or "none"

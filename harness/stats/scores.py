@@ -14,7 +14,7 @@ from harness.stats.records import Rate
 
 
 class Judged(Protocol):
-    """What is asked of a scored completion."""
+    """The fields of a scored completion that are used here."""
 
     @property
     def id(self) -> str:
@@ -34,24 +34,24 @@ class Judged(Protocol):
 
 
 class Quantity(NamedTuple):
-    """One thing that is asked of every completion."""
+    """One thing that is measured on every completion."""
 
     label: str  # in tables
-    score: str  # the attribute of a scored completion that it is the mean of
+    score: str  # the attribute of a scored completion whose mean it is
 
 
-# By the name that they have in files, and as attributes of what holds one value for each.
+# By their names in files, which are also attribute names of records with one value for each.
 QUANTITIES = {
     "accuracy": Quantity("Accuracy", "correct"),
     "strict": Quantity("Strict accuracy", "strict"),
     "format": Quantity("Format", "exact_format"),
     "tags": Quantity("Tags", "tags_ok"),
 }
-COMPARED = ("accuracy", "strict", "format")  # those of which base and tuned are compared
+COMPARED = ("accuracy", "strict", "format")  # those in which base and tuned are compared
 
-# The scores of a side by quantity: shape (n,), or of tuned models (s, n) with a row for each of several seeds.
+# The scores of one model by quantity: shape (n,), or for tuned models (s, n) with a row for each of several seeds.
 Columns = dict[str, NDArray[np.float64]]
-Scores = Sequence[Judged]  # one side's, such as `scores` of an evaluation
+Scores = Sequence[Judged]  # one model's, such as `scores` of an evaluation
 
 
 def per_question(scores: Scores) -> Columns:
@@ -67,7 +67,8 @@ def means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
 def rate(values: NDArray[np.float64], count: int) -> Rate:
     """The mean of a column with its 95% interval; count: samples a question.
 
-    The interval is Wilson's for one sample a question, else the bootstrap's of question means, or t over seeds.
+    The interval is Wilson's for one sample a question, else the bootstrap's of the question means, or over seeds that
+    of t.
     """
     if values.ndim == 1 and count == 1:
         return Rate(method=intervals.WILSON, **dataclasses.asdict(rates.proportion(values)))

@@ -1,21 +1,21 @@
-"""Several training seeds: one difference whose interval holds the questions' share of chance and the seeds'.
+"""Several training seeds: one difference whose interval covers the variation of both questions and seeds.
 
-The estimate is the mean over the seeds of tuned - base. Two parts of chance are in it: how much the seed-averaged
+The estimate is the mean over the seeds of tuned - base. Its variance has two parts: how much the seed-averaged
 difference varies between questions, and how much the mean differences vary between seeds. Each has its own quantile:
 
     half-width² = (z·SE_question)² + (t·SE_seed)²
 
-with z of the normal distribution, and t of S - 1 degrees of freedom for S seeds. SE_question is the standard error of
-the seed-averaged differences of the questions, SE_seed the standard deviation of the seeds' mean differences over
-sqrt(S). Where both sides have seeds each adds a t term of its own. p is the level at which this interval touches 0.
+z is the normal quantile, t that of S - 1 degrees of freedom for S seeds. SE_question is the standard error of the
+seed-averaged differences of the questions, SE_seed the standard deviation of the seeds' mean differences over sqrt(S).
+If both sides have seeds, each adds its own t term. p is the level at which this interval touches 0.
 
 Seeds share their questions, so what makes a question easy for all of them is in the first part only; what one seed
-happens to do to one question is in both, which errs on the safe side.
+happens to do to one question is in both, which is conservative.
 
 MEASURED
 
-Where few questions change, normal theory knows nothing of those that happened not to: there the interval is no narrower
-and the p no smaller than those of the question means as one pair, whose rules for few changes then hold.
+If few questions change, normal theory does not account for those that happened not to. Then the interval is no
+narrower, and the p no smaller, than those of the question means as one pair under the rules for few changes.
 
 Sources: Miller 2024, arXiv 2411.00640 (components of variance); Howe 1974 and Graybill and Wang 1980 (limits of a sum,
 each part with its own quantile).
@@ -64,30 +64,30 @@ class SeedsDifference:
     low: float  # 95% interval, within [-1, 1]
     high: float
     method: str  # OVER_SEEDS, joined with or replaced by that of the question means
-    p: float  # two-sided, of the same formula, or the exact p of the question means where few changed and it is larger
-    se: float  # sqrt(se_question² + se_seed²); 0 is no certainty
+    p: float  # two-sided, of the same formula, or the exact p of the question means if few changed and that is larger
+    se: float  # sqrt(se_question² + se_seed²); 0 does not mean certainty
     se_question: float
     se_seed: float
     trainings: tuple[Trainings, ...]  # of each side that has seeds; their squared se add up to se_seed²
-    per_seed: tuple[float, ...]  # the difference of each seed; of two seeded sides each minus the other's mean
+    per_seed: tuple[float, ...]  # the difference of each seed of `second` from the mean of `first`
     n: int  # questions
-    means: PairedDifference | None  # of the question means, where few of them changed and its limits hold too
+    means: PairedDifference | None  # of the question means, if few of them changed and its limits apply too
 
 
 def difference(first: ArrayLike, second: ArrayLike) -> PairedDifference | SeedsDifference:
-    """Second minus first: `over_seeds` where either has a row a seed, else `resampling.paired`."""
+    """Second minus first: `over_seeds` if either has a row for each seed, else `paired.paired`."""
     if np.ndim(first) == 2 or np.ndim(second) == 2:
         return over_seeds(first, second)
     return paired.paired(first, second)
 
 
 def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:
-    """The difference of two models of which one or both were trained several times.
+    """The difference of two models, one or both of them trained several times.
 
-    first: shape (n,), the base model that all seeds share, or (s, n), another experiment's seeds; the shared base
-    cancels in the latter, so it is no argument then. second: shape (s, n). Same questions in the same order, one
-    score in [-1, 1] each. Seeds of two experiments are taken as independent. ValueError for any other input, for
-    fewer than 2 questions, and for a single seed: its variation from retraining cannot be known.
+    first: shape (n,), the base model that all seeds share, or (s, n), another experiment's seeds, when the shared base
+    cancels and is not needed. second: shape (s, n). Same questions in the same order, one score in [-1, 1] each. Seeds
+    of two experiments are taken as independent. ValueError for any other input, for fewer than 2 questions, and for a
+    single seed, which says nothing about variation from retraining.
     """
     sides = [_seeds("first", first), _seeds("second", second)]
     if len(sides[1]) < 2 or (np.ndim(first) == 2 and len(sides[0]) < 2):
@@ -127,10 +127,10 @@ def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:
 
 
 def _few(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedDifference | None:
-    """The question means as one pair, where a rule for few changes applies to them; nothing varying is such a case."""
+    """The question means as one pair if a rule for few changes applies to them (also if nothing varies), else None."""
     d = second - first
     gained, lost = int((d > TIE).sum()), int((d < -TIE).sum())
-    if not intervals.few_flips(gained, lost):  # nor then few_changes, which asks for fewer
+    if not intervals.few_flips(gained, lost):  # few_changes, with its lower limits, is then false too
         return None
     pair = paired.paired(first, second)
     return pair if pair.method in FEW else None
@@ -139,8 +139,8 @@ def _few(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedDiffe
 def mean(scores: ArrayLike) -> Mean:
     """The mean over training seeds of scores in [0, 1], shape (s, n), such as a rate, as in `over_seeds`.
 
-    No narrower than `resampling.mean` of the question means where that is of few right or few wrong ones. ValueError
-    as for `over_seeds`, and for negative scores.
+    No narrower than `rates.mean` of the question means if few of them are right or few are wrong. ValueError as for
+    `over_seeds`, and for negative scores.
     """
     rows = _seeds("scores", scores)
     if len(rows) < 2 or rows.shape[1] < 2:

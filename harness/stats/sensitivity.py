@@ -1,4 +1,4 @@
-"""How much of a difference could be something else: the flips of doing nothing, and answers cut at the token limit."""
+"""How much of a difference could have other causes: the noise floor, and answers cut at the token limit."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """The base evaluated twice (A/A): what changes though nothing was trained. Rates as proportions."""
+    """The base evaluated twice (A/A): what changes although nothing was trained. Rates as proportions."""
 
     flipped: int  # questions whose score differs between the two evaluations
     n: int
     rate: float  # flipped / n, with its 95% Wilson interval
     low: float
     high: float
-    flips: bool  # whether every score is 0 or 1, so that a question that changed has flipped
+    flips: bool  # whether every score is 0 or 1, so that every change is a flip
     difference: PairedDifference  # second evaluation minus first
 
     def sentence(self) -> str:
-        """The finding in English, to stand beside the difference; percent of the questions."""
+        """The finding in English, to be shown with the difference; in percent of the questions."""
         percent, low, high = (f"{100 * value:.1f}%" for value in (self.rate, self.low, self.high))
         gained, lost = self.difference.gained, self.difference.lost
         does, up, down = ("flips", "gained", "lost") if self.flips else ("changes the score of", "rose", "fell")
@@ -40,7 +40,7 @@ class NoiseFloor:
 
 @dataclass(frozen=True, slots=True)
 class TruncationBounds:
-    """The difference as scored, and were the cut answers right on one side and wrong on the other."""
+    """The difference as scored, and if the cut answers were right for one model and wrong for the other."""
 
     base_cut: float  # share of the answers that were cut at the token limit
     tuned_cut: float
@@ -56,7 +56,7 @@ class TruncationBounds:
 
 
 def noise_floor(base: ArrayLike, rerun: ArrayLike) -> NoiseFloor:
-    """Two evaluations of the same model on the same questions, each shape (n,). ValueError as `resampling.paired`."""
+    """Two evaluations of the same model on the same questions, each shape (n,). ValueError as `paired.paired`."""
     difference = paired.paired(base, rerun)
     flipped, n = difference.gained + difference.lost, difference.n
     interval = intervals.wilson(flipped, n)
@@ -69,12 +69,12 @@ def truncation_bounds(base: ArrayLike, base_cut: ArrayLike, tuned: ArrayLike, tu
 
     Each of shape (n,), the same questions in the same order: the share of a question's samples that are right
     (cut ones count as wrong) and the share that were cut; 0 or 1 with one sample. tuned and tuned_cut may have a
-    row of these for each training seed. ValueError as `seeds.difference`, for scores outside [0, 1], and where a
-    cut answer counts as right.
+    row of these for each training seed. ValueError as `seeds.difference`, for scores outside [0, 1], and if a cut
+    answer counts as right.
     """
     before, before_cut = _side("base", base, base_cut)
     after, after_cut = _side("tuned", tuned, tuned_cut)
-    scored = seeds.difference(before, after)  # refuses different lengths before they meet below
+    scored = seeds.difference(before, after)  # raises for different lengths, so the lines below can combine them
     return TruncationBounds(
         base_cut=float(before_cut.mean()),
         tuned_cut=float(after_cut.mean()),
@@ -94,5 +94,5 @@ def _side(name: str, scores: ArrayLike, cut: ArrayLike) -> tuple[np.ndarray, np.
     if right.shape != share.shape:
         raise ValueError(f"{name}: scores and cut shares differ in length")
     if min(right.min(), share.min()) < 0 or np.any(right + share > 1 + _ROUNDING):
-        raise ValueError(f"{name}: need shares in [0, 1], and a cut answer counts as wrong")
+        raise ValueError(f"{name}: need shares in [0, 1], and a cut answer must count as wrong")
     return right, share

@@ -1,11 +1,11 @@
 """What may be said about a difference, in words: detected, borderline or not, and what would have been detected.
 
-Detected: 0 lies strictly outside the interval, and the p-values are below .05. Borderline: the interval says one thing
-and a p the other. Otherwise "no difference detected", never "no effect", with the smallest difference that this rule
-finds with 80% power. That is Miller's formula with McNemar's continuity correction, because the rule asks for the exact
-p too: by enumeration the formula alone has 76 to 79% power at n = 1,319, corrected it has 80 to 83% where at least 25
-questions are expected to change, and more where fewer are; with several samples it is on the safe side (83% at K = 8,
-n = 1,319 and 87% at K = 4, n = 200, 600 simulations each).
+Detected: 0 lies strictly outside the interval, and the p-values are below .05. Borderline: the interval and a p-value
+disagree. Otherwise "no difference detected", never "no effect", with the smallest difference that this rule finds with
+80% power. That is Miller's formula with McNemar's continuity correction, because the rule requires the exact p too: by
+enumeration the formula alone has 76 to 79% power at n = 1,319; corrected it has 80 to 83% if at least 25 questions are
+expected to change, and more if fewer are; with several samples it is conservative (83% at K = 8, n = 1,319 and 87% at
+K = 4, n = 200, 600 simulations each).
 
 Sources: Miller 2024, arXiv 2411.00640 (power), Edwards 1948 (continuity correction), Bloom 1995 (the smallest effect
 that a t test finds).
@@ -29,10 +29,10 @@ CHANGED = {"up": "rose", "down": "fell", "none": "moved"}  # the verb of each di
 
 
 class Sentence(NamedTuple):
-    """A verdict in English, in parts that together are one text."""
+    """A verdict in English; its parts joined are the text."""
 
-    claim: str  # what became of it
-    joint: str
+    claim: str  # the finding
+    joint: str  # what joins claim and evidence
     evidence: str  # and limits
 
     def __str__(self) -> str:
@@ -41,19 +41,19 @@ class Sentence(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be said about a difference, and how large one would have had to be to be seen."""
+    """What may be said about a difference, and how large it would have to be to be detected."""
 
     kind: str  # "detected", "borderline" or "not detected"
     direction: str  # of the estimate: "up", "down" or "none"
     disagreement: str  # borderline: which test contradicts the interval; else empty
     detectable: float | None  # smallest difference found with 80% power; None: none at this discordance
-    one_way: float | None  # the same, were all changes in one direction; None where too few questions could change
+    one_way: float | None  # the same if all changes had one direction; None if there are too few questions
     discordance: float | None  # observed share of questions that changed (`moved` / n); None over several seeds
     discordance_high: float | None  # its upper 95% Wilson limit, from which `detectable` is computed
     difference: PairedRecord | SeedsRecord
 
     def sentence(self, quantity: str = "accuracy", *, hint: str = "") -> Sentence:
-        """The verdict in English; differences in points. hint: what to add where no question changed."""
+        """The verdict in English; differences in points. hint: added if no difference was detected."""
         change, evidence = self.change(quantity), self.evidence()
         if self.kind == "detected":
             return Sentence(f"{change[:1].upper()}{change[1:]}", " ", f"({evidence}).")
@@ -103,7 +103,7 @@ class Verdict:
 
 
 def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
-    """The verdict about one difference. Over several seeds p is of the interval's own formula."""
+    """The verdict about one difference. Over several seeds, p is from the formula of the interval."""
     d = difference if isinstance(difference, Difference) else record(difference)
     if isinstance(d, SeedsRecord):
         tests, discordance, discordance_high = {"p": d.p}, None, None
@@ -127,7 +127,7 @@ def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
 
 
 def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | SeedsRecord:
-    """A difference as it is kept in a file: its fields, the estimate as `value`, and what was `detectable`.
+    """A difference as files hold it: its fields, the estimate as `value`, and what was `detectable`.
 
     Over training seeds the first side is the base.
     """
@@ -142,15 +142,15 @@ def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | See
 
 
 def judged(difference: PairedDifference) -> JudgedPair:
-    """The record of a pair with what its verdict says."""
+    """The record of a pair with its verdict."""
     found = of(difference)
     return JudgedPair(**typed.fields(found.difference), kind=found.kind, direction=found.direction)
 
 
 def opening(accuracy: Verdict, form: Verdict, identical: bool) -> Sentence:
-    """The report's first words: what became of accuracy, and of the format where that alone changed.
+    """The report's first sentence: the verdict on accuracy, and on the format if only that changed.
 
-    identical: not one completion was judged otherwise than the base's in anything, which is a warning and no finding.
+    identical: every completion was judged exactly as the base's; that is a warning and not a finding.
     """
     if accuracy.kind == "not detected" and form.kind == "detected":
         return Sentence(
@@ -166,9 +166,8 @@ def opening(accuracy: Verdict, form: Verdict, identical: bool) -> Sentence:
 def larger_part(mathematics: Difference, form: Difference, between: Difference) -> str:
     """Which part of the change of strict accuracy is the larger, as far as the intervals can tell.
 
-    between: format minus mathematics, halved. "mathematics" or "format" where that part alone has an interval without
-    0, or both have and the interval of their difference tells; else "opposite", "undecided" or, with 0 in both,
-    "neither".
+    between: format minus mathematics, halved. "mathematics" or "format" if only that part's interval excludes 0, or if
+    both do and the interval of their difference decides; else "opposite", "undecided" or, with 0 in both, "neither".
     """
     certain = {name: _sign(part) for name, part in (("mathematics", mathematics), ("format", form)) if _sign(part)}
     if len(certain) < 2:
@@ -214,7 +213,7 @@ def signed(value: float) -> str:
 
 
 def in_points(*values: float) -> list[str]:
-    """Proportions as points, with as many decimals (at least one) as keep what is not 0 from reading 0."""
+    """Proportions as points, with enough decimals (at least one) that no nonzero value is shown as 0."""
     decimals = 1
     while decimals < 6 and any(v and float(f"{100 * v:.{decimals}f}") == 0 for v in values):
         decimals += 1
@@ -226,7 +225,7 @@ def _lower(sentence: str) -> str:
 
 
 def spell_p(p: float) -> str:
-    """A p-value to two significant digits, more where rounding would carry it across .05."""
+    """A p-value to two significant digits, more if rounding would move it across .05."""
     if p < 0.0001:
         return "< 0.0001"
     digits = 2 if p >= 0.1 else 1 - math.floor(math.log10(p))

@@ -1,1 +1,1 @@
-"""The questions, and what an answer to one is worth."""
+"""Questions, and the scoring of answers."""

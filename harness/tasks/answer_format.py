@@ -1,4 +1,4 @@
-"""The answer format: where the four tags stand in a text, and the tutorial's two patterns over them."""
+"""The answer format: where the four tags are in a text, and the tutorial's two patterns for them."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ DEFAULT_TAGS = Tags()
 
 
 class Layout(NamedTuple):
-    """Where the four tags stand in one text."""
+    """Where the four tags are in one text."""
 
     counts: tuple[int, int, int, int]  # occurrences: working start, working end, solution start, solution end
     exact: bool  # the whole text is the format and nothing else
-    solution: str | None  # inside of the last solution block; None without an opening tag
+    solution: str | None  # the content of the last solution block; None without an opening tag
 
 
 @lru_cache(maxsize=16)
 def check_tags(tags: Tags) -> tuple[str, str, str, str]:
-    """The four tags in order. Raises ValueError where the format would be undecidable with them."""
+    """The four tags in order. Raises ValueError if the format would be ambiguous with them."""
     order = (tags.working_start, tags.working_end, tags.solution_start, tags.solution_end)
     for tag in order:
         if not tag or tag != tag.strip() or "\n" in tag or sum(tag in other for other in order) > 1:
-            raise ValueError(f"tag {tag!r} must be one line, without blanks around it, and in no other tag")
+            raise ValueError(f"tag {tag!r} must be one line, without spaces around it, and not part of another tag")
     return order
 
 
 def layout(text: str, tags: Tags = DEFAULT_TAGS) -> Layout:
-    """Find the tags once, for the score and the rewards alike."""
+    """Find the tags; the score and the rewards both use this."""
     working_start, working_end, solution_start, solution_end = order = check_tags(tags)
     counts = tuple(map(text.count, order))
     solution, exact = None, False
@@ -57,8 +57,8 @@ def tutorial_format_capture(text: str, tags: Tags = DEFAULT_TAGS) -> str | None:
     r"""Group 1 of `^\s*RS.+?RE.*?SS(.+?)SE\s*$` (MULTILINE, DOTALL, search), or None; in linear time.
 
     Whatever follows a later tag also follows an earlier one, so the first opening tag that begins its line,
-    the first RE after it and the first SS after that succeed if any choice does. Only the closing tag is
-    chosen: the first that ends its line, which can only be the last of its line.
+    the first RE after it and the first SS after that match if any choice does. Only the closing tag must be
+    searched for: the first that ends its line, which can only be the last of its line.
     """
     working_start, working_end, solution_start, solution_end = check_tags(tags)
     opening = text.find(working_start)

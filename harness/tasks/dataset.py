@@ -1,7 +1,7 @@
-"""Loading questions: where rows come from, ids, splits, and chat messages. What a row means is its benchmark's.
+"""Loading questions: where rows come from, ids, splits, and chat messages. Benchmarks decide what a row means.
 
 Sources, in `data.path`: "tiny" (the embedded generator), a local folder or file (JSONL, Parquet), or a hub data set.
-`datasets` is imported only when data is really loaded.
+`datasets` is imported only when files or hub data are loaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.tasks.records import Problem, ProblemCounts
 from harness.util.errors import HarnessError
 
 SPLITS = ("train", "dev", "test")
-# One file without splits is cut by question hash, so that a row keeps its split when rows are added.
+# One file without splits is split by question hash, so that a row keeps its split when rows are added.
 TEST_SHARE = 5  # every fifth
 
 
@@ -32,7 +32,7 @@ class Source:
     dev: int = 0  # problems set aside from train; 0: none
 
 
-# Checks the rows of one split and makes them problems; the text names where they come from, for errors.
+# Checks the rows of one split and turns them into problems; the string says where they come from, for errors.
 ReadRows = Callable[[Iterable[dict[str, Any]], str], list[Problem]]
 
 
@@ -41,7 +41,7 @@ class Data:
     """The three splits of one data set; a question occurs once."""
 
     train: tuple[Problem, ...]
-    dev: tuple[Problem, ...]  # cut from train: for watching and for choosing, never for the result
+    dev: tuple[Problem, ...]  # taken from train: for monitoring and for choosing a checkpoint, never for the result
     test: tuple[Problem, ...]
     repeated: int  # rows left out because their question had occurred before
     source: str
@@ -68,12 +68,12 @@ def problem_id(question: str) -> str:
 
 
 def messages(question: str, system: str) -> list[dict[str, str]]:
-    """The chat that is put to the model: the same for both evaluations and for training."""
+    """The chat messages for the model: the same for both evaluations and for training."""
     return [{"role": "system", "content": system}, {"role": "user", "content": question}]
 
 
 def load(source: Source, problems_of: ReadRows) -> Data:
-    """Load the data of an experiment. Raises HarnessError (one line) for anything that is wrong with it."""
+    """Load the data of an experiment. Raises HarnessError (one line) if anything is wrong with it."""
     if source.path == "tiny":
         return _tiny(source.dev, problems_of)
     path = Path(source.path)
@@ -85,7 +85,7 @@ def load(source: Source, problems_of: ReadRows) -> Data:
     if path.is_dir():
         splits = {name: _read_files(path, _split_files(path, source.subset, name)) for name in ("train", "test")}
     elif path.suffix in (".jsonl", ".json", ".parquet", ".csv") or source.path.startswith((".", "/", "~")):
-        raise HarnessError(f"data.path: {source.path}: no such file or folder")
+        raise HarnessError(f"data.path: {source.path}: file or folder not found")
     else:
         splits = _hub(source)
     train, test = (problems_of(splits[name], f"{source.path} {name}") for name in ("train", "test"))
@@ -95,8 +95,8 @@ def load(source: Source, problems_of: ReadRows) -> Data:
 def _tiny(dev: int, problems_of: ReadRows) -> Data:
     from harness.tasks.tiny import problems as tiny_problems
 
-    if dev > (most := tiny_problems.SIZES["train"]):  # the generator, which repeats none, would look for them for hours
-        raise HarnessError(f"data.dev: {dev} is too many of the embedded problems; set at most {most}")
+    if dev > (most := tiny_problems.SIZES["train"]):  # it would search for hours for so many different problems
+        raise HarnessError(f"data.dev: {dev} is more than the embedded generator can make; set at most {most}")
     splits = {
         name: problems_of(tiny_problems.rows(name, dev if name == "dev" else tiny_problems.SIZES[name]), f"tiny {name}")
         for name in SPLITS
@@ -109,11 +109,13 @@ def _cut(train: list[Problem], test: list[Problem], dev: int, source: str) -> Da
     """Drop repeated questions and set the dev problems aside: those whose ids hash lowest, in train's order."""
     total = len(train) + len(test)
     test = _once(test, {}, source)
-    # A training question that is also a test question would be a leak: test keeps it.
+    # A training question that is also a test question would be a leak; it stays in test only.
     train = _once(train, {p.id: p for p in test}, source)
     repeated = total - len(train) - len(test)
     if dev >= len(train):
-        raise HarnessError(f"data.dev: {dev} of {len(train)} training problems leave none to train on")
+        raise HarnessError(
+            f"data.dev: {dev} of {len(train)} training problems leave none to train on; set it below {len(train)}"
+        )
     chosen = {p.id for p in sorted(train, key=lambda p: _draw(p, "dev"))[:dev]}
     return Data(
         tuple(p for p in train if p.id not in chosen),
@@ -136,8 +138,8 @@ def _once(problems: list[Problem], seen: dict[str, Problem], source: str) -> lis
             kept.append(problem)
         elif earlier.gold != problem.gold:
             raise HarnessError(
-                f"data.path: {source}: one question with two answers, {earlier.gold!r} and {problem.gold!r}: "
-                f"{problem.question[:60]!r}"
+                f"data.path: {source}: one question has two gold answers, {earlier.gold!r} and {problem.gold!r}; "
+                f"remove one of the rows: {problem.question[:60]!r}"
             )
     return kept
 
@@ -159,7 +161,7 @@ def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
         raise HarnessError(f"data.path: {source}: found {files[0].suffix or 'no'} file type, allowed: .jsonl, .parquet")
     if not any(file.stat().st_size for file in files):
         raise HarnessError(f"data.path: {files[0]}: no rows; a data set needs questions to train and to test on")
-    # Read anew each time: its cache tells files apart by their place and time alone. And places are patterns to it.
+    # A new cache each time: `datasets` identifies cached files by path and time only. It also reads paths as patterns.
     places = [glob.escape(str(file)) for file in files]
     with tempfile.TemporaryDirectory(prefix="harness-") as cache:
         return _load_dataset(str(source), kind, data_files=places, cache_dir=cache)
@@ -178,7 +180,7 @@ def _load_dataset(shown: str, *args: Any, split: str = "train", **kwargs: Any) -
     datasets.disable_progress_bars()
     try:
         return list(datasets.load_dataset(*args, split=split, **kwargs))
-    except Exception as error:  # its errors have no common base: offline, missing, gated, torn files
+    except Exception as error:  # its errors have no common base class: offline, missing, gated, damaged files
         cause = error.__cause__ or error
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]
         raise HarnessError(

@@ -1,14 +1,14 @@
-"""What Inspect's `match(numeric=True)` makes of a text: the last word that is a number, to five significant digits.
+"""Inspect's `match(numeric=True)`: it compares the last word that is a number, to five significant digits.
 
 The rule is that of UKGovernmentBEIS/inspect_ai 0.3.285 (scorer/_match.py, _common.py and _unicode.py,
-_util/text.py), with which inspect_evals 0.26.0 scores GSM8K; written anew, in linear time. A word is what stands
-between blanks, so the `<SOLUTION>18</SOLUTION>` of the tutorial's format is none that is a number: there the rule takes
-the last free-standing number of the working.
+_util/text.py), with which inspect_evals 0.26.0 scores GSM8K; rewritten here in linear time. Words are separated by
+whitespace, so the `<SOLUTION>18</SOLUTION>` of the tutorial's format is not a number: the rule then takes the last
+free-standing number of the working.
 
-What a number is, after currency signs, commas, `*`, `_` and dots before no digit are taken out of the text and
-punctuation off the ends of the word: what Python's float reads, or digits of any script with signs of any script before
-them, grouping marks, one fraction character, a superscript exponent, or Chinese numerals. Where the original fails with
-an exception of its own (a Chinese numeral too long for a float), there is no number here.
+First, currency signs, commas, `*`, `_` and dots that no digit follows are removed from the text, and punctuation from
+the ends of the word. A number is then what Python's float reads, or digits of any script with signs of any script
+before them, grouping marks, one fraction character, a superscript exponent, or Chinese numerals. If the original fails
+with an exception (a Chinese numeral too long for a float), no number is found here.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ _CHINESE = _DIGITS.keys() | _UNITS | {"点", "點"}
 
 
 def match(text: str, target: str) -> tuple[str | None, bool]:
-    """The answer found in a text, None if none, and whether it is the target's.
+    """The answer found in a text, or None, and whether it equals the target.
 
-    A target that is no number for this rule (`1/2`) is compared as the original does: as the end of the text.
+    A target that is not a number under this rule (`1/2`) is compared as in the original: with the end of the text.
     """
     wanted = _number("".join(_bare(target).split()))
     if wanted is None:
@@ -66,7 +66,7 @@ def _bare(text: str) -> str:
 def _number(word: str) -> float | None:
     """The finite value of a bare word, or None."""
     word = word.strip(_AROUND)
-    if word.isascii() and word.strip(_ASCII_PARTS):  # the shortcut of nearly every word
+    if word.isascii() and word.strip(_ASCII_PARTS):  # a shortcut for almost every word
         return None
     for read in (float, _any_script):
         try:
@@ -78,7 +78,7 @@ def _number(word: str) -> float | None:
 
 
 def _any_script(word: str) -> float:
-    """Raises ValueError, or ArithmeticError, where the word is no number."""
+    """The value of a word in any script. Raises ValueError or ArithmeticError if it is not a number."""
     start, sign = 0, 1.0
     while start < len(word) and word[start] in _MINUS + _PLUS:
         sign = -sign if word[start] in _MINUS else sign
@@ -116,7 +116,7 @@ def _plain(word: str) -> float:
         except ValueError:
             pass
     if len(word) != 1:
-        raise ValueError("no number")
+        raise ValueError("not a number")
     return unicodedata.numeric(word)
 
 
@@ -140,7 +140,7 @@ _SPELLING = _Spelling()
 
 
 def _chinese(word: str) -> float | None:
-    """The value of a Chinese numeral; None where the word is not all of that kind."""
+    """The value of a Chinese numeral; None if the word contains anything else."""
     point = next((point for point in _POINTS if point in word), None)
     whole, _, below = word.partition(point) if point else (word, "", "")
     if _UNITS.isdisjoint(whole):

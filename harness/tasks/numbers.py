@@ -1,12 +1,12 @@
-"""What a number is in a model's text, and when two spellings are one number.
+"""What counts as a number in a model's text, and when two spellings are the same number.
 
 Digits (of any script, as in the tutorial's patterns and Python's float) with commas in threes (or LaTeX's `{,}` and
 `\,`), a decimal point, an exponent of up to three digits; or a fraction of whole numbers (`1/2`, `\frac{1}{2}`).
-Currency, markup, `%`, unit and magnitude words count for nothing: `18%`, `18kg` and `18 million` are 18. A sign touches
-its number or its currency sign and follows no operand (`20-2` holds 20 and 2); a loose minus counts after `=` alone:
-elsewhere it is a bullet or an operator. No numbers: `1,00`, `1.2.3`, `10:30`, `1_000`, `9x2`, powers, roots, `±5`,
-numbers in words. Exponents and the digits of a word (`cm^2`, `CO2`) are passed over. A sum, product or range (`9 + 9`,
-`5-5`) is no answer.
+Currency, markup, `%`, unit and magnitude words are ignored: `18%`, `18kg` and `18 million` are 18. A sign touches
+its number or its currency sign and does not follow an operand (`20-2` holds 20 and 2); a loose minus counts only after
+`=`: elsewhere it is a bullet or an operator. Not numbers: `1,00`, `1.2.3`, `10:30`, `1_000`, `9x2`, powers, roots,
+`±5`, numbers in words. Exponents and the digits of a word (`cm^2`, `CO2`) are skipped. A sum, product or range
+(`9 + 9`, `5-5`) is not an answer.
 
 Values are compared as digit strings, so Python's limit on int-to-str conversion never matters.
 """
@@ -46,16 +46,16 @@ def _fraction(above: str, below: str) -> str | None:
     numerator, denominator = _whole(above), _whole(below)
     if numerator is None or denominator in (None, "0"):
         return None
-    if max(len(numerator), len(denominator)) > 100:  # int() and gcd are quadratic: `same_number` copes
+    if max(len(numerator), len(denominator)) > 100:  # int() and gcd are quadratic; `same_number` compares these
         return f"{numerator}/{denominator}"
     ratio = Fraction(int(numerator), int(denominator))
-    places = ratio.denominator.bit_length()  # enough, if decimal places can be enough
+    places = ratio.denominator.bit_length()  # enough for any fraction that has a finite decimal expansion
     digits, rest = divmod(ratio.numerator * 10**places, ratio.denominator)
     return f"{ratio.numerator}/{ratio.denominator}" if rest else _unsigned(f"{digits}e-{places}")
 
 
 def _unsigned(chunk: str) -> str | None:
-    """The canonical spelling of such as `1,000.50`, `18kg`, `1e3`, `1/2`; None: no number."""
+    """The canonical spelling of, for example, `1,000.50`, `18kg`, `1e3` or `1/2`; None: not a number."""
     body = chunk.rstrip(".,:_/^")
     if body.isdigit():
         return body.lstrip("0") or "0"
@@ -77,7 +77,7 @@ def _unsigned(chunk: str) -> str | None:
 
 
 def read_number(text: str, start: int, end: int) -> str | None:
-    """The canonical spelling of the number at a match of `_RUN`; None: no number; "": pass over it."""
+    """The canonical spelling of the number at a match of `RUN`; None: not a number; "": skip it."""
     chunk, after = text[start:end], text[end : end + 8]
     before = text[max(0, start - 12) : start]
     if chunk[0] == "\\":
@@ -101,7 +101,7 @@ def read_number(text: str, start: int, end: int) -> str | None:
 
 
 def find_numbers(text: str) -> list[tuple[int, str | None]]:
-    """(position, value) of all that looks like a number; value None: malformed; "": an operand."""
+    """(position, value) of everything that looks like a number; value None: malformed; "": an operand."""
     found: list[tuple[int, str | None]] = []
     last_end = 0
     for match in RUN.finditer(text):
@@ -123,7 +123,7 @@ def after_equals(text: str, numbers: list[tuple[int, str | None]]) -> str | None
 
 
 def one_number(text: str, place: str) -> tuple[str | None, str]:
-    """The number that a solution block (or the like) states, and why there is none."""
+    """The number that a solution block or the like states, and the reason to give if there is none."""
     numbers = find_numbers(text)
     values = {value for _, value in numbers}
     if values <= {None}:
@@ -135,7 +135,7 @@ def one_number(text: str, place: str) -> tuple[str | None, str]:
 
 @lru_cache(maxsize=8192)
 def gold_value(gold: str) -> str:
-    """The canonical spelling of a gold answer: "1,000" gives "1000". Raises ValueError if it is no number."""
+    """The canonical spelling of a gold answer: "1,000" gives "1000". Raises ValueError if it is not a number."""
     value, _ = one_number(gold, "the gold answer")
     if value is None or "=" in gold or re.search(r"(?<![\\\w])[^\W\d_]", gold):
         raise ValueError(f"the gold answer must be one number, not {gold[:60]!a}")
@@ -143,7 +143,7 @@ def gold_value(gold: str) -> str:
 
 
 def same_number(left: str, right: str) -> bool:
-    """Whether two canonical spellings are one number (long fractions are spelled without being reduced)."""
+    """Whether two canonical spellings are the same number (the spelling of a long fraction is not reduced)."""
     if left == right or "/" not in left + right:
         return left == right
     (a, _, b), (c, _, d) = left.partition("/"), right.partition("/")

@@ -1,13 +1,13 @@
-"""The scorer panel: the same completions under the published rules of others, and whether our sign survives them.
+"""The scorer panel: the same completions under published rules of others, and whether the sign of the change holds.
 
-A gain may be a gain in pleasing one parser. The panel therefore takes the completions as they are and judges them as
-OpenAI, lm-evaluation-harness, Inspect and the tutorial would, with their rules re-implemented in linear time. Rules,
-not prompts: each of them asks the model for another format than ours, so a rule that extracts an answer from under half
-of either side's completions was not made for them and has no vote. None of them asks why a completion ended, so the
-panel does not either: a truncated one is judged by what it says.
+A gain may only reflect one parser. The panel therefore scores the same completions as OpenAI, lm-evaluation-harness,
+Inspect and the tutorial would, with their rules re-implemented in linear time. It takes their rules and not their
+prompts: each of them asks the model for a format other than ours, so a rule that extracts an answer from under half
+of either model's completions does not fit them and has no vote. None of them considers why a completion ended, so the
+panel does not either: a truncated one is judged by its text.
 
-Golds are given as the data writes them ("1,000"), for each rule to read in its own way. The originals read the whole
-reference solution; on all 8,792 answers of GSM8K the text after its last "####" gives every rule the same.
+Each rule reads golds as the data writes them ("1,000"). The originals read the whole reference solution; on all 8,792
+answers of GSM8K the text after the last "####" gives every rule the same result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.tasks.records import Tags
 
 
 class Ruling(NamedTuple):
-    """What one scorer makes of one completion."""
+    """The result of one scorer on one completion."""
 
     extracted: str | None  # the answer it compares, in its own spelling; None if it finds none
     correct: bool
@@ -44,7 +44,7 @@ class Scorer:
 
 # --- the rules
 
-# Both patterns can match a text in one way only: a character is in the run or ends it.
+# Both patterns can match a text in only one way: a character belongs to the run or ends it.
 _HASHES = re.compile(r"#### (-?[0-9.,]+)")
 _FLEXIBLE = re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+")
 
@@ -55,7 +55,7 @@ def _hashes(text: str) -> str | None:
 
 def _openai(text: str, gold: str, tags: Tags) -> Ruling:
     target, answer = _hashes(f"#### {gold}"), _hashes(text)
-    if target is None or answer is None:  # the original stops at a gold such as "$18"; here it finds nothing
+    if target is None or answer is None:  # the original raises for a gold such as "$18"; here nothing is found
         return Ruling(None, False)
     answer = answer.replace(",", "")
     return Ruling(answer, answer == target.replace(",", ""))
@@ -74,7 +74,7 @@ def _exact_match(answer: str | None, gold: str) -> Ruling:
     """lm-eval's exact_match: equal characters without commas and dollar signs and without one dot at the end."""
     if answer is None:
         return Ruling(None, False)
-    # It also takes out all up to "#### " and ignores case: an answer holds neither, nor does the gold's number.
+    # lm-eval also removes everything up to "#### " and ignores case, which changes neither an answer nor a gold number.
     bare = [each.replace(",", "").replace("$", "").removesuffix(".") for each in (answer, gold)]
     return Ruling(answer, bare[0] == bare[1])
 

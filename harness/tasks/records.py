@@ -1,4 +1,4 @@
-"""The records that the stages hand to each other: plain data, no logic, no third-party import."""
+"""The records that the stages pass to each other: plain data, no logic, no third-party import."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Problem:
 
     id: str  # hash of the question's text: the key on which base and tuned are paired
     question: str
-    gold: str  # what follows the last "####", stripped, as written ("1,000" keeps its comma)
-    solution: str = ""  # the reference solution in full, for worked examples in a prompt; judges nothing
+    gold: str  # the text after the last "####", stripped, otherwise as written ("1,000" keeps its comma)
+    solution: str = ""  # the full reference solution, for worked examples in a prompt; not used for scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,12 @@ class Completion:
     text: str  # decoded without special tokens
     finish_reason: str  # "stop" (the turn was ended) or "length" (max_new_tokens reached)
     tokens: int  # generated tokens, the turn-ending one included
-    seconds: float  # wall time: its share of its batch (transformers), or from the asking to its end (vllm)
+    seconds: float  # wall time: its share of its batch (transformers), or from request to end (vllm)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What one completion is worth against its gold answer."""
+    """The score of one completion against its gold answer."""
 
     answer: str | None  # the number found, in a canonical spelling ("1000", "-5", "0.5", "1/3"); None if none
     rule: str | None  # which rule found it

@@ -6,5 +6,5 @@ from harness.tasks.task import Task
 from harness.util.registry import Registry
 
 TASKS: Registry[Task] = Registry({"gsm8k": "harness.tasks.benchmarks.gsm8k:TASK"})
-# The one whose rows training data have.
+# The benchmark whose row schema training data has.
 TRAINING = "gsm8k"

@@ -1,11 +1,11 @@
 """Scoring: a completion's text and its gold answer in, a `Score` out. Nothing else parses a completion.
 
-What answers: the last solution block, always, if there is an opening tag (unclosed: to the end of the text).
-Without one: "the answer is N" or "Answer: N", else `\boxed{N}`, else `#### N` (the last of its kind; no words
-before N), else the last number of the text. What a number is: harness.tasks.numbers.
+The answer is taken from the last solution block if there is an opening tag (unclosed: to the end of the text).
+Otherwise from "the answer is N" or "Answer: N", else `\boxed{N}`, else `#### N` (the last of its kind; no words
+before N), else it is the last number of the text. What a number is: harness.tasks.numbers.
 
-Everything is linear in the text: tags are found by str.find, and a pattern can read a text in one way only (possessive
-repetition would say so, but is broken in Python before 3.11.5).
+Everything is linear in the text: tags are found by str.find, and a pattern can match a text in only one way (possessive
+repetition would state that, but is broken in Python before 3.11.5).
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from harness.tasks.answer_format import DEFAULT_TAGS, layout
 from harness.tasks.numbers import RUN, after_equals, find_numbers, gold_value, one_number, read_number, same_number
 from harness.tasks.records import Score, Tags
 
-# Raised whenever a text could score otherwise than before: runs under two versions are not compared.
+# Raised whenever the score of any text could change: runs scored under two versions are not compared.
 VERSION = "1"
 
 
 _PHRASE = re.compile(r"(?<![a-z])answer[*_ \t]*(?:is|equals|would be|[:=：])", re.IGNORECASE)
-# No words between a marker and its number: only blanks, markup, LaTeX commands and a variable as in "x = 18". What
-# follows a later phrase was looked at for that phrase: reading on from each of many would take quadratic time.
+# No words between a marker and its number: only blanks, markup, LaTeX commands and a variable as in "x = 18". The gap
+# ends at a later phrase, which is tried by itself: reading on from each of many phrases would take quadratic time.
 _GAP = re.compile(
     r"(?:[^A-Za-z\d\n.;!?\\]|\\(?![dt]?frac|(?i:answer)[*_ \t]*[:=：])(?:[A-Za-z]+(?![A-Za-z])|[^A-Za-z\n])"
     r"|[A-Za-z](?=\s?=))*\.?(?=\d|\\[dt]?frac)"
 )
 _FLAT = r"[^{}\n]*"
-_BOX = re.compile(rf"{_FLAT}(?:\{{{_FLAT}(?:\{{{_FLAT}\}}{_FLAT})*\}}{_FLAT})*")  # braces two deep are enough
+_BOX = re.compile(rf"{_FLAT}(?:\{{{_FLAT}(?:\{{{_FLAT}\}}{_FLAT})*\}}{_FLAT})*")  # two levels of braces are enough
 _SENTENCE = re.compile(r"[^.;!?\n]*(?:[.;!?](?!\s)[^.;!?\n]*)*")
 
 
@@ -63,9 +63,9 @@ def _without_block(text: str) -> tuple[str | None, str | None, str]:
 
 
 def score(text: str, gold: str, *, finish_reason: str = "stop", tags: Tags = DEFAULT_TAGS) -> Score:
-    """Score one completion. Never raises on account of the text.
+    """Score one completion. Never raises because of the text.
 
-    `rule` is "solution", "phrase", "boxed", "hashes" or "last_number": the rule that decided, also where it
+    `rule` is "solution", "phrase", "boxed", "hashes" or "last_number": the rule that decided, even if it
     decided that there is no answer; None if the text holds no number at all. `finish_reason` "length" makes
     `correct`, `strict` and `exact_format` false and leaves `answer` as found.
     Raises ValueError if `gold` is not one number, or for unusable `tags`.

@@ -1,8 +1,8 @@
-"""The scorer proves itself before an evaluation: golds in many spellings, and texts that must not score.
+"""The scorer's self-test: golds in many spellings, which must score right, and texts that must not.
 
     python -m harness.scoring --selftest [--golds FILE.jsonl]
 
-An evaluation runs it on its own golds before it asks anything.
+An evaluation runs it on its own golds before it asks the model.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _WRONG = {  # gold: solutions that must not score right for it, in a perfect for
     "16": "15|17|16.01|15.99999999999999999999999|16 = 17|1 6|116|160|sixteen",
     "1,000": "1|1,0000|1,00|1.000|10,00|1,000,000|1000.0.0",
 }
-# Texts with the right answer, 18, that are not the format; w, W, s and S are the four tags.
+# Texts with the right answer, 18, that are not in the exact format; w, W, s and S are the four tags.
 _NOT_EXACT = """18|s18S|w1Ws18|w1W18S|wWs18S|w Ws18S|w1WsS18|w1Ws S18|.w1Ws18S|w1Ws18S.|.\nw1Ws18S|w1Ws18S\n.|
 s18Sw1W|W1ws18S|w1Ws18Ss18S|w1Ws18s18S|w1Ww1Ws18S|w1s18WS|w1sW18S|w1Ws18S\nS|s18S\nw1Ws18S|w1WWs18S"""
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What the scorer proved about itself before an evaluation."""
+    """The result of the scorer's self-test."""
 
     golds: int  # gold answers tried
-    spellings: int  # right texts made of them, each of which must score right
+    spellings: int  # right texts made from them, each of which must score right
     adversarial: int  # texts that must score wrong, or must not be in the exact format
     failures: tuple[str, ...]  # each in words; empty if all is well
 
@@ -92,7 +92,7 @@ def selftest(golds: Iterable[str], tags: Tags = DEFAULT_TAGS) -> SelfTest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser("scoring", "Prove the scorer against gold answers in many spellings.")
+    parser = Parser("scoring", "Test the scorer on gold answers in many spellings.")
     parser.add_argument("--selftest", action="store_true", required=True, help="run the self-test")
     parser.add_argument("--golds", type=Path, metavar="FILE.jsonl", help="default: a built-in list")
     args = parser.parse(argv)
@@ -102,7 +102,10 @@ def main(argv: list[str] | None = None) -> int:
             text = args.golds.read_text(encoding="utf-8").strip("\n")
             golds = [json.loads(row)["answer"].rpartition("####")[2].strip() for row in text.split("\n")]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HarnessError(f"--golds: no gold answers in {args.golds}: {type(error).__name__}: {error}") from None
+            raise HarnessError(
+                f"--golds: {args.golds} could not be read as JSON lines with an answer each "
+                f"({type(error).__name__}: {error})"
+            ) from None
     result = selftest(golds)
     counts = f"{result.golds} golds, {result.spellings} spellings, {result.adversarial} adversarial strings"
     end = "all passed" if result.passed else f"{len(result.failures)} FAILED, first: {result.failures[0]}"

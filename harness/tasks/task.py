@@ -1,4 +1,4 @@
-"""What a benchmark is: its questions, and what a right answer to one of them is.
+"""What a benchmark is: questions, and a rule for right answers.
 
 To add one: a file in harness/tasks/benchmarks with a Task, and a row in harness.tasks.registry.
 """
@@ -15,21 +15,21 @@ from harness.tasks.selftest import SelfTest
 
 
 class Task:
-    """A benchmark as the experiment file names it. Answers are numbers here; a task of another kind has its own."""
+    """A benchmark that the experiment file can name. Answers are numbers here; other tasks override the scoring."""
 
-    name = ""  # as the experiment file has it
-    scorer = scoring.VERSION  # raised whenever a text could score otherwise: runs under two versions are not compared
+    name = ""  # as in the experiment file
+    scorer = scoring.VERSION  # raised whenever a score could change: runs under two versions are not compared
     scorers: tuple[Scorer, ...] = ()  # published rules of others, which judge the same completions
     lm_eval_task: str | None = None  # the task of lm-evaluation-harness that asks the same questions
 
     def load(self, source: Source) -> Data:
-        """Its questions, from the experiment's data or from a place of its own. Raises HarnessError."""
+        """Its questions, from the experiment's data or from its own source. Raises HarnessError."""
         raise NotImplementedError
 
     def score(self, text: str, gold: str, *, finish_reason: str, tags: Tags) -> Score:
-        """Score one completion against the gold answer of its question; never raises on account of the text."""
+        """Score one completion against the gold answer of its question; never raises because of the text."""
         return scoring.score(text, gold, finish_reason=finish_reason, tags=tags)
 
     def selftest(self, golds: Iterable[str], tags: Tags) -> SelfTest:
-        """What the scorer proves about itself on these golds before any completion counts."""
+        """The scorer's self-test on these golds, run before any completion is scored."""
         return selftest.selftest(golds, tags)

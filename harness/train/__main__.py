@@ -1,10 +1,10 @@
-"""The training stage: one GRPO training a seed.
+"""The training stage: one GRPO training for each seed.
 
     python -m harness.train exp/quickstart.yaml
     python -m harness.train results/quickstart-1a2b3c4d --seed 3407
 
-harness.run gives each seed a process of its own, whose GPU memory is really free before the next. The training itself
-is harness.train.grpo.
+harness.run starts a process for each seed, so that its GPU memory is free before the next. The training itself is in
+harness.train.grpo.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("train", __doc__)
     parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
     parser.add_argument("overrides", nargs="*", metavar="key.path=value")
-    parser.add_argument("--seed", type=int, help="one of train.seeds; without it all of them, one after the other")
+    parser.add_argument("--seed", type=int, help="one of train.seeds; default: all of them, one after the other")
     parser.add_argument("--results", type=Path, default=directory.RESULTS, metavar="DIR")
     args = parser.parse(argv)
     run = directory.open_run(args.run, args.overrides, args.results)
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         raise HarnessError(reason)
     with files.lock(run.path):
         logs.keep(run.path, "train")
-        if wanted := _lacking(run, args.seed):
+        if wanted := _untrained(run, args.seed):
             trainer = backend.chosen(run.config).ready(run.config, run.path.parent / ".cache")
             with interrupts.importing():
                 from harness.train import grpo
@@ -45,23 +45,23 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _lacking(run: RunDir, seed: int | None) -> list[int]:
-    """The seeds to train: the one asked for, or all, without those that are done. Raises HarnessError."""
+def _untrained(run: RunDir, seed: int | None) -> list[int]:
+    """The seeds to train: the given one, or all, without those that are done. Raises HarnessError."""
     seeds = run.config.train.seeds
     if seed is not None and seed not in seeds:
-        raise HarnessError(f"--seed: {seed} is none of this run's train.seeds ({', '.join(map(str, seeds))})")
-    lacking = []
+        raise HarnessError(f"--seed: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
+    untrained = []
     for each in seeds if seed is None else [seed]:
         if run.adapter(each).exists():
             say(f"Training seed {each}: done already.")
         else:
-            lacking.append(each)
-    if len(lacking) > 1 and run.config.train.rollouts == "vllm":
+            untrained.append(each)
+    if len(untrained) > 1 and run.config.train.rollouts == "vllm":
         raise HarnessError(
             "train.rollouts: vllm keeps the GPU's memory until its process ends; train one --seed at a time, as "
             "harness.run does"
         )
-    return lacking
+    return untrained
 
 
 if __name__ == "__main__":

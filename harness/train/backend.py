@@ -1,7 +1,7 @@
-"""What a trainer backend is: whose model and kernels TRL's GRPO trainer works with.
+"""What a trainer backend is: the library whose model and kernels TRL's GRPO trainer uses.
 
-To add one: a file with a TrainerBackend, and a row in harness.config.plugins. Its module imports no model library
-outside its methods: some have to be imported before TRL.
+To add one: a file with a TrainerBackend, and a row in harness.config.plugins. Its module must import model libraries
+only inside its methods: some have to be imported before TRL.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
 
 
 class TrainerBackend(Plugin):
-    name = ""  # as the experiment file has it
-    compiles = False  # the first step takes minutes, which is worth a line
+    name = ""  # as in the experiment file
+    compiles = False  # the first step takes minutes, and a line says so
 
     def ready(self, config: Config, caches: Path) -> TrainerBackend:
-        """Prepare this process, before TRL is imported, and return the backend that trains: this or another.
+        """Prepare this process, before TRL is imported, and return the backend that trains: this one or another.
 
-        caches: a folder for what is compiled. Raises HarnessError where it cannot run and no other can take over.
+        caches: a folder for compiled code. Raises HarnessError if it cannot run and no other can take over.
         """
         return self
 
     def load(
         self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Any, LoraConfig | None]:
-        """The model, and the adapter that the trainer puts on it: None where it is on it, or all weights are trained.
+        """The model, and the adapter that the trainer adds to it; None if it has it already or all weights are trained.
 
-        tokenizer: the training's. Raises HarnessError where the model cannot be trained as asked.
+        tokenizer: the training's. Raises HarnessError if the model cannot be trained as asked.
         """
         raise NotImplementedError
 
     def arguments(self, config: Config) -> dict[str, Any]:
-        """Arguments of TRL's GRPOConfig that it needs beside those of the experiment, or instead of them."""
+        """Arguments of TRL's GRPOConfig that it needs in addition to those of the experiment, or instead of them."""
         return {}
 
     @contextmanager
     def building(self, config: Config) -> Iterator[None]:
-        """Where TRL's trainer is built, and with it an engine for rollouts that is none of the backend's own."""
+        """The context in which TRL's trainer is built, with TRL's engine for rollouts if the backend has none."""
         yield
 
     def built(self, trainer: GRPOTrainer) -> None:
-        """Change of the trainer what no argument does."""
+        """Change what cannot be set by arguments in the trainer that was built."""
 
     def tidy(self) -> None:
         """Remove what a training leaves behind in the process and the working directory."""
 
     def less_memory(self, config: Config) -> list[str]:
-        """What of its own to set where memory does not suffice."""
+        """Ways of its own to need less memory, as imperatives."""
         return []
 
 
@@ -66,7 +66,7 @@ def chosen(config: Config) -> TrainerBackend:
 
 
 def less_memory(config: Config) -> str:
-    """What a person can do where memory does not suffice for the training."""
+    """What a user can do if there is not enough memory for the training."""
     train = config.train
     ways = ["end other programs on the GPU"]
     if train.rollouts == "vllm":
@@ -74,5 +74,5 @@ def less_memory(config: Config) -> str:
     if not train.gradient_checkpointing:
         ways.append("set train.gradient_checkpointing to true")
     ways += chosen(config).less_memory(config)
-    ways.append("take fewer train.prompts_per_step or train.max_completion_tokens")
+    ways.append("lower train.prompts_per_step or train.max_completion_tokens")
     return ", ".join(ways[:-1]) + f", or {ways[-1]}"

@@ -1,4 +1,4 @@
-"""Reward functions of the user's own: loaded from a file, and held to their contract."""
+"""The user's own reward functions: loaded from a file, with checks of what they return."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST = 3.4e38  # TRL keeps rewards in float32
 
 
 class RewardError(HarnessError, ValueError):
-    """A reward function that cannot be found or does not do what it must; the message is one line."""
+    """A reward function that cannot be found or breaks its contract; the message is one line."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"rewards.functions: {message}")
@@ -58,8 +58,8 @@ def locate(file: str, base_dir: Path) -> Path:
 
 def _load(path: Path) -> ModuleType:
     if not path.is_file():
-        raise RewardError(f"reward file {path} does not exist; a path starts where the command does")
-    # Under a name of our own: the file must not hide an installed module, nor be hidden by one.
+        raise RewardError(f"reward file {path} does not exist; paths are relative to the working directory")
+    # Under a name of our own: the file must not hide an installed module, and no module must hide the file.
     spec = importlib.util.spec_from_file_location(f"harness_reward_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise RewardError(f"reward file {path} is not a Python file (.py)")
@@ -74,11 +74,11 @@ def _load(path: Path) -> ModuleType:
 
 
 def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunction:
-    """The user's function, held to its contract: one finite number or None for each completion."""
+    """The user's function with a check that it returns one finite number or None for each completion."""
 
     def reward(*, completions: Sequence[Any], **columns: Any) -> list[float | None]:
         try:
-            # Copies: what it changes in them must not reach the other rewards and the record.
+            # Copies: its changes to them must not reach the other rewards or the record.
             own = {name: copy.deepcopy(value) if isinstance(value, list) else value for name, value in columns.items()}
             returned = function(completions=copy.deepcopy(completions), **own)
             rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
@@ -86,8 +86,8 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
             raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}") from error
         is_list = isinstance(rewards, list) and not isinstance(returned, (Mapping, str))
         if not is_list or len(rewards) != len(completions):
-            count = len(rewards) if is_list else "no list of"
-            raise RewardError(f"reward {name!r} returned {count} rewards for {len(completions)} completions")
+            found = f"{len(rewards)} rewards" if is_list else f"a {type(returned).__name__}"
+            raise RewardError(f"reward {name!r} returned {found}; expected a list of {len(completions)} rewards")
         return [None if value is None else _finite(name, value) for value in rewards]
 
     return reward
@@ -96,15 +96,15 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
 def _finite(name: str, value: Any) -> float:
     try:
         number = value.item() if hasattr(value, "item") else value
-    except (ValueError, RuntimeError):  # NumPy's and torch's, of an array or a tensor of several
+    except (ValueError, RuntimeError):  # from NumPy and torch, for an array or a tensor with several elements
         number = None
     if not isinstance(number, Real) or not abs(number) <= LARGEST:
-        raise RewardError(f"reward {name!r} returned {str(value)[:60]!r}, no number that float32 holds")
+        raise RewardError(f"reward {name!r} returned {str(value)[:60]!r}; expected a finite number in float32's range")
     return float(number)
 
 
 def _one_line(error: BaseException, path: Path) -> str:
-    """The error's type, what it says, and the last line of the user's file that it passed."""
+    """The error's type, its message, and the last line of the user's file in its traceback."""
     text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return f"{text} (line {lines[-1]})" if lines else text

@@ -1,7 +1,7 @@
-"""What a trainer was asked to do beside what it will do: the check that stops a run whose library had its own ideas.
+"""The settings that a trainer was asked for and those that it will use; a run stops if they differ.
 
 Libraries drop unknown keywords with a warning, rename arguments and derive batch sizes silently. Here every setting
-is read back from the built trainer, and all pairs are kept in effective_settings.json.
+is read back from the built trainer, and all pairs are written to effective_settings.json.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.runs.training import Setting
 from harness.train import rewards, trl_rollouts
 from harness.util.errors import HarnessError
 
-# What the experiment file does not name because no experiment here varies it; the effective settings show it.
+# Settings that are not in the experiment file because no experiment here varies them; the effective settings show them.
 PINNED = {
     "log_completions": False,
     "shuffle_dataset": False,  # grpo.in_order does
@@ -30,14 +30,14 @@ PINNED = {
     "repetition_penalty": 1.0,
     "sync_ref_model": False,
     "fp16": False,
-    "vllm_importance_sampling_correction": False,  # of rollouts by vllm: the tutorial has no such weight
+    "vllm_importance_sampling_correction": False,  # for rollouts by vllm; the tutorial has no such weight
 }
 LORA = ("r", "alpha", "dropout", "bias")
-QUANTIZED = {"Params4bit": "4bit", "Int8Params": "8bit"}  # the classes that bitsandbytes gives a model's parameters
+QUANTIZED = {"Params4bit": "4bit", "Int8Params": "8bit"}  # bitsandbytes' classes for a model's parameters
 
 
 def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) -> dict[str, Setting]:
-    """Compare every setting of the built trainer with what was asked, and return them by name.
+    """Compare every setting of the built trainer with the one asked for, and return them by name.
 
     Raises HarnessError naming the settings that differ.
     """
@@ -52,7 +52,7 @@ def check_settings(trainer: GRPOTrainer, config: Config, seed: int, end: str) ->
         if pair.asked != pair.effective
     ]
     if wrong:
-        raise HarnessError(f"train: the trainer did not take over what was asked: {', '.join(wrong)}")
+        raise HarnessError(f"train: the trainer's settings are not those that were asked for: {', '.join(wrong)}")
     return settings
 
 
@@ -104,7 +104,7 @@ def _asked_adapter(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
     named = sum(bool(re.fullmatch(pattern, name)) for name, _ in trainer.model.named_modules())
     asked = {f"lora_{name}": getattr(config.lora, name) for name in LORA}
     asked |= {"lora_rslora": False, "lora_dora": False, "lora_modules": named, "lora_modules_unasked": []}
-    # In bf16 an update of this size is rounded away, and vLLM, which scales B in place, would scale the training's.
+    # In bf16 small updates are rounded away, and vLLM, which scales B in place, would scale the training's B.
     return asked | {"lora_dtype": ["float32"], "trained_beside_lora": []}
 
 
@@ -115,7 +115,7 @@ def _asked_bits(config: Config) -> str | None:
 
 
 def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
-    """What the trainer will do, read from where it will read it: its own attributes before its arguments."""
+    """The settings that the trainer will use, read from where it reads them: its attributes before its arguments."""
     args = trainer.args
     parameters = list(trainer.model.parameters())
     whole = config.model.full_finetuning
@@ -154,7 +154,7 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
             "mask_truncated_completions": trainer.mask_truncated_completions,
             "rewards": list(trainer.reward_func_names),
             "reward_weights": trainer.reward_weights.tolist(),
-            # By autocast, or by weights that are bf16 themselves where all of them are trained.
+            # By autocast, or by bf16 weights if all of them are trained.
             "bf16": args.bf16 or (base.requires_grad and base.dtype == torch.bfloat16),
             "use_vllm": trainer.use_vllm,
             "gradient_checkpointing": args.gradient_checkpointing,
@@ -168,7 +168,7 @@ def _effective(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
 
 
 def _rollouts(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
-    """How the rollouts are sampled, and by what."""
+    """How the rollouts are sampled, and by which engine."""
     rollout = trainer.vllm_generation if trainer.use_vllm else trainer.generation_config
     sampling = {name: getattr(rollout, name) for name in ("temperature", "top_p", "min_p", "repetition_penalty")}
     sampling["top_k"] = max(rollout.top_k, 0)  # vLLM's "off" is -1
@@ -179,15 +179,15 @@ def _rollouts(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
 
 
 def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
-    """Where vLLM ends a completion, and that it is the engine inside the training, with the training's adapter.
+    """Where vLLM ends a completion, and whether it is the training's own engine with the training's adapter.
 
-    Unsloth leaves its engine out where it thinks vLLM cannot run, and TRL then starts one of its own, which nobody
-    asked for. It also shortens what the engine takes to what it believes the memory to hold.
+    Unsloth starts no engine if it believes that vLLM cannot run, and TRL then starts one of its own, which was not
+    asked for. Unsloth also shortens the engine's context to what it believes to fit in memory.
     """
     rollout = trainer.vllm_generation
     ours = getattr(trainer.model, "vllm_engine", None)
     stops = rollout.generation_kwargs
-    ids = stops.get("stop_token_ids") if stops.get("ignore_eos") else None  # otherwise the model's own stop it too
+    ids = stops.get("stop_token_ids") if stops.get("ignore_eos") else None  # otherwise the model's own apply too
     return {
         "max_completion_tokens": rollout.max_completion_length,
         "stop_token": ", ".join(trainer.processing_class.convert_ids_to_tokens(ids)) if ids else None,
@@ -199,7 +199,7 @@ def _vllm(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
 
 
 def _whole(trainer: GRPOTrainer) -> dict[str, Any]:
-    """What is trained where all weights are: no adapter, and nothing of the vision tower."""
+    """What is trained if all weights are: no adapter, and nothing of the vision tower."""
     trained = [name for name, p in trainer.model.named_parameters() if p.requires_grad]
     return {
         "adapters": sorted(getattr(trainer.model, "peft_config", {})),
@@ -208,7 +208,7 @@ def _whole(trainer: GRPOTrainer) -> dict[str, Any]:
 
 
 def _adapters(trainer: GRPOTrainer, config: Config) -> dict[str, Any]:
-    """The adapter: its settings, the modules that carry it, and what else is trained."""
+    """The adapter: its settings, the modules that have it, and what else is trained."""
     found = getattr(trainer.model, "peft_config", {})
     effective: dict[str, Any] = {"adapters": sorted(found)}
     for adapter in found.values():

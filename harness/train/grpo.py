@@ -1,7 +1,7 @@
 """GRPO with TRL and PEFT, every setting pinned, checked and resumable (python -m harness.train starts it).
 
-After the trainer is built its effective settings are compared with what was asked, and its prompts with the
-evaluation's token ids: what a library dropped, renamed or changed stops the run before the first step.
+After the trainer is built, its effective settings are compared with those asked for, and its prompts with the
+evaluation's token ids: anything that a library dropped, renamed or changed stops the run before the first step.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from harness.util.errors import HarnessError
 def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     """Train one seed, or continue from its last resume point. The caller holds the run's lock.
 
-    Leaves adapter/ (adapter and tokenizer), metrics.jsonl, completions.parquet, effective_settings.json and
-    checkpoints/ in the seed's folder; adapter/ is put in place last, so that its being there means "done".
+    Writes adapter/ (adapter and tokenizer), metrics.jsonl, completions.parquet, effective_settings.json and
+    checkpoints/ in the seed's folder; adapter/ is put in place last, so that its presence means "done".
     """
     config, folder = run.config, run.train(seed)
     began = time.perf_counter()
@@ -80,7 +80,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     started = time.perf_counter()
     say(f"Training seed {seed}: {settings['trainable_parameters'].effective:,} trainable parameters.")
     if backend.compiles:
-        say("The first step compiles; on a new machine that takes minutes, later runs find it in the cache.")
+        say("The first step compiles; that takes minutes on a new machine, and later runs use the cache.")
         recorder.first_step_compiles = True
     with progress(f"training (seed {seed})", config.train.steps, recorder.step, unit="steps") as update:
         recorder.update = update
@@ -89,7 +89,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         if recorder.resumed_at < config.train.steps:
             with _diverging():
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-        else:  # killed after its last step: train() would take one step more
+        else:  # killed after its last step: train() would take another step
             trainer._load_from_checkpoint(str(resume))
     backend.tidy()
     seconds = time.perf_counter() - started
@@ -103,14 +103,14 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
 
 @contextmanager
 def _diverging() -> Iterator[None]:
-    """Raise HarnessError where rollouts cannot be sampled any more: the weights give no probabilities."""
+    """Raise HarnessError if rollouts cannot be sampled because the model's outputs are not probabilities."""
     try:
         yield
     except RuntimeError as error:
         if "probability tensor contains" not in str(error):
             raise
         raise HarnessError(
-            "train: the model gives no probabilities to sample from any more: the training diverged; run again with a "
+            "train: the model's outputs are no longer valid probabilities: the training diverged; run again with a "
             "lower train.learning_rate"
         ) from error
 
@@ -118,8 +118,8 @@ def _diverging() -> Iterator[None]:
 def training_tokenizer(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerBase, str]:
     """The tokenizer as training needs it, and the token that ends the model's turn.
 
-    TRL 1.14 stops rollouts at the tokenizer's one eos and nothing else, whatever the checkpoint's own stop ids
-    say. Gemma ends its turn with <end_of_turn>: with <eos> every completion would run to the token limit.
+    TRL 1.14 stops rollouts only at the tokenizer's eos and ignores the checkpoint's own stop ids. Gemma ends its turn
+    with <end_of_turn>: with <eos> every completion would run to the token limit.
     """
     tokenizer = prompts.load_tokenizer(checkpoint)
     end = prompts.turn_end(tokenizer)
@@ -130,7 +130,7 @@ def training_tokenizer(checkpoint: Checkpoint) -> tuple[PreTrainedTokenizerBase,
 def _fitting(
     config: Config, problems: Sequence[Problem], tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> tuple[list[Problem], list[Prompt]]:
-    """The training problems whose prompts fit, with those prompts; the others are listed in a file or refused."""
+    """The training problems whose prompts fit, with those prompts; the others are listed in a file, or an error."""
     limit = config.train.max_prompt_tokens
     encoded = prompts.encode(tokenizer, problems, config.prompt.system)
     pairs = list(zip(problems, encoded, strict=True))
@@ -146,28 +146,28 @@ def _fitting(
     kept = [(problem, prompt) for problem, prompt in pairs if len(prompt.ids) <= limit]
     if len(kept) < config.train.prompts_per_step:
         raise HarnessError(
-            f"train.max_prompt_tokens: {len(kept)} training prompts of at most {limit} tokens are left, a step needs "
+            f"train.max_prompt_tokens: only {len(kept)} training prompts have at most {limit} tokens, and a step needs "
             f"{config.train.prompts_per_step}; raise it"
         )
     return [problem for problem, _ in kept], [prompt for _, prompt in kept]
 
 
 def _set_padding(tokenizer: PreTrainedTokenizerBase, checkpoint: Checkpoint, asked: Sequence[Prompt]) -> None:
-    """Give the tokenizer a padding token that no prompt holds and no turn ends with.
+    """Give the tokenizer a padding token that is in no prompt and ends no turn.
 
-    TRL goes by masks, and any token would do. Unsloth takes the token for padding wherever it stands: the published
-    SmolLM2 pads with the end of a turn, and would be trained on prompts without theirs, and on no end at all.
+    TRL uses masks, and any token would do. Unsloth takes the token for padding wherever it occurs: the published
+    SmolLM2 pads with the end-of-turn token, and would be trained without any end of turn.
     """
     if (found := prompts.padding(tokenizer, asked)) not in (None, tokenizer.pad_token):
-        say(f"Training pads with {found}: the prompts of {checkpoint.id} hold its own padding token, or it has none.")
+        say(f"Training pads with {found}: {checkpoint.id} has no padding token, or uses it in prompts.")
         tokenizer.pad_token = found
 
 
 def in_order(problems: Sequence[Problem], config: Config, seed: int) -> list[Problem]:
-    """The prompts of the whole training, one after the other: as many passes over the problems as the steps need.
+    """The problems of the whole training in order: as many passes over them as the steps need.
 
-    Each pass has an order of its own, by a hash of seed, pass and problem id. TRL would shuffle too, but goes back
-    to its first pass when it is resumed.
+    Each pass has its own order, by a hash of seed, pass and problem id. TRL would shuffle too, but starts again with
+    its first pass when it is resumed.
     """
     wanted = config.rollouts * config.train.prompts_per_step
     ordered: list[Problem] = []
@@ -212,11 +212,11 @@ def _build(
 
 
 def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: TrainerBackend) -> GRPOConfig:
-    """The trainer's arguments; its batch arithmetic is in completions, ours in prompts times generations."""
+    """The trainer's arguments. It counts batches in completions, we count prompts times generations."""
     t, cuda = config.train, torch.cuda.is_available()
     vllm: dict[str, Any] = {}
     if t.rollouts == "vllm":
-        # As rollouts by hf: stopped by the turn's end and by nothing else.
+        # As with rollouts by hf: stop only at the end of the turn.
         stops = {"ignore_eos": True, "stop_token_ids": [end_id]}
         vllm = {"use_vllm": True, "vllm_mode": "colocate", "generation_kwargs": stops}
     micro = t.micro_batch or config.completions_per_step
@@ -231,7 +231,7 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
         max_completion_length=t.max_completion_tokens,
         max_steps=t.steps,
         learning_rate=t.learning_rate,
-        warmup_steps=config.warmup_steps,  # transformers 5 has no warmup_ratio any more
+        warmup_steps=config.warmup_steps,  # transformers 5 has no warmup_ratio
         lr_scheduler_type=t.lr_scheduler,
         optim=t.optimizer,
         adam_beta1=t.adam_beta1,
@@ -245,7 +245,7 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
         scale_rewards=t.scale_rewards,
         importance_sampling_level=t.importance_sampling,
         epsilon=t.epsilon,
-        epsilon_high=t.epsilon,  # some libraries choose it by the loss type
+        epsilon_high=t.epsilon,  # by default some libraries choose it by the loss type
         num_iterations=t.num_iterations,
         mask_truncated_completions=t.mask_truncated_completions,
         temperature=t.temperature,
@@ -255,7 +255,7 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
         reward_weights=[function.weight for function in config.rewards.functions],
         gradient_checkpointing=t.gradient_checkpointing,
         logging_steps=t.logging_steps,
-        save_strategy="no",  # _ResumePoints decides
+        save_strategy="no",  # ResumePoints decides
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=cuda,
@@ -263,9 +263,9 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
         **vllm,
     )
     if config.model.full_finetuning and t.beta:
-        # Of the reference that the KL term needs where there is no adapter to turn off; fp32 by default.
+        # For the reference model of the KL term, as there is no adapter to turn off; its default is fp32.
         asked["model_init_kwargs"] = {"dtype": DTYPES[config.model.precision]}
-        # It says that they are ignored: by the model, not by the reference.
+        # TRL warns that they are ignored; that is true for the model, but not for the reference.
         trl_log = logging.getLogger("trl.trainer.grpo_trainer")
         trl_log.addFilter(lambda record: "model_init_kwargs" not in record.getMessage())
     return GRPOConfig(**asked | backend.arguments(config))
@@ -275,19 +275,19 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
 
 
 def _same_prompts(trainer: GRPOTrainer, problems: Sequence[Problem], asked: Sequence[Prompt], config: Config) -> None:
-    """Raise HarnessError where the ids that the trainer makes of a training prompt are not ours."""
+    """Raise HarnessError if the trainer's token ids of a training prompt are not ours."""
     chats = [dataset.messages(problem.question, config.prompt.system) for problem in problems]
-    made, *_ = trainer._tokenize_prompts(chats)  # the very path of its rollouts; nothing public tells
+    made, *_ = trainer._tokenize_prompts(chats)  # what its rollouts use; there is no public function
     for prompt, ids in zip(asked, made, strict=True):
         if prompts.ids_hash(ids) != prompt.hash:
             raise HarnessError(
-                f"prompt: the trainer makes other token ids than the evaluation of problem {prompt.problem_id}: "
-                f"{list(ids)[:8]}... and {list(prompt.ids)[:8]}...; the two would train and test different prompts"
+                f"prompt: the trainer and the evaluation make different token ids for problem {prompt.problem_id}: "
+                f"{list(ids)[:8]}... and {list(prompt.ids)[:8]}...; training and test would use different prompts"
             )
 
 
 def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome: Path) -> None:
-    """Write the adapter, or all the weights, whole."""
+    """Write the adapter, or all the weights, atomically."""
     part = outcome.with_name(f".{outcome.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -296,7 +296,7 @@ def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome:
     else:
         model.peft_config[
             "default"
-        ].base_model_name_or_path = checkpoint.id  # as the experiment names it, no local path
+        ].base_model_name_or_path = checkpoint.id  # as in the experiment file, not a local path
         model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
         prompts.load_tokenizer(checkpoint).save_pretrained(part)
     part.rename(outcome)

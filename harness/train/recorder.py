@@ -1,4 +1,4 @@
-"""What a training leaves to read: metrics.jsonl, sampled completions; and what stops one that is lost."""
+"""The recorder of a training: metrics.jsonl, sampled completions, and checks that stop a failed training."""
 
 from __future__ import annotations
 
@@ -18,23 +18,25 @@ from transformers import TrainerCallback
 from harness.config.schema import Config
 from harness.runs import training
 from harness.runs.training import Metrics
+from harness.stats.scores import QUANTITIES
+from harness.tasks import scoring
 from harness.train import rewards
 from harness.util import files
 from harness.util.console import say
 from harness.util.errors import HarnessError
 
-SHOWN = 10  # steps over which the bar shows the mean reward: a single one is mostly noise
-PATIENCE = 3  # steps in a row on which every completion ran into the limit although its text had ended
+SHOWN = 10  # steps over which the progress bar averages the reward, because a single step is mostly noise
+PATIENCE = 3  # steps in a row in which every completion reached the token limit although its text had ended
 
 
 class Recorder(TrainerCallback):
     """Listens to the trainer's log and to its reward functions.
 
-    Of every rollout it keeps one prompt's whole group of completions, with each one's rewards.
+    From every rollout it keeps one prompt's whole group of completions, with the rewards of each.
     """
 
     def __init__(self, folder: Path, config: Config, *, stop_ids: Sequence[int], eos_id: int, done: int) -> None:
-        """Start recording after step `done`; what earlier attempts recorded beyond it is forgotten."""
+        """Start recording after step `done`; records of later steps from earlier attempts are removed."""
         self.metrics, self.parquet = training.metrics_log(folder), folder / "completions.parquet"
         self.config = config
         self.tags = config.prompt.tags.record()
@@ -46,6 +48,8 @@ class Recorder(TrainerCallback):
         self.first_step_compiles = False
         kept = [row for row in training.read_metrics(self.metrics) if row.step <= done]
         training.write_metrics(self.metrics, kept)
+        self.watched = training.Watched(kept)
+        self.drifted = self.watched.drift(config.rollouts) is not None  # an earlier attempt has said it
         rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
         self.rows = [row for row in rows if row["step"] <= done]
         self._rewards: dict[str, list[float | None]] = {}
@@ -54,9 +58,9 @@ class Recorder(TrainerCallback):
     # --- reward functions
 
     def wrap(self, functions: Sequence[Callable[..., list[float | None]]]) -> list[Callable[..., list[float | None]]]:
-        """The same reward functions, overheard; after the last one of a rollout its completions are recorded."""
+        """The same reward functions with their values recorded; after the last one the completions are recorded."""
 
-        def overheard(number: int, function: Callable[..., list[float | None]]):
+        def recording(number: int, function: Callable[..., list[float | None]]):
             @functools.wraps(function)
             def recorded(**kwargs: Any) -> list[float | None]:
                 values = function(**kwargs)
@@ -67,12 +71,14 @@ class Recorder(TrainerCallback):
 
             return recorded
 
-        return [overheard(number, function) for number, function in enumerate(functions)]
+        return [recording(number, function) for number, function in enumerate(functions)]
 
     def _rollout(self, given: dict[str, Any]) -> None:
         texts = [completion[0]["content"] for completion in given["completions"]]
         for name, share in rewards.disagreement(texts, given["answer"], self.tags).items():
             given["log_metric"](f"profiles_disagree/{name}", share)
+        for name, share in self._judged(texts, given["answer"], given["completion_ids"]).items():
+            given["log_metric"](f"{training.ROLLOUT}{name}", share)
         self.tokens += sum(map(len, given["completion_ids"]))
         self._check_stopping(given["completion_ids"])
         step = given["trainer_state"].global_step + 1
@@ -92,32 +98,57 @@ class Recorder(TrainerCallback):
                 }
             )
 
-    def _check_stopping(self, completion_ids: Sequence[Sequence[int]]) -> None:
-        """Stop a training whose completions all run to the limit past a token that ends them.
+    def _judged(self, texts: Sequence[str], golds: Sequence[str], ids: Sequence[Sequence[int]]) -> dict[str, float]:
+        """What the evaluation's scorer says of a rollout: the share of its completions, by quantity."""
+        scores = [
+            scoring.score(text, gold, finish_reason="stop" if made[-1] == self.eos_id else "length", tags=self.tags)
+            for text, gold, made in zip(texts, golds, ids, strict=True)
+        ]
+        return {
+            name: sum(getattr(score, quantity.score) for score in scores) / len(scores)
+            for name, quantity in QUANTITIES.items()
+        }
 
-        Then the rollout does not know the token: rewards are given for what follows the answer.
+    def _check_stopping(self, completion_ids: Sequence[Sequence[int]]) -> None:
+        """Stop a training whose completions all run to the token limit although they contain a stop token.
+
+        Then the rollout does not stop at that token, and rewards are given for text after the answer.
         """
         clipped = all(ids[-1] != self.eos_id for ids in completion_ids)
         ended = any(token in self.stop_ids for ids in completion_ids for token in ids[:-1])
         self.never_stopped = self.never_stopped + 1 if clipped and ended else 0
         if self.never_stopped >= PATIENCE:
             raise HarnessError(
-                f"train: for {PATIENCE} steps every completion ran to the token limit although its text had ended "
-                f"before: the rollout does not stop at the turn's end; check the checkpoint's chat template"
+                f"train: for {PATIENCE} steps every completion ran to the token limit although its turn had ended "
+                f"before: the rollout does not stop at the end of the turn; check the checkpoint's chat template"
             )
 
     # --- the trainer's log
 
     def on_log(self, args, state, control, logs=None, **kwargs):
-        if not logs or "train_runtime" in logs:  # the closing summary holds times only
+        if not logs or "train_runtime" in logs:  # the final summary has only times
             return
-        # JSON has no NaN and no infinity: a gradient norm that is none of the numbers is written as null.
+        # JSON has no NaN or infinity: such a value, of a gradient norm for example, is written as null.
         values = {
             key: value if value is not None and math.isfinite(value) else None
             for key, value in logs.items()
             if value is None or isinstance(value, (int, float))
         }
-        training.append_metrics(self.metrics, Metrics(state.global_step, values))
+        row = Metrics(state.global_step, values)
+        training.append_metrics(self.metrics, row)
+        self._watch(row)
+
+    def _watch(self, row: Metrics) -> None:
+        """Say it, once a training, where the reward rises while the accuracy of the rollouts falls."""
+        if not self.watched.add(row) or self.config.train.on_drift == "off" or self.drifted:
+            return
+        if found := self.watched.drift(self.config.rollouts):
+            self.drifted = True
+            (r0, r1), (a0, a1) = found.reward, found.accuracy
+            say(
+                f"Warning: up to step {found.step} the reward rose from {r0:.2f} to {r1:.2f} while the accuracy of the "
+                f"rollouts fell from {a0:.1%} to {a1:.1%}. The reward is paying for something else than right answers."
+            )
 
     def on_step_begin(self, args, state, control, **kwargs):
         self._step_began = time.perf_counter()
@@ -128,14 +159,14 @@ class Recorder(TrainerCallback):
         if not torch.isfinite(norm):
             raise HarnessError(
                 f"train: after step {self.step} the norm of the weights is {norm:g}: the training diverged; run again "
-                f"with a lower train.learning_rate, and without model.load_in_8bit if that is on"
+                f"with a lower train.learning_rate, and with model.load_in_8bit off if it is on"
             )
         if self.first_step_compiles and self.step == self.resumed_at + 1:
             say(f"The first step took {time.perf_counter() - self._step_began:.0f} s, compiling included.")
         self.update(self.step, _note(state.log_history))
 
     def save(self) -> None:
-        """Write the completions recorded so far, whole, in place."""
+        """Write the completions recorded so far, atomically."""
         if self.rows:
             buffer = io.BytesIO()
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(self.rows), buffer)

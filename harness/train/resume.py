@@ -1,4 +1,4 @@
-"""Resume points of a training: when one is saved, which are kept, and the last that is whole."""
+"""Resume points of a training: when one is saved, which are kept, and the last complete one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COMPLETE = "complete"  # a resume point without this file was being written when
 
 
 class ResumePoints(TrainerCallback):
-    """Saves at every resume_every-th and save_steps-th step; keeps of the former only the last."""
+    """Saves every resume_every and every save_steps steps; of the former only the last is kept."""
 
     def __init__(self, config: Config, folder: Path, recorder: Recorder) -> None:
         t = config.train
-        # A rollout may serve several steps (num_iterations): between them the trainer holds state that is not saved.
+        # Several steps may share a rollout (num_iterations); between them the trainer has state that is not saved.
         self.every = math.ceil(t.resume_every / t.num_iterations) * t.num_iterations
         self.keep = t.save_steps
         self.folder, self.recorder = folder, recorder
@@ -50,7 +50,7 @@ def step_of(point: Path) -> int:
 
 
 def last_resume_point(folder: Path) -> Path | None:
-    """The last resume point that was written to the end; half-written ones are removed."""
+    """The last complete resume point; incomplete ones are removed."""
     points = {step_of(point): point for point in folder.glob("checkpoint-*")}
     for step in [step for step, point in points.items() if not (point / COMPLETE).exists()]:
         shutil.rmtree(points.pop(step))

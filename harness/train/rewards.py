@@ -1,25 +1,25 @@
 """Reward functions for TRL's GRPOTrainer, in two profiles with the same four names and the same maxima.
 
-`tutorial` (the default) gives what the tutorial's four functions give, to the bit, with their quirks; it
-prints nothing and takes linear time. A completion earns at most 9.5 (3.0 + 2.0 + 3.0 + 1.5), but 8.0 where
-the gold has a comma (Python's float refuses "1,000") or a minus (the numbers pattern loses the sign): there
+`tutorial` (the default) gives exactly what the tutorial's four functions give, with their quirks; it prints
+nothing and takes linear time. A completion earns at most 9.5 (3.0 + 2.0 + 3.0 + 1.5), but 8.0 if the gold
+has a comma (Python's float refuses "1,000") or a minus (the numbers pattern loses the sign): then
 check_numbers is 0 even for a perfect completion.
 
-`robust` is built on `scoring.score`, by which the evaluation measures. Nearly right earns nothing:
+`robust` is built on `scoring.score`, which the evaluation uses too. Nearly right earns nothing:
 
 | a completion                        | format_exact | format_approximate | check_answer | check_numbers |
 |-------------------------------------|--------------|--------------------|--------------|---------------|
-| right, said in a solution block     |              |                    |  3.0         | 1.5           |
+| right, in a solution block          |              |                    |  3.0         | 1.5           |
 | right, without a solution block     |              |                    |  1.5         | 1.5           |
 | wrong, ambiguous, or no number      |              |                    | -1.0         | 0.0           |
 | in the exact format, or not         | 3.0 or 0.0   |                    |              |               |
 | each of the four tags: once, or not |              | 0.5 or -0.5        |              |               |
 
-No answer costs as much as a wrong one, so silence does not pay. TRL does not tell a reward function why a
-completion ended, so a truncated one is scored as it stands.
+No answer costs as much as a wrong one, so giving none does not pay. TRL does not tell a reward function why a
+completion ended, so a truncated one is scored as it is.
 
-A function of one's own stands as `path/to/file.py:function` among the four: experiments/rewards/brevity.py is an
-example and says what it is called with. The run pins the content of its file.
+The user's own functions are listed with the four as `path/to/file.py:function`: experiments/rewards/brevity.py is an
+example and documents the arguments. The run pins the content of the file.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _format_approximate(text: str, gold: str, tags: Tags) -> float:
 
 
 def _tutorial_check_answer(text: str, gold: str, tags: Tags) -> float:
-    """3.0 the gold's very characters, 1.5 but for blanks, 0.5 or 0.25 within 10% or 20%, else negative."""
+    """3.0 for the gold's exact characters, 1.5 apart from whitespace, 0.5 or 0.25 within 10% or 20%, else negative."""
     guess = answer_format.tutorial_format_capture(text, tags)
     if guess is None:
         return 0.0
@@ -115,8 +115,8 @@ PROFILES: dict[str, dict[str, Callable[[str, str, Tags], float]]] = {
 def disagreement(texts: Sequence[str], golds: Sequence[str], tags: Tags) -> dict[str, float]:
     """The share of a batch on which the two profiles disagree; 0.0 for an empty batch.
 
-    `format`: whether the format is exact. `answer`: whether the answer is right, which the tutorial's
-    check_answer is taken to say with 1.5 or more. Raises ValueError if the lengths differ.
+    `format`: whether the format is exact. `answer`: whether the answer is right; the tutorial's check_answer
+    counts as right from 1.5 on. Raises ValueError if the lengths differ.
     """
     shape = answer = 0
     for text, gold in zip(texts, golds, strict=True):
@@ -137,13 +137,13 @@ def of(config: Config) -> list[RewardFunction]:
 
 
 def names(config: Config) -> list[str]:
-    """What the experiment's reward functions are called in the trainer and its log."""
+    """The names of the experiment's reward functions in the trainer and its log."""
     parted = [function.name.rpartition(":") for function in config.rewards.functions]
     return [own_name(locate(file, Path.cwd()), name) if file else name for file, _, name in parted]
 
 
 def inputs(config: Config) -> dict[str, str]:
-    """Content hashes of the user's own reward files, those that are there: the experiment file only names them."""
+    """Content hashes of those of the user's reward files that exist; the experiment file only names them."""
     named = {f.name.rpartition(":")[0] for f in config.rewards.functions if ":" in f.name}
     places = {file: locate(file, Path.cwd()) for file in sorted(named)}
     return {f"reward file {file}": file_hash(place) for file, place in places.items() if place.is_file()}
@@ -152,8 +152,8 @@ def inputs(config: Config) -> dict[str, str]:
 def try_out(config: Config, problem: Problem) -> None:
     """Call the user's own reward functions once as the training will: with a group of completions of one problem.
 
-    They say the right answer in the exact format, without it, and nothing. A mistake is better found now than after the
-    base evaluation. Raises RewardError.
+    The completions have the right answer in the exact format, the right answer without it, and no text. So mistakes are
+    found before the base evaluation. Raises RewardError.
     """
     tags = config.prompt.tags
     exact = f"{tags.working_start}So.{tags.working_end}{tags.solution_start}{problem.gold}{tags.solution_end}"
@@ -176,9 +176,9 @@ def try_out(config: Config, problem: Problem) -> None:
 def build(functions: Sequence[str], *, profile: str, tags: Tags, base_dir: Path) -> list[RewardFunction]:
     """The reward functions named in an experiment, in its order.
 
-    Each entry of `functions` is one of the four names, or `path/to/file.py:function` (the path relative to
-    `base_dir`, or where there is none to the folder of the package, as the shipped experiments are found from
-    anywhere) for a function of the user's own, which TRL will know as `file_function`.
+    Each entry of `functions` is one of the four names, or `path/to/file.py:function` for the user's own function, which
+    TRL will know as `file_function`. The path is relative to `base_dir`, or if there is no such file to the folder of
+    the package, so that the shipped experiments work from anywhere.
     Raises RewardError for an unknown or repeated name and for a file that cannot be used.
     """
     if profile not in PROFILES:
@@ -214,5 +214,5 @@ def _batched(name: str, per_text: Callable[[str, str, Tags], float], tags: Tags)
 
 
 def _text(completion: str | Sequence[dict[str, Any]]) -> str:
-    """The text of a completion, which TRL gives as a string or as messages, as the prompt was."""
+    """The text of a completion, which TRL gives as a string or as messages, depending on the prompt."""
     return completion if isinstance(completion, str) else completion[0]["content"]

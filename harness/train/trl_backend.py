@@ -1,4 +1,4 @@
-"""The backend `trl`: TRL's trainer on transformers and PEFT as they are, on a CPU or a GPU."""
+"""The backend `trl`: TRL's trainer with plain transformers and PEFT, on a CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -24,21 +24,13 @@ class Trl(TrainerBackend):
 
     def refusals(self, config: Config) -> Iterator[str]:
         if config.model.load_in_4bit or config.model.load_in_8bit:
-            yield "train.backend: trl trains on unquantized weights only; use unsloth for the rest"
+            yield "train.backend: trl trains only on unquantized weights; use unsloth for quantized ones"
         if config.train.rollouts == "vllm" and config.model.precision == "fp32":
             yield "model.precision: vllm samples rollouts in bf16; set bf16, or train.rollouts to hf"
 
     def unavailable(self, config: Config) -> str | None:
-        if config.train.rollouts != "vllm":
-            return None
-        found = machine.gpus()
-        if not found:
-            return "train.rollouts: vllm needs an NVIDIA GPU, and this machine shows none; use train.rollouts=hf"
-        if reason := machine.unfit(found[0]):
-            return f"train.rollouts: vllm cannot run here ({reason}); use train.rollouts=hf"
-        if not machine.installed("vllm"):
-            return 'train.rollouts: vllm is not installed; pip install -e ".[gpu]", or use train.rollouts=hf'
-        return None
+        reason = machine.lacks("vllm") if config.train.rollouts == "vllm" else None
+        return reason and f"train.rollouts: vllm {reason}; use train.rollouts=hf"
 
     def load(
         self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
@@ -54,9 +46,9 @@ class Trl(TrainerBackend):
         adapter = lora_config(config)
         if not any(re.fullmatch(adapter.target_modules, name) for name, _ in model.named_modules()):
             raise HarnessError(
-                f"lora: {checkpoint.id} has none of the modules to train; turn other layers or modules on"
+                f"lora: {checkpoint.id} has none of the modules to train; turn on other layers or modules"
             )
-        torch.manual_seed(config.lora.seed)  # the trainer makes the adapter first of all, and A is random
+        torch.manual_seed(config.lora.seed)  # the trainer's first random draw is the adapter's A
         return model, adapter
 
     def arguments(self, config: Config) -> dict[str, Any]:
@@ -85,7 +77,7 @@ class Trl(TrainerBackend):
     def tidy(self) -> None:
         import torch
 
-        if torch.distributed.is_initialized():  # by vLLM, which leaves it to the exit, with a warning
+        if torch.distributed.is_initialized():  # by vLLM, which does not destroy it and so causes a warning at exit
             torch.distributed.destroy_process_group()
 
     def less_memory(self, config: Config) -> list[str]:

@@ -1,9 +1,9 @@
-"""Rollouts by TRL's vLLM: an engine of its own in the training's process, which is given the adapted weights.
+"""Rollouts by TRL's vLLM: a separate engine in the training's process, which is given the adapted weights.
 
-Left alone, TRL 1.14 merges the adapter into the weights that it trains on, hands all of them over, and takes it out
-again before the next step. In bf16 that leaves rounding behind in the base, step for step; and a weight whose name vLLM
-does not know (of Gemma 3's vision tower) ends the training. Here the base stays as it is, and only the weights that
-carry an adapter are handed over: no other ever changes.
+By default TRL 1.14 merges the adapter into the weights that it trains on, passes all of them to vLLM, and removes the
+adapter again before the next step. In bf16 that leaves rounding errors in the base at every step; and a weight whose
+name vLLM does not know (of Gemma 3's vision tower) ends the training. Here the base stays unchanged, and only the
+weights with an adapter are passed on, as no others ever change.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def arguments(config: Config) -> dict[str, Any]:
-    """TRL's arguments for the engine: the share of the free memory that it may take, as a share of the whole."""
+    """TRL's arguments for the engine, with its share of the free memory expressed as a share of the total."""
     free, total = torch.cuda.mem_get_info()
     return {
         "vllm_gpu_memory_utilization": config.train.gpu_memory_utilization * free / total,
@@ -37,8 +37,8 @@ def arguments(config: Config) -> dict[str, Any]:
 
 @contextmanager
 def starting() -> Iterator[None]:
-    """Where the trainer, and with it the engine, is built: in vLLM's environment, hushed."""
-    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the weights are reached in this process
+    """The context in which the trainer and its engine are built: vLLM's environment set, output dropped."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the weights are accessed in this process
     for name, value in vllm_engine.DEFAULTS.items():
         os.environ.setdefault(name, value)
     say("Starting vLLM for the rollouts (compiled, with CUDA graphs: minutes the first time).")
@@ -47,7 +47,7 @@ def starting() -> Iterator[None]:
 
 
 def follow(trainer: GRPOTrainer) -> None:
-    """Let the trainer's engine sample from the adapted weights, the trained model left as it is."""
+    """Let the trainer's engine sample from the adapted weights; the trained model stays unchanged."""
     trainer.vllm_generation._iter_named_params = partial(adapted_weights, trainer.model)
 
 
@@ -58,7 +58,7 @@ def follows(rollout: Any) -> bool:
 
 @torch.no_grad()
 def adapted_weights(model: PeftModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """Each weight that carries an adapter, by its name in the checkpoint, with the adapter added in float32."""
+    """Each weight that has an adapter, by its name in the checkpoint, with the adapter added in float32."""
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
             base = module.get_base_layer().weight

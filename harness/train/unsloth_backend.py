@@ -1,9 +1,10 @@
-"""Unsloth in the place of transformers and PEFT: its kernels for the model, its trainer under TRL's names.
+"""Unsloth instead of transformers and PEFT: its kernels for the model, its trainer under TRL's names.
 
-Its loss is TRL's but for two things: the KL term clamps a token's log ratio to ±20 and the term to 10, and a padding
-token that was sampled inside a completion is taken for padding and left out (which Gemma hardly ever samples).
-Importing unsloth patches trl, transformers and peft, and only what is imported after it: harness.train calls patch()
-before it imports harness.train.grpo.
+Its loss is TRL's with two differences: the KL term clamps a token's log ratio to ±20 and the term to 10, and a padding
+token that was sampled inside a completion is treated as padding and left out (Gemma hardly ever samples
+its <pad>; Qwen2.5's is <|endoftext|>).
+Importing unsloth patches trl, transformers and peft, but only if they are imported after it: harness.train calls
+patch() before it imports harness.train.grpo.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 LOGGING = "UNSLOTH_ENABLE_LOGGING"  # "1": Unsloth and vLLM say what they do
-# Its variables that a person may set: how it compiles. Others change the loss, or how rollouts are sampled.
+# Its environment variables that a user may set, for compilation. Others change the loss or the sampling of rollouts.
 KEPT = {LOGGING, "UNSLOTH_COMPILE_DISABLE", "UNSLOTH_BLOCK_COMPILE", "UNSLOTH_FORCE_SINGLE_COMPILE_WORKER"}
-# Completions a forward pass; the loss still averages over the whole step. Left alone, Unsloth takes as many as the
-# free memory holds, so that the same training adds up in another order on another card, and compiles one graph that
-# repeats itself four times a completion: for 64 of them that takes minutes.
+# Completions in a forward pass; the loss still averages over the whole step. By default Unsloth takes as many as fit in
+# the free memory, so that sums have another order on another GPU, and compiles a graph with four repetitions for each
+# completion, which takes minutes for 64 of them.
 PASS = 4
 ROLLOUT_ADAPTERS = "vllm_gen_lora*"  # folders that Unsloth leaves in the working directory
 
@@ -53,20 +54,12 @@ class Unsloth(TrainerBackend):
             yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
 
     def unavailable(self, config: Config) -> str | None:
-        needed_for = _only_here(config)
-        if not needed_for:  # otherwise TRL takes over
-            return None
-        found = machine.gpus()
-        if not found:
-            return f"train.backend: {needed_for} needs unsloth and an NVIDIA GPU; this machine shows none"
-        if reason := machine.unfit(found[0]):
-            return f"train.backend: {needed_for} needs unsloth, which cannot run here ({reason})"
-        if not machine.installed("unsloth"):
-            return f'train.backend: {needed_for} needs unsloth; pip install -e ".[gpu]"'
-        return None
+        needed_for = _only_here(config)  # otherwise TRL takes over
+        reason = machine.lacks("unsloth") if needed_for else None
+        return reason and f"train.backend: {needed_for} needs unsloth, which {reason}"
 
     def ready(self, config: Config, caches: Path) -> TrainerBackend:
-        """As TrainerBackend.ready: itself, or TRL and PEFT, with a line, where it cannot run and they can."""
+        """As TrainerBackend.ready: itself, or, with a line that says so, TRL and PEFT if only they can run."""
         try:
             patch(caches / "unsloth")
             return self
@@ -94,16 +87,16 @@ class Unsloth(TrainerBackend):
 
 
 def _only_here(config: Config) -> str | None:
-    """What of the experiment TRL and PEFT cannot take over; None where they can."""
+    """What in the experiment needs Unsloth; None if TRL and PEFT can take over."""
     if config.model.load_in_4bit or config.model.load_in_8bit:
         return "training on quantized weights"
     return "rollouts by vllm" if config.train.rollouts == "vllm" else None
 
 
 def patch(caches: Path) -> None:
-    """Import unsloth, with all that it and torch compile kept under `caches`. Raises HarnessError where it cannot run.
+    """Import unsloth, with the caches of its and torch's compilers under `caches`. HarnessError if it cannot run.
 
-    Nothing of it goes into the working directory or to its makers.
+    It writes nothing into the working directory and sends no statistics.
     """
     if (found := machine.gpus()) and (reason := machine.unfit(found[0])):
         raise HarnessError(f"train.backend: unsloth cannot run here ({reason})")
@@ -111,8 +104,8 @@ def patch(caches: Path) -> None:
         raise RuntimeError(f"{', '.join(early)} imported before unsloth, which would leave them unpatched")
     caches = caches.resolve()
     set_environment(caches)
-    # nvcc would compile FlashInfer at the first rollout, for minutes. Unsloth's own switch against it also pins vLLM to
-    # FlashAttention, which refuses Gemma 3's images; hidden like this, vLLM chooses among the rest.
+    # FlashInfer would be compiled at the first rollout, for minutes. Unsloth's switch against that also pins vLLM to
+    # FlashAttention, which refuses Gemma 3's images; hidden like this, vLLM chooses among the other backends.
     sys.modules.setdefault("flashinfer", None)
     try:
         with hushed(not _loud()):
@@ -124,28 +117,28 @@ def patch(caches: Path) -> None:
 
 
 def set_environment(caches: Path) -> None:
-    """Decide every variable that Unsloth reads; what a person set beside KEPT and these is dropped, with a line."""
+    """Set every variable that Unsloth reads; others that the user set, except KEPT, are dropped with a line."""
     for name in ("sources", "mega", "inductor"):
         (caches / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     ours = {
         "UNSLOTH_COMPILE_LOCATION": str(caches / "sources"),
         "UNSLOTH_MEGA_CACHE_DIR": str(caches / "mega"),
         "UNSLOTH_DISABLE_STATISTICS": "1",
-        # Both accept log-probs that differ from the plain forward's by up to 0.7.
+        # Both tolerate log-probs that differ from those of the plain forward pass by up to 0.7.
         "UNSLOTH_GRPO_SEQ_PACKING": "0",
         "UNSLOTH_GRPO_PREFIX_GROUPER": "0",
-        # The loss computes a chunk's logits again in the backward: less memory, and one small graph to compile in
-        # the place of one that repeats itself a chunk, whose backward took over four minutes for 4 B parameters.
+        # The loss recomputes a chunk's logits in the backward pass: less memory, and one small graph to compile instead
+        # of one with a repetition for each chunk, whose backward took over four minutes for 4 B parameters.
         "UNSLOTH_GRPO_LOGPROB_RECOMPUTE": "1",
-        # For Gemma 3 it would take flex attention, which compiles its kernels for each shape: with it the tiny model's
-        # first two steps took 128 and 93 s. Our sequences are short, and what plain attention keeps of them small.
+        # For Gemma 3 it would use flex attention, which compiles its kernels for each shape: with it the tiny model's
+        # first two steps took 128 and 93 s. Our sequences are short, so plain attention needs little memory.
         "UNSLOTH_ENABLE_FLEX_ATTENTION": "0",
         "VLLM_USE_FLASHINFER_SAMPLER": "0",
         "VLLM_NO_USAGE_STATS": "1",
     }
     theirs = {name for name in os.environ if name.startswith("UNSLOTH_")} - KEPT
     if dropped := sorted(theirs - set(ours)):
-        say(f"Not used, as the experiment file alone says what is trained: {', '.join(dropped)}.")
+        say(f"Ignored environment variables (only the experiment file sets the training): {', '.join(dropped)}.")
     for name in theirs:
         del os.environ[name]
     os.environ |= ours
@@ -154,8 +147,8 @@ def set_environment(caches: Path) -> None:
 def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Any:
     """The model with the experiment's LoRA adapter on it, unless all weights are trained.
 
-    For rollouts by vllm it holds the engine too, which shares its weights. The tokenizer is the training's: its
-    padding token is neither its end token nor past the vocabulary. Raises HarnessError where Unsloth changes the model.
+    For rollouts by vllm it also has the engine, which shares its weights. The tokenizer is the training's: its
+    padding token is neither its end token nor outside the vocabulary. Raises HarnessError if Unsloth changes the model.
     """
     import torch
     from unsloth import FastModel
@@ -180,31 +173,31 @@ def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerB
             load_in_8bit=model.load_in_8bit,
             load_in_16bit=not (model.load_in_4bit or model.load_in_8bit or model.full_finetuning),
             full_finetuning=model.full_finetuning,
-            use_exact_model_name=True,  # otherwise the name may be exchanged for another repository's
+            use_exact_model_name=True,  # otherwise the name may be replaced by another repository's
             local_files_only=True,
             offload_embedding=False,
             # "unsloth" would also move activations to the host's memory.
             use_gradient_checkpointing=train.gradient_checkpointing,
             **engine,
         )
-        if engine and not hasattr(loaded, "vllm_engine"):  # it prints why, and goes on without
-            raise HarnessError("train.rollouts: Unsloth does not run vLLM on this machine; set train.rollouts to hf")
+        if engine and not hasattr(loaded, "vllm_engine"):  # it prints why, and continues without vLLM
+            raise HarnessError("train.rollouts: Unsloth cannot run vLLM on this machine; set train.rollouts to hf")
         _same_vocabulary(loaded, checkpoint)
         trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # which vLLM has pointed into its own cache
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # vLLM has set it to its own cache
     if not _loud():
-        logging.getLogger("vllm").setLevel(logging.ERROR)  # which Unsloth has set to INFO
-        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a line a layer and pass about 8-bit's casts
+        logging.getLogger("vllm").setLevel(logging.ERROR)  # Unsloth has set it to INFO
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # a line for each layer and pass about 8-bit casts
     return trained
 
 
 @contextmanager
 def _tokenizer_folder(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
-    """A folder with this tokenizer and, of a multimodal checkpoint, the rest of its processor.
+    """A folder with this tokenizer and, for a multimodal checkpoint, the rest of its processor.
 
-    Given the checkpoint's own tokenizer, Unsloth looks for another padding token where that is none or the end token.
-    Finding none it adds one, and a row to embedding and head for it, under torch.inference_mode: the new weights can
-    take no part in a training ("Inference tensors cannot be saved for backward"), and the model has a token more.
+    With the checkpoint's own tokenizer, Unsloth looks for another padding token if that is missing or the end token. If
+    it finds none, it adds one, with a row in embedding and head, under torch.inference_mode: the new weights cannot be
+    trained ("Inference tensors cannot be saved for backward"), and the model has one more token.
     """
     with tempfile.TemporaryDirectory() as folder:
         for file in [*checkpoint.path.glob("*.json"), *checkpoint.path.glob("*.jinja")]:
@@ -215,19 +208,20 @@ def _tokenizer_folder(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
 
 
 def _same_vocabulary(model: Any, checkpoint: Checkpoint) -> None:
-    """Raise HarnessError where Unsloth has given the model more or fewer tokens than its checkpoint has."""
+    """Raise HarnessError if Unsloth has given the model more or fewer tokens than its checkpoint has."""
     from transformers import AutoConfig
 
     asked = AutoConfig.from_pretrained(checkpoint.path).get_text_config().vocab_size
     rows = model.get_input_embeddings().weight.shape[0]
     if rows != asked:
         raise HarnessError(
-            f"train.backend: Unsloth made {rows} tokens of {checkpoint.id}'s {asked}; set train.backend to trl"
+            f"train.backend: Unsloth changed the vocabulary of {checkpoint.id} from {asked} to {rows} tokens; set "
+            f"train.backend to trl"
         )
 
 
 def _with_adapter(config: Config, model: Any) -> Any:
-    """The adapter has the modules and, for the same seed, the very A matrices that TRL and PEFT give it."""
+    """Add the adapter: for the same seed it has the same modules and A matrices as with TRL and PEFT."""
     from unsloth import FastModel
 
     from harness.models.lora import lora_config
@@ -261,12 +255,12 @@ def arguments(config: Config) -> dict[str, Any]:
         "unsloth_logit_chunk_multiplier": 1,  # chunks of logits a completion
     }
     if config.train.loss_type == "dr_grpo" and config.train.scale_rewards == "group":
-        chosen["scale_rewards"] = None  # how it spells "group" there; "group" itself it makes "none"
+        chosen["scale_rewards"] = None  # means "group" here: Unsloth turns "group" itself into "none"
     return chosen
 
 
 def tidy() -> None:
-    """Remove what rollouts by vllm leave: folders in the working directory, and a process group."""
+    """Remove what rollouts by vllm leave behind: folders in the working directory, and a process group."""
     import torch
 
     if torch.distributed.is_initialized():

@@ -1,1 +1,1 @@
-"""What any part of the harness may use, and what knows nothing of experiments."""
+"""Tools that any part of the harness may use; they know nothing about experiments."""

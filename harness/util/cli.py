@@ -1,4 +1,4 @@
-"""How a command begins and ends: its arguments, and one line with exit code 2 for what a user can put right."""
+"""How a command begins and ends: its arguments, and one line with exit code 2 for errors that a user can fix."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from harness.util.interrupts import COMMAND, Stopped
 from harness.util.logs import LOG
 from harness.util.text import spelled_out
 
-# Set by a command that keeps nothing of what it was stopped in: it and what it starts promise no going on.
-ANEW = "HARNESS_ANEW"
+# Set by a command that keeps no partial work: when it or a process it started is stopped, the message does not say
+# that the command resumes.
+STARTS_OVER = "HARNESS_STARTS_OVER"
 
-# What the machine refuses, not what we did wrong.
+# Errors of the machine, not bugs of ours.
 _REFUSED = {
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG
 }  # fmt: skip
 
 
-# How safetensors and torch say that the disk is full.
+# Words by which safetensors and torch report a full disk.
 _NO_ROOM = ("No space left on device", "os error 28", "unexpected pos ")
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of `python -m harness.NAME`: refusals are HarnessErrors, options and settings come in any order.
+    """The arguments of `python -m harness.NAME`: errors are HarnessErrors, options and settings come in any order.
 
-    Its help is the module's docstring, whose examples teach the command.
+    Its help is the module's docstring with its examples.
     """
 
     def __init__(self, name: str, doc: str, prog: str | None = None) -> None:
@@ -56,9 +57,9 @@ class Parser(argparse.ArgumentParser):
 def exit_code(main: Callable[[], int | None]) -> int:
     """Run a command's main function and turn what it raises into the exit code that the shell sees.
 
-    0 on success, 2 with one line on stderr for a HarnessError or a full or closed disk, 130 for Ctrl-C, 143 for
-    SIGTERM and 129 for a closed terminal with a line that says how to go on. Anything else is a bug of ours and keeps
-    its traceback.
+    0 on success, 2 with one line on stderr for a HarnessError or a disk that is full or not writable. 130 for Ctrl-C,
+    143 for SIGTERM and 129 for a closed terminal, with a line that says how to resume. Anything else is a bug of ours
+    and keeps its traceback.
     """
     startup.prepare()
     interrupts.asked.clear()
@@ -66,67 +67,67 @@ def exit_code(main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except Stopped as stopped:
-        return _told(interrupts.interruption() or stopped)
+        return _report_stop(interrupts.interruption() or stopped)
     except Exception as error:
-        if stopped := interrupts.interruption():  # an engine whose own processes heard Ctrl-C too ends in its own way
-            return _told(stopped)
-        if (code := _answered(error)) is None:
+        if stopped := interrupts.interruption():  # Ctrl-C also reaches an engine's processes, which then fail
+            return _report_stop(stopped)
+        if (code := _report_error(error)) is None:
             LOG.exception(_line(f"{type(error).__name__}: {error}"))
             raise
         return code
 
 
-def _told(stopped: Stopped) -> int:
+def _report_stop(stopped: Stopped) -> int:
     interrupts.answer_with(signal.SIG_IGN if COMMAND in os.environ else signal.SIG_DFL)
     if not stopped.said:
         where = f" in the {stopped.where}" if stopped.where else ""
-        line = _line(f"Stopped{where}. {_again()}")
+        line = _line(f"Stopped{where}. {_how_to_resume()}")
         LOG.info(line)
-        _tell(line)
+        _print_to_stderr(line)
     return stopped.exit_code
 
 
-def _again() -> str:
-    return f"The same command {'begins anew' if ANEW in os.environ else 'goes on'}: {interrupts.command()}"
+def _how_to_resume() -> str:
+    return f"The same command {'starts over' if STARTS_OVER in os.environ else 'resumes'}: {interrupts.command()}"
 
 
-def _answered(error: Exception) -> int | None:
-    """The exit code for an error that is no bug of ours, once it has been told; None for any other."""
+def _report_error(error: Exception) -> int | None:
+    """Report an error that is not a bug of ours and return its exit code; None, and no report, for any other."""
     if isinstance(error, HarnessError):
-        return _refused(str(error))
-    if isinstance(error, BrokenPipeError) and _nobody_reads():  # head and less end before us: told to the log alone
-        LOG.error(_line(f"Stopped: nobody reads the output any more. {_again()}"))
+        return _print_error(str(error))
+    if isinstance(error, BrokenPipeError) and _output_is_closed():  # head and less end before us: only the log says so
+        LOG.error(_line(f"Stopped: the output is no longer read. {_how_to_resume()}"))
         interrupts.silence(1)
         return 1
     if isinstance(error, OSError) and error.errno in _REFUSED:
-        return _refused(f"{error.filename or 'a file'}: {error.strerror}; make room or choose another place")
+        return _print_error(f"{error.filename or 'a file'}: {error.strerror}; make room or choose another place")
     # safetensors and torch have errors of their own for a full disk, which do not name the file.
     is_theirs = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
     if is_theirs and any(words in str(error) for words in _NO_ROOM):
         LOG.exception(_line(f"{type(error).__name__}: {error}"))
-        return _refused(f"the disk is full ({in_short(error)}); make room or choose another place")
+        return _print_error(f"the disk is full ({in_short(error)}); make room or choose another place")
     return None
 
 
-def _nobody_reads() -> bool:
-    """Whether standard output is the pipe that broke; another one may have, of an engine's own processes."""
+def _output_is_closed() -> bool:
+    """Whether standard output is the pipe that broke, and not a pipe to one of an engine's processes."""
     output = select.poll()
     output.register(1, 0)
     return any(found & select.POLLERR for _, found in output.poll(0))
 
 
-def _refused(message: str) -> int:
+def _print_error(message: str) -> int:
     line = _line(message)
     LOG.error(line)
-    _tell(f"error: {line}")
+    _print_to_stderr(f"error: {line}")
     return 2
 
 
-def _tell(line: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it
+def _print_to_stderr(line: str) -> None:
+    with contextlib.suppress(OSError):  # stderr is closed
         print(line, file=sys.stderr, flush=True)
 
 
 def _line(text: str) -> str:
-    """One line that does nothing to a terminal: a path or a value in it may hold control characters."""
+    """The text on one line, control characters spelled out: a path or a value in it may hold some."""
     return spelled_out(" ".join(text.split()))

@@ -1,4 +1,4 @@
-"""What a person sees while a stage works: lines, and a progress bar that is quiet when nobody watches."""
+"""What a person sees while a stage works: lines, and a progress bar that becomes a few lines without a terminal."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ from harness.util.interrupts import heed_interruption, interruption
 from harness.util.logs import LOG
 
 WIDE = 240  # characters a line where no terminal limits it
-EVERY = 30.0  # seconds between two lines about work that goes on, where no bar shows it, and in the log
+EVERY = 30.0  # seconds between two progress lines, in the log and where no bar is drawn
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise  # rich would end the process without a word; errors.exit_code has one for the log
+        raise  # rich would end the process silently; cli.exit_code writes a line to the log
 
 
 _console = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else WIDE)
 
 
 def say(message: str) -> None:
-    """Print one plain line (no markup: model text and file names may hold brackets); a run's log keeps it."""
+    """Print one plain line and log it; no markup, because model text and file names may hold brackets."""
     LOG.info(message.strip())
     _console.print(message, markup=False)
 
 
 @contextmanager
 def hushed(really: bool = True) -> Iterator[None]:
-    """Drop what libraries print, from C too, in this process and in those it starts meanwhile.
+    """Drop what libraries print, from C too, in this process and in those that it starts meanwhile.
 
-    For libraries that talk while they load: what goes wrong is an exception, not a line. With really=False nothing
-    is dropped.
+    For libraries that print while they load: their errors are exceptions, not lines. With really=False nothing is
+    dropped.
     """
     if not really:
         yield
@@ -89,19 +89,19 @@ def _drawn_on(descriptor: int) -> Iterator[None]:
 
 
 def markdown(text: str) -> None:
-    """Show Markdown in the terminal; as it stands when the output is a file or a pipe."""
+    """Show Markdown rendered in a terminal, and as plain text when the output is a file or a pipe."""
     if _console.is_terminal:
         from rich.markdown import Markdown
 
-        _console.print(Markdown(text), soft_wrap=False)  # which crops what rich has not wrapped itself
+        _console.print(Markdown(text), soft_wrap=False)  # soft wrapping crops what rich has not wrapped itself
     else:
         sys.stdout.write(text + "\n")
 
 
 def table(caption: str, rows: Sequence[dict[str, str]], wanted: Sequence[str]) -> None:
-    """Print rows as a table: all columns where they fit, else the `wanted` ones with intervals on a second line."""
+    """Print rows as a table: all columns if they fit, else the `wanted` ones with intervals on a second line."""
     full = _grid(caption, rows)
-    width = _console.width if _console.is_terminal else WIDE  # of a terminal that the output does not go to, none
+    width = _console.width if _console.is_terminal else WIDE
     if _console.measure(full, options=_console.options.update(max_width=WIDE)).maximum <= width:
         _console.print(full, width=width)
         return
@@ -120,10 +120,10 @@ def _grid(caption: str, rows: Sequence[dict[str, str]]) -> Table:
 
 @contextmanager
 def side_by_side(titles: Sequence[str]) -> Iterator[Callable[[Sequence[str]], None]]:
-    """Texts that grow, in columns; yields update(texts). At the end they stand there whole.
+    """Show growing texts in columns; yields update(texts). At the end they are shown in full.
 
-    While they grow their last lines are shown, as many as the terminal has. Where the output is no terminal they are
-    printed when they are done, one after the other.
+    While they grow, their last lines are shown, as many as fit in the terminal. If the output is not a terminal, they
+    are printed at the end, one after the other.
     """
     texts = [""] * len(titles)
     if not _console.is_terminal:
@@ -142,7 +142,7 @@ def side_by_side(titles: Sequence[str]) -> Iterator[Callable[[Sequence[str]], No
 
 
 def _columns(titles: Sequence[str], texts: Sequence[str], lines: int | None) -> Table:
-    """Texts beside each other, or the last `lines` of each."""
+    """Texts side by side, or the last `lines` of each."""
     width = (_console.width - 1) // len(titles) - 1
     grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for title in titles:
@@ -158,9 +158,9 @@ def progress(
 ) -> Iterator[Callable[[int, str], None]]:
     """A progress bar with an estimate of the time left; yields update(completed, note).
 
-    When the output is no terminal a line at the start is printed, and then one at most every EVERY seconds with the
-    count, the rate, the time left and the note. The run's log has these lines in either case. Ctrl-C is told how far
-    the work was.
+    If the output is not a terminal, a line is printed at the start, and then at most one every EVERY seconds with the
+    count, the rate, the time left and the note. The run's log has these lines in either case. After Ctrl-C, the
+    message says how far the work was.
     """
     tell = LOG.info if _console.is_terminal else say
     tell(f"{what}: {total}" + (f" ({done} done already)" if done else ""))
@@ -189,7 +189,7 @@ def progress(
 
 
 class _Note(TextColumn):
-    """What is cut first, with the bar, where a terminal is narrow: counts and times stay whole."""
+    """The column that a narrow terminal cuts first, together with the bar, so that counts and times stay whole."""
 
     def render(self, task: Task) -> Text:
         text = super().render(task)
@@ -219,16 +219,16 @@ def _bar(what: str, total: int, done: int) -> Iterator[Callable[[int, str], None
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
-    """Work of unknown length, named by a noun: a spinner with the time so far, or a line when there is no terminal.
+    """Work of unknown length, named by a noun: a spinner with the time so far, or a line without a terminal.
 
-    How long it took goes to the run's log. Ctrl-C is told what it interrupted.
+    The duration goes to the run's log. After Ctrl-C, the message says what was interrupted.
     """
     began = time.monotonic()
     try:
         heed_interruption()
         if _console.is_terminal:
             columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-            # Unredirected, or what a library prints in `hushed` would find its way around.
+            # No redirection: it would let through what a library prints in `hushed`.
             spinner = Progress(*columns, console=_console, transient=True, redirect_stdout=False, redirect_stderr=False)
             with spinner:
                 spinner.add_task(escape(what), total=None)
@@ -244,7 +244,7 @@ def working(what: str) -> Iterator[None]:
 
 
 def show_cursor() -> None:
-    """Give a terminal its cursor back, which a bar hides and a stage that was killed leaves hidden."""
+    """Show the terminal's cursor again: a progress bar hides it, and a killed stage leaves it hidden."""
     _console.show_cursor()
 
 

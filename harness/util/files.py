@@ -1,4 +1,4 @@
-"""Files that are whole: written beside their place and renamed, logs that survive a kill, and a folder's lock."""
+"""Complete files (written to a temporary file, then renamed), logs that survive a kill, and a folder's lock."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 from harness.util.console import say
 from harness.util.errors import HarnessError
 
-# The stages of harness.run inherit its lock, and find its file named here.
+# The stages of harness.run inherit its lock; this variable names the lock's file.
 LOCK_HELD = "HARNESS_LOCK_HELD"
 
 
-SYNC_SECONDS = 1.0  # between two waits for the disk while a log is appended to
+SYNC_SECONDS = 1.0  # between two fsyncs while a log is appended to
 
 
 # --- one writer ---------------------------------------------------------------------------------------------
@@ -26,10 +26,10 @@ SYNC_SECONDS = 1.0  # between two waits for the disk while a log is appended to
 
 @contextmanager
 def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Hold the folder's lock. Another holder is a HarnessError, or waited for with wait=True.
+    """Hold the folder's lock. If another process holds it: HarnessError, or with wait=True wait for it.
 
     Yields the lock's file descriptor, for a stage to inherit: the lock then lasts as long as the longer-lived
-    of the two processes, also when one is killed. Yields None in a stage that inherited it.
+    of the two processes, even if one is killed. Yields None in a stage that inherited it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = (folder / ".lock").resolve()
@@ -45,7 +45,7 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
 
 
 def _acquire(stream: Any, folder: Path, wait: bool) -> None:
-    # A killed run's stage dies with it, but a moment later: give it that moment.
+    # A killed run's stage dies a moment after the run.
     deadline = time.monotonic() + 0.5
     while time.monotonic() < deadline:
         try:
@@ -57,15 +57,15 @@ def _acquire(stream: Any, folder: Path, wait: bool) -> None:
     holder = f"another process (pid {stream.read().strip() or 'unknown'})"
     if not wait:
         raise HarnessError(f"{folder}: {holder} is working on this run; wait for it or stop it")
-    say(f"Waiting for {holder} that works on {folder}.")
+    say(f"Waiting for {holder}, which is working on {folder}.")
     fcntl.flock(stream, fcntl.LOCK_EX)
 
 
-# --- files that are whole ---------------------------------------------------------------------------------
+# --- complete files ---------------------------------------------------------------------------------------
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put a file in place whole: a reader, or a kill, sees the old content or the new."""
+    """Replace a file atomically: after a kill at any moment it has the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     with part.open("wb") as stream:
@@ -80,7 +80,7 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with sorted keys: equal values are equal bytes. NaN is refused: it is no JSON."""
+    """Write JSON with sorted keys: equal values are equal bytes. ValueError for NaN, which is not JSON."""
     write_text(path, as_json(value))
 
 
@@ -98,16 +98,16 @@ def read_json(path: Path) -> Any:
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Replace a log by these rows, whole."""
+    """Replace a log by these rows, atomically."""
     write_text(path, _as_lines(rows))
 
 
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Open a log to append to, without the last line that a kill tore; yields append(rows), one JSON line a row.
+    """Open a log for appending, after removing a torn last line; yields append(rows), one JSON line a row.
 
-    What append() was given survives the death of this process at once. It is on the disk (where a power cut spares
-    it) within SYNC_SECONDS of the next call, and at the end: a wait for the disk at every call would slow a GPU down.
+    What append() was given survives the death of this process at once. It is synced to the disk (and survives a power
+    cut) at the end and by the first call after SYNC_SECONDS: a sync at every call would slow a GPU down.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _drop_torn_line(path)
@@ -135,7 +135,7 @@ def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _drop_torn_line(path: Path) -> None:
-    """Cut a log after its last newline: what follows was never finished."""
+    """Cut a log after its last newline: what follows is an unfinished line."""
     if not path.exists() or not path.stat().st_size:
         return
     with path.open("rb+") as stream:
@@ -150,12 +150,12 @@ def _as_lines(rows: list[dict[str, Any]]) -> str:
 
 
 def whole_lines(path: Path, after: int = 0) -> list[bytes]:
-    """The lines of an append-only log after its first so many; a last one that a kill tore is passed over."""
+    """The lines of an append-only log without its first `after`; a torn last line is skipped."""
     return path.read_bytes().split(b"\n")[after:-1] if path.exists() else []
 
 
 def read_lines(path: Path, after: int = 0) -> list[dict[str, Any]]:
-    """What a log's lines hold, as whole_lines. Raises HarnessError for a line that is not JSON."""
+    """The JSON objects in the lines that whole_lines returns. Raises HarnessError for a line that is not JSON."""
     rows = []
     for number, line in enumerate(whole_lines(path, after), after + 1):
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: noted once, raised as Stopped, and remembered until the command ends."""
+"""Ctrl-C, SIGTERM and a closed terminal: raised once as Stopped, and remembered until the command ends."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-# What a person typed, for the processes that it starts: they name it when they are stopped.
+# The command that the user typed, for the processes that it starts: they print it when they are stopped.
 COMMAND = "HARNESS_COMMAND"
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or SIGTERM and the closing of the terminal, which ask for the same."""
+    """Ctrl-C, SIGTERM or a closed terminal: all three ask the command to stop."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
         self.since = time.monotonic()
-        self.where = ""  # what it interrupted and how far that was
-        self.said = False  # a stage has told the person already
+        self.where = ""  # what was interrupted and how far it was
+        self.said = False  # whether a stage has already printed that it stopped
 
     @property
     def exit_code(self) -> int:
@@ -32,32 +32,32 @@ class Stopped(KeyboardInterrupt):
 
 
 asked: list[Stopped] = []  # since the command began
-ONCE = 0.5  # seconds in which several signals ask for one stop: a terminal that closes sends its own, `timeout` two
+ONCE = 0.5  # seconds in which several signals count as one: a closing terminal and `timeout` send more than one
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a process that has told where it stopped
+STOPPED = tuple(128 + number for number in SIGNALS)  # the exit codes of a process that has said where it stopped
 
 
 def command() -> str:
-    """The command that a person typed, quoted for a shell; in a stage the one that started it all."""
+    """The command that the user typed, quoted for a shell; in a stage, the command that started the run."""
     return os.environ.get(COMMAND) or shlex.join(sys.orig_argv)
 
 
 def interruption() -> Stopped | None:
-    """What asked this command to stop, if anything did; the exception that ends it may be another that came of it."""
+    """What asked this command to stop, or None. The command may end by another exception that this one caused."""
     return asked[0] if asked else None
 
 
 def heed_interruption() -> None:
-    """Raise again what asked this command to stop, for where a library passed over the exception and went on."""
+    """Raise Stopped again if this command was asked to stop: a library may have swallowed the exception."""
     if stopped := interruption():
         raise stopped
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """While heavy libraries are imported, which takes seconds, Ctrl-C just ends the process.
+    """While heavy libraries are imported, which takes seconds, Ctrl-C ends the process at once.
 
-    What Python raises instead would be met by C code in the middle of its initialization.
+    An exception would otherwise reach C code in the middle of its initialization.
     """
     ours = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -68,7 +68,7 @@ def importing() -> Iterator[None]:
 
 
 def silence(descriptor: int) -> None:
-    """Drop what is still written to a descriptor that takes no more."""
+    """Send what is still written to a closed descriptor to /dev/null."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, descriptor)
     os.close(nothing)
@@ -77,13 +77,13 @@ def silence(descriptor: int) -> None:
 def stop(number: int, frame: object) -> None:
     if number == signal.SIGHUP:
         for descriptor in (1, 2):
-            with contextlib.suppress(OSError):  # it may have been closed from the start
+            with contextlib.suppress(OSError):  # it may be closed
                 if stat.S_ISCHR(os.fstat(descriptor).st_mode):  # the terminal: writing to it is an error from now on
                     silence(descriptor)
     if asked and time.monotonic() - asked[0].since < ONCE:
         return
     if COMMAND in os.environ:
-        # A terminal's Ctrl-C comes to every process, and from the one that started this one once more.
+        # Ctrl-C in a terminal reaches every process, and the parent process passes it on as well.
         answer_with(signal.SIG_IGN)
     asked.append(Stopped(number))
     raise asked[-1]

@@ -1,6 +1,6 @@
-"""Processes that must not outlive what started them: a stage its run, and what a stage started the stage.
+"""Processes that must not outlive their parent: a stage must not outlive its run, nor its own processes the stage.
 
-A GPU's memory stays taken as long as any process lives that holds it. Linux only; elsewhere these do nothing.
+GPU memory stays allocated as long as a process that holds it lives. Linux only; elsewhere these functions do nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import psutil
 from harness.util.console import show_cursor
 from harness.util.interrupts import COMMAND, STOPPED, Stopped, command
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # of <linux/prctl.h>
-GRACE = 3  # seconds for those that end by themselves, as torch's compile workers do
-SECONDS = 10  # that a killed process may take to go, and one that was asked to end before it is killed
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # from <linux/prctl.h>
+GRACE = 3  # seconds for processes that end by themselves, such as torch's compile workers
+SECONDS = 10  # to wait for a killed process to end, and for one that was asked to end before it is killed
 
 
 def die_with_parent() -> None:
@@ -35,8 +35,8 @@ def adopt_orphans() -> None:
 def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequence[int] = ()) -> int:
     """Run `python ARGUMENTS` as a process that does not outlive this one, and return its exit code (-n: by signal n).
 
-    Where this process is told to stop it hands that on, waits until the other has ended (a second Ctrl-C kills it)
-    and raises Stopped.
+    If this process is asked to stop, it passes the signal on, waits until the other has ended (a second Ctrl-C kills
+    it) and raises Stopped.
     """
     process = subprocess.Popen(
         [sys.executable, *arguments],
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequ
 
 
 def run_whole(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """As run, for a command that has processes of its own: whatever it leaves behind is ended, and the cursor shown."""
+    """As run, for a command with processes of its own: those that it leaves are ended, and the cursor is shown."""
     adopt_orphans()
     try:
         return run(arguments, environment)

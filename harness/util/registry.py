@@ -11,8 +11,8 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """What the experiment file can name, one row each: a name, and where its object is, as "module:attribute".
 
-    A row is a text, as in a package's entry points, so that a list of engines imports none of them and no room has to
-    import one above it.
+    A row is a string, as in a package's entry points, so that listing the engines imports none of them and no package
+    has to import one above it.
     """
 
     def __init__(self, rows: dict[str, str]) -> None:
@@ -22,12 +22,12 @@ class Registry(Generic[T]):
         return tuple(self._rows)
 
     def get(self, name: str) -> T:
-        """The object of this name. Raises KeyError for one that is not registered."""
+        """The object with this name. Raises KeyError if it is not registered."""
         module, _, attribute = self._rows[name].partition(":")
         return getattr(importlib.import_module(module), attribute)
 
     def register(self, name: str, place: str) -> None:
-        """Add a row. Raises ValueError for a name that is taken: its results would be mistaken for the other's."""
+        """Add a row. Raises ValueError if the name is taken: results of the two would be confused."""
         if name in self._rows:
             raise ValueError(f"{name!r} is registered already, as {self._rows[name]}")
         self._rows[name] = place

@@ -1,4 +1,4 @@
-"""Text that is safe to show: invisible characters spelled out, one line, one table cell."""
+"""Text that is safe to show: with invisible characters spelled out, on one line, or as a table cell."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-# What a reader could not see, or what would act on the text around it: controls, line separators, all that Unicode
-# lets a renderer ignore (Default_Ignorable_Code_Point: bidirectional marks, zero widths, fillers, tags), the blank
-# Braille cell, interlinear marks, lone surrogates, non-characters. Tab and newline are text.
+# Characters that a reader could not see, or that would act on the text around them: controls, line separators, all that
+# Unicode lets a renderer ignore (Default_Ignorable_Code_Point: bidirectional marks, zero widths, fillers, tags), the
+# blank Braille cell, interlinear marks, lone surrogates, non-characters. Tab and newline count as text.
 _UNSEEN = (
     "\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
     "\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff0-\ufffb\ud800-\udfff\ufdd0-\ufdef\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     + "".join(chr(plane << 16 | 0xFFFE) + chr(plane << 16 | 0xFFFF) for plane in range(17))
 )
-# Joiners and variation selectors are spelling in some scripts and in emoji, but only behind a character that they can
-# act on: one outside Latin-1 that is itself seen.
+# Joiners and variation selectors belong to the spelling in some scripts and in emoji, but only after a character that
+# they can act on: a visible one outside Latin-1.
 _JOINING = "\u200c\u200d\ufe00-\ufe0f"
 INVISIBLE = re.compile(f"[{_UNSEEN}]|(?<![^\x00-\xff{_UNSEEN}{_JOINING}])[{_JOINING}]")
 
@@ -39,25 +39,25 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text visible and on one line, for a list, a heading or a terminal: what ends a line is spelled out too."""
+    """As visible, and on one line (for a list, a heading or a terminal): line ends are spelled out too."""
     return visible(text).replace("\n", "↵")
 
 
 def quoted(path: Path) -> str:
-    """A path as a shell takes it, on one line."""
+    """A path quoted for a shell, on one line."""
     return one_line(shlex.quote(str(path)))
 
 
 def cell(text: str) -> str:
-    """The text as a cell of a Markdown table, which a line's end or a bar would break."""
+    """The text as a cell of a Markdown table, which a line end or a bar would break."""
     return one_line(text).replace("|", "\\|")
 
 
 def shown(value: Any) -> Any:
-    """A value on its way into markup: plain text visible, markup and all that is no text as it is."""
+    """A value to be put into markup: plain text as visible, markup and anything that is not text unchanged."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def spelled_out(text: str) -> str:
-    """A line whose control characters are named instead of acting."""
+    """A line with its control characters spelled out."""
     return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in text)

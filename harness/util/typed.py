@@ -1,8 +1,8 @@
-"""Frozen dataclasses as JSON: read, checked and written by one rule; what does not fit is one line naming the field.
+"""Frozen dataclasses as JSON: read, checked and written by one rule; an error is one line that names the field.
 
-A file's owner defines its dataclass and calls `read` and `plain`; nobody else opens the file. Unknown fields are passed
-over, so that a newer version may add some; a missing or mistyped one is refused. A field with
-`metadata=OMITTED` (and None as its default) is left out of the file where it is None.
+The module that owns a file defines its dataclass and calls `read` and `plain`; no other module opens the file. Unknown
+fields are ignored, so that a newer version may add some; a missing field or a wrong type is an error. A field with
+`metadata=OMITTED` (and None as its default) is left out of the file if it is None.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.util import files
 from harness.util.errors import HarnessError
 
 T = TypeVar("T")
-OMITTED = {"omitted": True}  # of a field: no key in the file where the value is None
+OMITTED = {"omitted": True}  # metadata of a field: no key in the file if the value is None
 
 
 REMEDY = "delete it and run again"
@@ -27,8 +27,7 @@ REMEDY = "delete it and run again"
 def read(kind: type[T], path: Path, remedy: str = REMEDY) -> T:
     """The dataclass that a JSON file holds.
 
-    Raises HarnessError (one line that ends in the remedy) where the file is missing, is not JSON, or holds something
-    else.
+    Raises HarnessError (one line that ends in the remedy) if the file is missing, is not JSON, or does not match.
     """
     try:
         content = path.read_bytes()
@@ -38,7 +37,7 @@ def read(kind: type[T], path: Path, remedy: str = REMEDY) -> T:
 
 
 def read_lines(kind: type[T], log: Path, after: int = 0) -> list[T]:
-    """The dataclasses that the lines of a log hold, as files.whole_lines. Raises HarnessError naming the line."""
+    """The dataclasses in the lines that files.whole_lines returns. Raises HarnessError naming the line."""
     lines = enumerate(files.whole_lines(log, after), after + 1)
     return [parse(kind, line, f"{log} line {number}") for number, line in lines]
 
@@ -53,16 +52,16 @@ def parse(kind: type[T], content: bytes, source: str, remedy: str = REMEDY) -> T
 
 
 def either(first: type, second: type, key: str) -> Any:
-    """The annotation of a field that holds one of two kinds: the second where the JSON object has this key.
+    """The annotation of a field that holds one of two kinds: the second if the JSON object has this key.
 
-    Of a plain union an error would name what is missing from the kind that was not meant.
+    With a plain union, an error would name the fields missing from the kind that was not meant.
     """
     choice = Discriminator(lambda found: "(second)" if isinstance(found, dict) and key in found else "(first)")
     return Annotated[Annotated[first, Tag("(first)")] | Annotated[second, Tag("(second)")], choice]
 
 
 def plain(value: Any) -> Any:
-    """A dataclass, and what it holds, as JSON knows it: dicts, lists, texts, numbers, booleans and None."""
+    """A dataclass and its contents as JSON types: dicts, lists, strings, numbers, booleans and None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kept = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
         return {f.name: plain(held) for f, held in kept if not (held is None and f.metadata.get("omitted"))}
@@ -74,7 +73,7 @@ def plain(value: Any) -> Any:
 
 
 def fields(record: Any) -> dict[str, Any]:
-    """What a dataclass holds, by field: to make of it a record that holds more."""
+    """The values of a dataclass by field, to build a record with more fields from it."""
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
@@ -84,7 +83,7 @@ def _adapter(kind: type[T]) -> TypeAdapter[T]:
 
 
 def _in_words(first: Any) -> str:
-    """Such as "scores.3.gold is missing" or "n: found 'many', expected a valid integer"."""
+    """An error in words, such as "scores.3.gold is missing" or "n: found 'many', expected a valid integer"."""
     place = ".".join(part for part in map(str, first["loc"]) if not part.startswith("("))  # the tags of `either`
     kind = first["type"]
     if kind == "json_invalid":

@@ -103,16 +103,16 @@ def test_who_is_not_among_the_differences_is_named(runs, tmp_path, monkeypatch, 
     shutil.rmtree(silent / "tuned")
     several = reported(tmp_path, BASE, {4: BASE, 5: BASE}).path
     printed = compare(runs["seed 1"], runs["rank 4"], silent, several).stdout
-    assert f"Not paired, because their answers are not there: {silent.name}." in printed
+    assert f"Not paired, because their answers are missing: {silent.name}." in printed
     assert f"Not paired, because one training is not paired with several: {several.name}." in printed
     assert "(p corrected for 1 comparison)" in printed
     for limit, said in (
-        ("LISTED", "--format json has them, --out compare.html too"),
-        ("LARGEST", "--format json has them"),
+        ("LISTED", "use --format json or --out compare.html"),
+        ("LARGEST", "use --format json"),
     ):
         monkeypatch.setattr(run_pairs, limit, 0)
         assert compare_command.main([str(runs["seed 1"]), str(runs["rank 4"])]) == 0
-        assert f"2 runs are too many to show each minus each here; {said}." in capsys.readouterr().out
+        assert f"2 runs are too many to show all differences here; {said}." in capsys.readouterr().out
 
 
 def test_the_bootstrap_stands_in_for_wilson_on_request(runs):
@@ -173,10 +173,10 @@ def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
     assert done.returncode == 0 and runs["seed 2"].name in done.stdout
     assert (
         "foreign/summary.json: its content: found [], expected an object" in done.stderr
-        and "the directory is named for" in done.stderr
+        and "the directory's name ends in" in done.stderr
     )
     refused_all = compare(tmp_path)
-    assert refused_all.returncode == 2 and "no finished run" in refused_all.stderr
+    assert refused_all.returncode == 2 and "none of the arguments is a finished run" in refused_all.stderr
 
 
 def test_a_run_counts_once_however_often_it_is_given(runs, tmp_path):
@@ -220,7 +220,7 @@ def test_a_summary_of_another_version_is_skipped_with_a_line(runs, tmp_path, cap
     assert err.count("\n") == 1 and err.startswith(f"skipped {older / 'summary.json'}: {said}")
     assert err.endswith(f"; python -m harness.report {older} writes it again\n")
     assert runs["seed 2"].name in out and len(out.splitlines()) == 2
-    with pytest.raises(HarnessError, match="no finished run among the arguments"):
+    with pytest.raises(HarnessError, match="none of the arguments is a finished run"):
         compare_command.main([str(older)])
 
 
@@ -256,6 +256,6 @@ def test_settings_and_names_cannot_act_on_a_terminal_or_break_a_list(tmp_path):
 
 def test_an_ending_that_names_no_format_is_refused(runs, tmp_path):
     for name in ("all.htm", "all"):
-        refused(compare(runs["seed 1"], "--out", tmp_path / name), "ends in none of .txt, .md, .csv, .json, .html")
+        refused(compare(runs["seed 1"], "--out", tmp_path / name), "does not end in one of .txt, .md, .csv")
         assert not (tmp_path / name).exists()
     assert compare(runs["seed 1"], "--out", tmp_path / "all", "--format", "csv").returncode == 0

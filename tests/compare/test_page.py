@@ -72,7 +72,7 @@ def test_a_single_training_is_not_paired_with_several(runs, tmp_path):
     several = reported(tmp_path, BASE, seeds).path
     page = drawn([*runs[:2], several], tmp_path)
     check_one_file(page)
-    assert "Holm-corrected for 1 comparison;" in page and f"For that reason not here: {several.name}." in page
+    assert "Holm-corrected for 1 comparison;" in page and f"Left out for that reason: {several.name}." in page
     assert "12 / 15 / 18" in page and 'data-key="15"' in page
     assert "a run of one training seed is not paired with one of several" in drawn([runs[0], several], tmp_path)
     other = reported(tmp_path, BASE, dict.fromkeys(seeds, BASE), "lora.r=4").path
@@ -175,11 +175,11 @@ def test_runs_without_answers_or_about_other_questions_are_left_out_by_name(runs
     other = copied(runs[0], tmp_path / "d", lambda result: result["scores"][3].update(id="another"))
     for path in (without, damaged):
         page = drawn([*runs[1:3], path], tmp_path)
-        assert f"Without their answers and so not here: {path.name}." in page
+        assert f"Left out because their answers are missing: {path.name}." in page
         assert "Holm-corrected for 1 comparison;" in page
     for path in (fewer, other):
         page = drawn([*runs[1:3], path], tmp_path)
-        assert f"About other questions than most and so not here: {path.name}." in page
+        assert f"Left out because they answered other questions than most: {path.name}." in page
         assert "Holm-corrected for 1 comparison;" in page
 
 

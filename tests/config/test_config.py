@@ -96,7 +96,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("train: {seeds: [1, 2, 1]}", (), ("train.seeds", "given twice")),
         ("train: {checkpoint: best_dev}", (), ("train.checkpoint", "set eval.curve to true")),
         ("train: {checkpoint: best}", (), ("train.checkpoint", "'last' or 'best_dev'")),
-        ("train: {checkpoint: best_dev}\neval: {curve: true, split: dev}", (), ("train.checkpoint", "flatter itself")),
+        ("train: {checkpoint: best_dev}\neval: {curve: true, split: dev}", (), ("train.checkpoint", "judged on dev")),
         ("data: {dev: 0}\neval: {curve: true}", (), ("eval.curve", "set data.dev")),
         ("model: {full_finetuning: true}\neval: {curve: true}", (), ("eval.curve", "LoRA adapters")),
         ("train: {seeds: [-1]}", (), ("train.seeds.0", "greater than or equal to 0")),
@@ -104,9 +104,9 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("train: {learning_rate: .inf}", (), ("train.learning_rate", "finite")),
         ("train: {logging_steps: 10}", (), ("train.logging_steps", "allowed: 1")),
         ("train: {num_iterations: 4}", (), ("train.save_steps", "multiple of num_iterations")),
-        ("? [a]\n: 1", (), ("mine.yaml", "is not YAML that can be read")),
-        ("name: 2024-13-45", (), ("mine.yaml", "is not YAML that can be read")),
-        ("name: " + "[" * 3000, (), ("mine.yaml", "is not YAML that can be read")),
+        ("? [a]\n: 1", (), ("mine.yaml", "cannot be read as YAML")),
+        ("name: 2024-13-45", (), ("mine.yaml", "cannot be read as YAML")),
+        ("name: " + "[" * 3000, (), ("mine.yaml", "cannot be read as YAML")),
         ("name: " + "x" * 300, (), ("name", "at most 80 characters")),
         ("train: {backend: trl}\nmodel: {load_in_4bit: true}", (), ("train.backend",)),
         ("train: {backend: trl, rollouts: vllm}\nmodel: {precision: fp32}", (), ("model.precision", "train.rollouts")),
@@ -115,16 +115,16 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("eval: {temperature: 0.001}", (), ("eval.temperature", "0.01 to 2")),
         ("eval: {temperature: 2.5}", (), ("eval.temperature", "0.01 to 2")),
         ("lora: {r: 600}", (), ("lora.r", "up to rank 512")),
-        ("lora: {finetune_vision_layers: true}", (), ("lora.finetune_vision_layers", "the text model alone")),
+        ("lora: {finetune_vision_layers: true}", (), ("lora.finetune_vision_layers", "only the text model")),
         ("model: {load_in_4bit: true, load_in_8bit: true}", (), ("model.load_in_8bit",)),
         ("eval: {samples: 4}", (), ("eval.samples", "greedy")),
         ("prompt: {tags: {working_end: <start_working_out>}}", (), ("prompt.tags",)),
-        ("prompt: {tags: {working_end: ' </a>'}}", (), ("prompt.tags", "without blanks around it")),
+        ("prompt: {tags: {working_end: ' </a>'}}", (), ("prompt.tags", "without spaces around it")),
         ('prompt: {tags: {solution_start: "<a\\nb>"}}', (), ("prompt.tags", "must be one line")),
-        ("prompt: {tags: {solution_end: SOLUTION}}", (), ("prompt.tags", "in no other tag")),
+        ("prompt: {tags: {solution_end: SOLUTION}}", (), ("prompt.tags", "not part of another tag")),
         ("name: a/b", (), ("name", "pattern")),
         ("- a\n- b", (), ("mine.yaml", "found list", "mapping")),
-        ("train: {steps: 1\n", (), ("mine.yaml", "is not YAML")),
+        ("train: {steps: 1\n", (), ("mine.yaml", "is not valid YAML")),
         ("train: {steps: 1, steps: 2}", (), ("given twice",)),
         ("", ("train.steps=x",), ("command line", "train.steps")),
         ("", ("train.steps",), ("command line", "key.path=value")),
@@ -207,7 +207,7 @@ def test_sections_may_be_made_of_others(tmp_path):
 
 def test_bytes_of_another_encoding_are_refused(tmp_path):
     message = refusal(tmp_path, "", "prompt.system=" + os.fsdecode(b"Denk. \xff"))
-    assert message == r"command line: 'Denk. \udcff' holds bytes that are no UTF-8; write it in UTF-8"
+    assert message == r"command line: 'Denk. \udcff' is not valid UTF-8; write it in UTF-8"
 
 
 def test_a_training_is_never_all_warm_up(tmp_path):

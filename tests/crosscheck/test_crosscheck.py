@@ -256,10 +256,10 @@ def test_each_seed_has_a_table_and_nothing_right_is_said(run):
         shutil.copy(place / f"tuned-seed-{SEED}.{ending}", place / f"tuned-seed-1.{ending}")
     shutil.copytree(run.tuned(SEED), run.tuned(1))
     two = RunDir(run.path, run.config.model_copy(update={"train": both}))
-    numbers = compare(two, check, material, [SEED, 1])
-    first, second = numbers["tables"]
-    assert (first["seed"], second["seed"]) == (SEED, 1) and first["rows"] == second["rows"]
-    assert [each["checked"] for each in numbers["agreement"]] == [18, 18]  # three models, ours and lm-eval's, 3 each
+    numbers = compare(two, check, material, [SEED, 1], {})
+    first, second = numbers.tables
+    assert (first.seed, second.seed) == (SEED, 1) and first.rows == second.rows
+    assert [each.checked for each in numbers.agreement] == [18, 18]  # three models, ours and lm-eval's, 3 each
     text = draw(numbers)
     assert "3 questions, seed 3407**" in text and "3 questions, seed 1**" in text
     assert text.count("Neither model has one answer right when lm-eval asks") == 2
@@ -279,11 +279,11 @@ def test_several_samples_of_ours_are_question_means(run):
     sampled = run.config.eval.model_copy(update={"samples": 2})
     material = answered(run, check, ["none"] * 20, ["none"] * 20)
     two = RunDir(run.path, run.config.model_copy(update={"eval": sampled}))
-    numbers = compare(two, check, material, [SEED])
-    ours = numbers["tables"][0]["rows"][0]
-    assert ours["base"]["value"] == pytest.approx(right[run.base] / 40)
-    assert ours["tuned"]["value"] == pytest.approx(right[run.tuned(SEED)] / 40)
-    assert "bootstrap" in ours["base"]["method"] and numbers["agreement"][0]["checked"] == 2 * 40 + 2 * 20
+    numbers = compare(two, check, material, [SEED], {})
+    ours = numbers.tables[0].rows[0]
+    assert ours.base.value == pytest.approx(right[run.base] / 40)
+    assert ours.tuned.value == pytest.approx(right[run.tuned(SEED)] / 40)
+    assert "bootstrap" in ours.base.method and numbers.agreement[0].checked == 2 * 40 + 2 * 20
     assert "of rates Wilson and bootstrap of question means" in draw(numbers)
 
 
@@ -294,10 +294,10 @@ def test_a_rule_of_the_panel_that_says_something_else_is_shown_with_its_text(run
     rows = files.read_lines(log)
     rows[1]["strict-match"] = {"extracted": "7", "correct": True}  # as another version of lm-eval might rule
     files.write_lines(log, rows)
-    numbers = compare(run, check, material, [SEED])
-    strict, flexible = numbers["agreement"]
-    assert (strict["checked"], strict["mismatches"], flexible["mismatches"]) == (8, 1, 0)
-    assert strict["examples"][0]["panel"]["extracted"] == "2"
+    numbers = compare(run, check, material, [SEED], {})
+    strict, flexible = numbers.agreement
+    assert (strict.checked, strict.mismatches, flexible.mismatches) == (8, 1, 0)
+    assert strict.examples[0].panel.extracted == "2"
     text = draw(numbers)
     assert "DISAGREE on 1 of 8 completions" in text and "lm-eval 7 (right), panel 2 (wrong)" in text
     assert "\x1b" not in text and "\n````text\n![x](http://y) ⟨U+001B⟩[2J``` #### 2\n````" in text
@@ -312,7 +312,7 @@ def test_two_signs_that_are_both_detected_and_apart_are_loud(run):
         for score in result["scores"]:
             score["correct"] = right
         files.write_json(folder / "result.json", result)
-    numbers = compare(run, check, material, [SEED])
+    numbers = compare(run, check, material, [SEED], {})
     assert "**THE SIGN IS ANOTHER UNDER LM-EVAL: ours +100.0 [" in draw(numbers)
 
 
@@ -337,7 +337,7 @@ def test_ctrl_c_names_the_model_that_begins_anew(run):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command goes on: ")
+    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command resumes: ")
     assert nothing_is_left(process.pid)
 
 

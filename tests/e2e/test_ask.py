@@ -129,7 +129,7 @@ def test_an_adapter_that_does_not_fit_is_refused(finished, tmp_path):
     found = trained.find(directory.existing(finished), None)
     strange = {k.replace(".layers.1.", ".layers.7."): weight for k, weight in adapter_weights(found.path).items()}
     other = save_copy(found.path, strange, tmp_path / "strange")
-    with pytest.raises(HarnessError, match="7 of its modules do not fit tiny"):
+    with pytest.raises(HarnessError, match="7 of the adapter's modules do not match tiny"):
         Sides(trained.Trained(found.run, found.seed, found.base, other))
 
 
@@ -148,7 +148,7 @@ def test_with_a_base_alone_the_missing_stage_is_named(finished, tmp_path):
         (["--top-p", "0"], "allowed: above 0, to 1"),
         (["--top-k", "-1"], "allowed: a whole number from 0"),
         (["--max-new-tokens", "0"], "allowed: a whole number from 1"),
-        (["--train-seed", "5"], "none of this run's train.seeds"),
+        (["--train-seed", "5"], "not one of this run's train.seeds"),
         (["--max-new-tokens", "1024"], "of the model's 1024 tokens"),
     ],
 )

@@ -189,14 +189,14 @@ def no_tuned_evaluation(run: RunDir) -> None:
 
 
 REFUSED = {
-    missing: ("58 of 60 completions are there", "harness.evaluate makes the rest"),
-    torn: ("58 of 60 completions are there",),
-    gone: ("0 of 60 completions are there",),
-    another_prompt: ("answers another prompt", "0000000000000000"),
+    missing: ("found 58 of 60 completions", "harness.evaluate makes the rest"),
+    torn: ("found 58 of 60 completions",),
+    gone: ("found 0 of 60 completions",),
+    another_prompt: ("a completion of another prompt", "0000000000000000"),
     no_completion: ("samples.jsonl line 61: prompt is missing",),
     another_gold: ("its questions and golds are not those that were asked",),
     no_result: ("base/result.json: conditions is missing",),
-    other_conditions: ("not evaluated alike (precision",),
+    other_conditions: ("under different conditions (precision",),
     no_tuned_evaluation: ("not finished", "goes on with it"),
 }
 

@@ -22,6 +22,7 @@ from harness.config.schema import ModelSection
 from harness.models import checkpoint
 from harness.runs import directory
 from harness.runs import stages as run_stages
+from harness.runs.results import read_evaluation
 from harness.tasks.tiny import CHECKPOINT
 from harness.train import rewards
 from harness.util import files
@@ -95,7 +96,7 @@ def test_a_mistake_in_the_settings_is_answered_before_anything_is_written(tmp_pa
 def test_a_missing_and_a_malformed_file(tmp_path):
     refused(harness("run", "exp/quikstart.yaml", "--results", tmp_path / "results"), "did you mean exp/quickstart.yaml")
     (tmp_path / "bad.yaml").write_text("train: {steps: 1\nmodel: [")
-    refused(harness("run", tmp_path / "bad.yaml", "--results", tmp_path / "results"), "bad.yaml", "is not YAML")
+    refused(harness("run", tmp_path / "bad.yaml", "--results", tmp_path / "results"), "bad.yaml", "is not valid YAML")
     assert not (tmp_path / "results").exists()
 
 
@@ -134,7 +135,7 @@ def test_an_edited_run_directory_is_refused(finished, tmp_path):
     copy = tmp_path / finished.name
     copy.mkdir()
     (copy / "config.yaml").write_text((finished / "config.yaml").read_text().replace("steps: 6", "steps: 7"))
-    refused(harness("run", copy), "the directory is named for")
+    refused(harness("run", copy), "the directory's name ends in")
 
 
 def test_a_complete_run_does_nothing_and_shows_its_verdict(finished):
@@ -226,7 +227,7 @@ def test_a_second_experiment_on_the_same_base_generates_no_base_completion(finis
     run = directory.open_run("quickstart", [*SMALL, "lora.r=4"], copied(finished, tmp_path))
     done = harness("evaluate", run.path, "--side", "base")
     assert done.returncode == 0, done.stderr
-    assert "all 48 completions are there, none generated" in done.stdout
+    assert "all 48 completions exist already, none generated" in done.stdout
     assert (run.base / "result.json").read_bytes() == (finished / "base/result.json").read_bytes()
 
 
@@ -305,7 +306,7 @@ def test_a_stage_that_is_killed_is_named_and_ctrl_c_ends_with_a_line(tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and its stage
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert errors.startswith("Stopped in the base evaluation. The same command goes on: ")
+    assert errors.startswith("Stopped in the base evaluation. The same command resumes: ")
 
 
 def test_a_report_goes_when_a_result_changes_and_not_before(finished, tmp_path, monkeypatch):
@@ -315,11 +316,11 @@ def test_a_report_goes_when_a_result_changes_and_not_before(finished, tmp_path, 
     run = directory.RunDir(run.path, with_floor)
     monkeypatch.setattr(run_command, "start", lambda *arguments: 130)  # stopped in the stage that it is given
     assert run_command.execute(run, None) == 130 and run.report.exists()
-    same = files.read_json(run.base / "result.json")
-    run.write_result(run.base / "result.json", same)
+    same = read_evaluation(run.base)
+    run.write_result(run.base, same)
     assert run.report.exists()
-    run.write_result(run.again / "result.json", same)
-    assert not run.report.exists() and files.read_json(run.again / "result.json") == same
+    run.write_result(run.again, same)
+    assert not run.report.exists() and read_evaluation(run.again) == same
 
 
 @pytest.mark.parametrize("lost", ["report.md", "summary.json"])
@@ -386,7 +387,7 @@ def test_answers_of_another_adapter_are_refused(finished, tmp_path):
     weights = load_file(copy / "train/seed-3407/adapter/adapter_model.safetensors")
     doubled = {key: weight * 2 for key, weight in weights.items()}
     save_file(doubled, copy / "train/seed-3407/adapter/adapter_model.safetensors")
-    refused(harness("evaluate", copy, "--side", "tuned"), "holds the answers of another adapter")
+    refused(harness("evaluate", copy, "--side", "tuned"), "holds completions of another adapter")
 
 
 def test_all_weights_can_be_trained_instead_of_an_adapter(tmp_path):
@@ -407,4 +408,4 @@ def test_all_weights_can_be_trained_instead_of_an_adapter(tmp_path):
         assert (model / name).read_bytes() == (base.path / name).read_bytes()
     (run / "tuned/seed-3407/proof.json").unlink()
     shutil.copy(base.path / "model.safetensors", model)
-    refused(harness("evaluate", run, "--side", "tuned"), "not one weight differs from the base's in fp32")
+    refused(harness("evaluate", run, "--side", "tuned"), "no weight differs from the base's in fp32")

@@ -106,7 +106,7 @@ def test_what_each_seed_took_is_kept_by_seed(staged):
 
 def test_a_seed_that_is_none_of_the_runs_is_refused(staged, monkeypatch):
     monkeypatch.setattr("sys.argv", ["harness.train"])
-    with pytest.raises(HarnessError, match=r"--seed: 5 is none of this run's train.seeds \(3407, 1\)"):
+    with pytest.raises(HarnessError, match=r"--seed: 5 is not one of this run's train.seeds \(3407, 1\)"):
         train_command.main([str(staged), "--seed", "5"])
 
 
@@ -114,10 +114,10 @@ def test_vllm_rollouts_train_one_seed_a_process(tmp_path):
     overrides = ["train.backend=unsloth", "model.precision=bf16", "train.rollouts=vllm", "train.seeds=[1,2]"]
     run = directory.open_run("quickstart", overrides, tmp_path)
     with pytest.raises(HarnessError, match="one --seed at a time"):
-        train_command._lacking(run, None)
-    assert train_command._lacking(run, 2) == [2]
+        train_command._untrained(run, None)
+    assert train_command._untrained(run, 2) == [2]
     run.adapter(1).mkdir(parents=True)
-    assert train_command._lacking(run, None) == [2]
+    assert train_command._untrained(run, None) == [2]
 
 
 def test_the_plan_counts_trainings_and_names_the_steps(tmp_path, capsys):
@@ -167,8 +167,8 @@ def test_an_experiment_with_the_same_base_repeats_neither_evaluation(staged, tmp
     shutil.copytree(staged.parent / ".base", tmp_path / ".base")
     done = harness("evaluate", "quickstart", *STAGED, "lora.r=4", "--side", "base", "--results", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "base evaluation: all 16 completions are there, none generated" in done.stdout
-    assert "base again evaluation: all 16 completions are there, none generated" in done.stdout
+    assert "base evaluation: all 16 completions exist already, none generated" in done.stdout
+    assert "base again evaluation: all 16 completions exist already, none generated" in done.stdout
 
 
 def test_where_sampling_draws_the_second_evaluation_draws_anew(tmp_path):
@@ -233,7 +233,7 @@ def test_the_tuned_stage_asks_the_adapter_that_was_chosen(staged, tmp_path):
     hashes = {point["step"]: point["adapter"] for point in made["points"]}
     assert result(run.tuned(1))["adapter"] == hashes[other] != hashes[made["chosen"]]
     files.write_json(file, made)
-    with pytest.raises(HarnessError, match="holds the answers of another adapter"):
+    with pytest.raises(HarnessError, match="holds completions of another adapter"):
         evaluation.evaluate(run, "tuned")
 
 
@@ -247,7 +247,7 @@ def test_a_curve_that_was_interrupted_ends_as_it_would_have(staged, tmp_path):
     done = harness("evaluate", run.path, "--side", "curve")
     assert done.returncode == 0, done.stderr
     assert "curve (seed 1, step 2) evaluation: 8 completions" in done.stdout
-    assert "curve (seed 3407, step 2) evaluation: all 16 completions are there" in done.stdout
+    assert "curve (seed 3407, step 2) evaluation: all 16 completions exist already" in done.stdout
     for name in ("curve.json", "step-2/result.json", "step-4/result.json"):
         assert (run.curve(1) / name).read_bytes() == (staged / "curve/seed-1" / name).read_bytes()
 
@@ -257,10 +257,10 @@ def test_answers_of_another_adapter_and_a_missing_adapter_are_refused(staged, tm
     file = run.adapter_after(3407, 2) / "adapter_model.safetensors"
     weights = load_file(file)
     save_file({key: weight * 2 for key, weight in weights.items()}, file)
-    with pytest.raises(HarnessError, match="step-2: holds the answers of another adapter"):
+    with pytest.raises(HarnessError, match="step-2: holds completions of another adapter"):
         evaluation.evaluate(run, "curve")
     file.unlink()
-    with pytest.raises(HarnessError, match="checkpoint-2: no adapter is there"):
+    with pytest.raises(HarnessError, match="checkpoint-2: adapter not found"):
         evaluation.evaluate(run, "curve")
 
 
@@ -270,7 +270,7 @@ def test_an_adapter_that_the_engine_does_not_take_has_no_point(staged, tmp_path)
     elsewhere = {key.replace("layers", "blocks"): weight for key, weight in load_file(file).items()}
     save_file(elsewhere, file)
     shutil.rmtree(run.curve(3407) / "step-2")
-    with pytest.raises(HarnessError, match=r"checkpoint-2: the engine left out \d+ of its \d+ modules"):
+    with pytest.raises(HarnessError, match=r"checkpoint-2: the engine did not load \d+ of the adapter's \d+ modules"):
         evaluation.evaluate(run, "curve")
 
 

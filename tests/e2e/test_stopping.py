@@ -48,7 +48,7 @@ def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path)
     _, errors = process.communicate(timeout=HANG)
     (log,) = results.glob(".base/*/samples.jsonl")
     assert process.returncode == 130 and 0 < lines(log) < 48
-    line = re.escape(f" of 48 completions. The same command goes on: {typed}\n")
+    line = re.escape(f" of 48 completions. The same command resumes: {typed}\n")
     said = re.fullmatch(rf"Stopped in the base evaluation, at (\d+){line}", errors)
     assert said and int(said[1]) in (lines(log), lines(log) - 8)  # a batch that was kept and not counted yet
     assert nothing_is_left(process.pid)
@@ -59,7 +59,7 @@ def test_a_stopped_run_says_where_and_ends_as_a_straight_one(finished, tmp_path)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 143 and errors.count("\n") == 1
-    assert "Stopped in the training (seed 3407), at " in errors and errors.endswith(f" goes on: {typed}\n")
+    assert "Stopped in the training (seed 3407), at " in errors and errors.endswith(f" resumes: {typed}\n")
     assert nothing_is_left(process.pid) and not (run / "train/seed-3407/adapter").exists()
 
     last = start(results)
@@ -80,7 +80,7 @@ def test_a_stage_alone_is_stopped_likewise(tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert "of 1200 completions. The same command goes on: " in errors and "harness.evaluate quickstart" in errors
+    assert "of 1200 completions. The same command resumes: " in errors and "harness.evaluate quickstart" in errors
 
 
 def test_a_stopped_benchmark_says_that_it_begins_anew_and_leaves_nothing(tmp_path):
@@ -94,7 +94,7 @@ def test_a_stopped_benchmark_says_that_it_begins_anew_and_leaves_nothing(tmp_pat
     assert process.returncode == 143 and errors.count("\n") == 1
     typed = shlex.join(process.args)
     assert re.fullmatch(
-        rf"Stopped in the training .* steps\. The same command begins anew: {re.escape(typed)}\n", errors
+        rf"Stopped in the training .* steps\. The same command starts over: {re.escape(typed)}\n", errors
     )
     assert nothing_is_left(process.pid) and not list(tmp_path.glob("bench-train-*"))
 
@@ -141,7 +141,7 @@ def test_closing_the_terminal_stops_a_run_in_order_unless_it_is_under_nohup(tmp_
         process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=HANG) == (143 if immune else 129)
     (line,) = [line for line in log.read_text().splitlines() if " run INFO Stopped" in line or "train INFO S" in line]
-    assert " train INFO Stopped in the training, at 4 of 9 steps. The same command goes on: " in line
+    assert " train INFO Stopped in the training, at 4 of 9 steps. The same command resumes: " in line
     assert "Traceback" not in log.read_text() and nothing_is_left(process.pid)
 
 
@@ -158,5 +158,5 @@ def test_a_second_ctrl_c_ends_a_stage_that_does_not_end():
     assert process.poll() is None and not nothing_is_left(process.pid)  # it is given time
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
-    assert process.returncode == 130 and errors.startswith("Stopped. The same command goes on: ")
+    assert process.returncode == 130 and errors.startswith("Stopped. The same command resumes: ")
     assert nothing_is_left(process.pid)

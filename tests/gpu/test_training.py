@@ -107,5 +107,5 @@ def test_a_gpu_too_small_for_the_training_is_one_line(tmp_path):
     command = [sys.executable, "-c", SMALL_CARD, "exp/quickstart.yaml", *SMALL, "train.backend=trl"]
     done = subprocess.run([*command, "--results", tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 2, done.stderr
-    assert "error: memory does not suffice (CUDA out of memory. Tried to allocate" in done.stderr.splitlines()[-1]
+    assert "error: not enough memory (CUDA out of memory. Tried to allocate" in done.stderr.splitlines()[-1]
     assert "set train.micro_batch below 64" in done.stderr.splitlines()[-1]

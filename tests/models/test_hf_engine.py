@@ -195,7 +195,7 @@ def test_the_proof_fails_for_names_that_match_nothing(running, ids, tmp_path):
     wrong = adapter(tmp_path / "wrong", 0.01, rename="language_model.layers")
     with pytest.raises(HarnessError, match=f"loaded 0 of the adapter's {MODULES} modules"):
         adapter_proof.prove(running, wrong, good)
-    with pytest.raises(HarnessError, match=rf"{MODULES} of its modules are not in tiny: language_model"):
+    with pytest.raises(HarnessError, match=rf"{MODULES} of .* modules are not in tiny, such as language_model"):
         adapter_proof.reference(CHECKPOINT, wrong, ids, STOPS, "fp32")
 
 
@@ -205,7 +205,7 @@ def test_the_proof_fails_for_an_engine_that_leaves_the_adapter_out(questions, id
             return super().log_probs(sequences, None)
 
     deaf = Deaf(questions.checkpoint, questions.tokenizer, "fp32", 4)
-    with pytest.raises(HarnessError, match="does not apply it"):
+    with pytest.raises(HarnessError, match="does not apply the adapter"):
         prove(deaf, adapter(tmp_path, 0.01), ids)
 
 
@@ -215,7 +215,7 @@ def test_the_proof_fails_for_an_engine_that_scores_with_the_adapter_and_generate
             return super().generate(requests, sampling, None, done)
 
     mute = Mute(questions.checkpoint, questions.tokenizer, "fp32", 4)
-    with pytest.raises(HarnessError, match="scores with it and generates without"):
+    with pytest.raises(HarnessError, match="scores with the adapter but generates without it"):
         prove(mute, adapter(tmp_path, 0.01), ids)
 
 
@@ -241,5 +241,5 @@ def test_an_untrained_adapter_is_refused_before_anything_is_loaded(tmp_path):
     save_file(weights, spoilt / "adapter_model.safetensors")
     with pytest.raises(HarnessError, match="the training diverged"):
         lora.check_weights(spoilt)
-    with pytest.raises(HarnessError, match="no readable adapter"):
+    with pytest.raises(HarnessError, match="cannot read the adapter"):
         lora.check_weights(tmp_path / "nowhere")

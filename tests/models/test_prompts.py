@@ -48,8 +48,8 @@ def test_another_system_prompt_is_another_input(tokenizer, problems):
     [
         (lambda template: "{{ bos_token }}" + template, "2 BOS tokens"),
         (lambda template: template.replace("{{ bos_token }}", "").replace("bos_token", "''"), "0 BOS tokens"),
-        (lambda template: "{{ bos_token }}{{ messages[-1]['content'] }}", "system text is not in the prompt"),
-        (lambda template: "{{ bos_token }}{{ messages[0]['content'] }}", "question is not in the prompt"),
+        (lambda template: "{{ bos_token }}{{ messages[-1]['content'] }}", "system text is missing from the prompt"),
+        (lambda template: "{{ bos_token }}{{ messages[0]['content'] }}", "question is missing from the prompt"),
     ],
 )
 def test_the_gate_stops_a_template_that_loses_or_doubles_something(tokenizer, problems, change, part):
@@ -122,7 +122,7 @@ def test_a_turn_end_that_is_special_among_the_added_tokens_only_is_found(tokeniz
 
 def test_a_template_that_ends_no_turn_is_refused(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("<end_of_turn>", "")
-    with pytest.raises(HarnessError, match="ends no model turn"):
+    with pytest.raises(HarnessError, match="does not end the model's turn"):
         prompts.turn_end(tokenizer)
 
 

@@ -110,7 +110,7 @@ def test_lost_and_aborted_requests_are_no_completions(running, questions, ids, m
         return made
 
     monkeypatch.setattr(fake_vllm.LLM, "_output", aborted)
-    with pytest.raises(RuntimeError, match="ended a request by 'abort'"):
+    with pytest.raises(RuntimeError, match="ended a request with reason 'abort'"):
         list(running.generate(requests(ids), settings, None, ()))
     monkeypatch.setattr(fake_vllm.LLM, "step", lambda self: self.queue.clear() or [])
     with pytest.raises(RuntimeError, match="lost requests"):
@@ -212,7 +212,7 @@ def test_a_tuned_evaluation_that_was_begun_with_another_engine_does_not_go_on(ll
     (run.tuned(3407) / "result.json").unlink()
     evaluation.evaluate(run, "tuned")
     monkeypatch.setattr(vllm_engine, "describe", lambda section, work: "another GPU")
-    with pytest.raises(HarnessError, match=r"not evaluated alike \(engine: .*delete base/ and tuned/"):
+    with pytest.raises(HarnessError, match=r"under different conditions \(engine: .*delete base/ and tuned/"):
         evaluation.evaluate(run, "tuned")
     (run.base / "result.json").unlink()
     with pytest.raises(HarnessError, match="was begun with another engine"):

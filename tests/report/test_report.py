@@ -102,7 +102,7 @@ def test_sides_that_were_not_evaluated_alike_are_refused(tmp_path, condition):
     run = make_run(tmp_path, ["right"] * 10, ["right"] * 10)
     other = constructed.result(["right"] * 10, **{condition: OTHERWISE[condition]})
     files.write_json(run.tuned(3407) / "result.json", other)
-    with pytest.raises(HarnessError, match=f"not evaluated alike \\({condition}"):
+    with pytest.raises(HarnessError, match=f"under different conditions \\({condition}"):
         summarize(run)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.report import summary, write
+from harness.util import files
 from tests.browser import ask, needs_browser
 from tests.constructed import evaluated, make_run, reported
 from tests.report.test_html import Tree, check_one_file
@@ -153,3 +154,48 @@ def test_only_the_format_improved_is_in_the_first_sentence_and_in_the_headline(t
 @needs_browser
 def test_360_pixels_are_enough_for_the_new_tables(of_seeds, tmp_path):
     assert ask(of_seeds.page, "page.document.documentElement.scrollWidth", tmp_path) == 360
+
+
+# --- reward against accuracy
+
+FALLING = [
+    {"rollout/accuracy": 0.9 - step / 12, "rollout/strict": 0.1, "rollout/format": step / 10} for step in range(10)
+]
+
+
+def watched(run, *, rewards=range(1, 11)):
+    """The run with a reward and its rollouts' scores a step."""
+    log = run.train(run.config.train.seeds[0]) / "metrics.jsonl"
+    rows = zip(files.read_lines(log), rewards, FALLING, strict=True)
+    files.write_lines(log, [row | {"reward": float(reward)} | judged for row, reward, judged in rows])
+    write.write(run)
+    return run.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("base", "tuned", "said"),
+    [
+        (["right"] * 60, ["wrong"] * 40 + ["right"] * 20, "and accuracy on these questions fell."),
+        (["right"] * 30 + ["wrong"] * 30, ["right"] * 30 + ["wrong"] * 30, "is not detected to have risen."),
+        (["wrong"] * 60, ["right"] * 60, None),
+    ],
+)
+def test_a_reward_that_rises_alone_is_in_the_first_lines(tmp_path, base, tuned, said):
+    text = watched(make_run(tmp_path, base, tuned, "train.steps=10"))
+    first = text.partition("## How to read this")[0]
+    assert ("**The reward rose (from 1.00 to 10.00), " in first) == (said is not None)
+    assert said is None or said in first
+    assert "accuracy from 90.0% to 15.0%, strict accuracy from 10.0% to 10.0%, format from 0.0% to 90.0%." in text
+    assert (
+        "By step 10 the reward had risen from 3.00 to 8.00 while their accuracy had fallen from 73.3% to 31.7%" in text
+    )
+
+
+def test_a_reward_that_stays_needs_no_such_line(tmp_path):
+    run = make_run(tmp_path, ["right"] * 60, ["wrong"] * 60, "train.steps=10")
+    assert "The reward rose" not in watched(run, rewards=[3, 1] * 5)
+
+
+def test_a_training_recorded_before_rollouts_were_scored_says_nothing_of_them(tmp_path):
+    text = reported(tmp_path, ["right"] * 60, ["wrong"] * 60).report.read_text(encoding="utf-8")
+    assert "The reward rose" not in text and "By the evaluation's scorer" not in text

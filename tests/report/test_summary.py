@@ -200,7 +200,7 @@ def test_the_base_evaluated_again_is_the_noise_floor(tmp_path):
     assert (found.accuracy.difference.gained, found.accuracy.difference.lost) == (1, 2)
     assert found.format.flipped == 0
     evaluated(run.again, again[:50])
-    with pytest.raises(HarnessError, match=r"base and again were not evaluated alike \(data: "):
+    with pytest.raises(HarnessError, match=r"base and again were evaluated under different conditions \(data: "):
         summarize(run)
     renamed = result(again)
     renamed["scores"][0]["prompt"] = "other"
@@ -217,7 +217,7 @@ def test_where_the_scorer_alone_differs_no_completion_is_to_be_deleted(tmp_path)
     before = read_evaluation(run.base).conditions
     other = replace(before, scorer="0")
     tuned = (run.tuned(run.config.train.seeds[0]) / "result.json").rename(tmp_path / "tuned.json")
-    with pytest.raises(HarnessError, match=r"delete the result\.json of both, and no completions, and run again"):
+    with pytest.raises(HarnessError, match=r"delete the result\.json of both, keep the completions, and run again"):
         check_conditions(run, before, other)
     tuned.rename(run.tuned(run.config.train.seeds[0]) / "result.json")
     with pytest.raises(HarnessError, match=r"\(scorer: 1 and 0\); python -m harness\.rescore .* scores both again"):

@@ -36,7 +36,7 @@ def test_an_edited_configuration_is_refused(tmp_path):
     file = run.path / "config.yaml"
     file.write_text(file.read_text().replace("\n  steps: ", "\n  steps: 1"))
     for target in (str(run.path), "quickstart"):
-        with pytest.raises(HarnessError, match="the directory is named for"):
+        with pytest.raises(HarnessError, match="the directory's name ends in"):
             directory.open_run(target, [], tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_several_may_begin_a_run_at_once(tmp_path):
 
 
 def test_a_results_folder_whose_name_is_no_utf8_is_refused(tmp_path):
-    with pytest.raises(HarnessError, match=r"--results: .* no UTF-8; name another"):
+    with pytest.raises(HarnessError, match=r"--results: .* not valid UTF-8; choose another"):
         directory.open_run("quickstart", [], tmp_path / os.fsdecode(b"l1\xe9"))
     assert not list(tmp_path.iterdir())
 

@@ -196,9 +196,9 @@ def test_a_gpu_without_vllm_is_told_how_to_install_it(monkeypatch):
     [
         (
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 80"),
-            r"^memory does not suffice \(CUDA out of memory\. Tried to allocate 2\.00 GiB\); buy less$",
+            r"^not enough memory \(CUDA out of memory\. Tried to allocate 2\.00 GiB\); buy less$",
         ),
-        (MemoryError(), r"^memory does not suffice \(MemoryError\); buy less$"),
+        (MemoryError(), r"^not enough memory \(MemoryError\); buy less$"),
         (
             RuntimeError("No available memory for the cache blocks. Try increasing\n it"),
             r"\(No available memory for the cache blocks\. Try increasing\); buy less$",

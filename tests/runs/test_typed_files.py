@@ -56,9 +56,9 @@ def test_what_was_begun_for_something_else_is_refused(tmp_path):
     proof.write(tmp_path, AdapterProof(**{name: PROOF[name] for name in AdapterProof.__dataclass_fields__}), ours)
     for file in (tmp_path / "source.json", tmp_path / "proof.json"):
         assert ours.began(file)
-        with pytest.raises(HarnessError, match="answers of another adapter"):
+        with pytest.raises(HarnessError, match="completions of another adapter"):
             Source("c" * 64, "b" * 16).began(file)
-        with pytest.raises(HarnessError, match="another engine or other prompts"):
+        with pytest.raises(HarnessError, match="another engine or with other prompts"):
             Source("a" * 64, "c" * 16).began(file)
     (tmp_path / "source.json").write_text('{"adapter": "a"}')
     with pytest.raises(HarnessError, match=r"source\.json: content is missing"):
@@ -92,7 +92,7 @@ def test_a_completion_is_logged_in_the_order_of_its_fields_and_read_back(tmp_pat
     )
     assert completions.texts(log) == {("q", 1): made.text}
     assert completions.read(log, [question])[0, 1].seconds == 0.25
-    with pytest.raises(HarnessError, match="another prompt than this run asks"):
+    with pytest.raises(HarnessError, match="another prompt than this run"):
         completions.read(log, [Asked("q", "18", "other")])
 
 

@@ -68,7 +68,7 @@ def test_nothing_cut_is_nothing_to_bound():
 @pytest.mark.parametrize(
     ("base", "base_cut", "tuned", "tuned_cut", "message"),
     [
-        ([1, 0], [1, 0], [1, 0], [0, 0], "base: .* counts as wrong"),
+        ([1, 0], [1, 0], [1, 0], [0, 0], "base: .* must count as wrong"),
         ([1, 0], [0, 0], [1, 0], [0, -1], "tuned: need shares"),
         ([1, 0], [0], [1, 0], [0, 0], "base: .* differ in length"),
         ([1, 0], [0, 0], [1], [0], "2 questions, tuned has 1"),

@@ -95,7 +95,7 @@ def test_a_repeated_question_is_kept_once_and_test_keeps_it(tmp_path):
         ([{"question": "1+1?", "solution": "#### 2"}], ("no 'answer' column", "question, solution")),
         ([{"question": "1+1?", "answer": "#### 2"}, {"question": "2?", "answer": "#### two"}], ("row 2", "'two'")),
         ([{"question": "1+1?", "answer": 2}], ("row 1", "answer is not text: 2; put it in quotes")),
-        ([{"question": "1+1?", "answer": "#### 2"}, {"question": "1+1?", "answer": "#### 3"}], ("two answers",)),
+        ([{"question": "1+1?", "answer": "#### 2"}, {"question": "1+1?", "answer": "#### 3"}], ("two gold answers",)),
     ],
 )
 def test_bad_rows_are_refused_in_one_line(tmp_path, rows, parts):
@@ -111,8 +111,8 @@ def test_bad_rows_are_refused_in_one_line(tmp_path, rows, parts):
 @pytest.mark.parametrize(
     ("path", "part"),
     [
-        ("./nowhere", "no such file or folder"),
-        ("missing.jsonl", "no such file or folder"),
+        ("./nowhere", "file or folder not found"),
+        ("missing.jsonl", "file or folder not found"),
         ("somebody/unknown-data", "could not be loaded"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_folder_without_a_train_file_and_a_dev_split_that_leaves_nothing(tmp_p
 
 def test_more_embedded_problems_than_there_are_is_refused():
     with pytest.raises(
-        HarnessError, match=r"data\.dev: 1000000 is too many of the embedded problems; set at most 2000"
+        HarnessError, match=r"data\.dev: 1000000 is more than the embedded generator can make; set at most 2000"
     ):
         load("tiny", dev=1_000_000)
 

@@ -500,7 +500,7 @@ def test_cli_refuses_a_file_without_golds(tmp_path, capsys, content):
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
-    assert "no gold answers in" in printed.err and "golds.jsonl" in printed.err
+    assert "could not be read as JSON lines" in printed.err and "golds.jsonl" in printed.err
 
 
 def test_cli_refuses_bad_usage(tmp_path):

@@ -38,10 +38,12 @@ def recorder(folder, done=0):
     return Recorder(folder, CONFIG, stop_ids=[1, 106], eos_id=106, done=done)
 
 
-def overheard(folder, done=0):
+def overheard(folder, done=0, steps=4):
     """A recorder whose experiment has one reward function, of weight 2."""
     functions = [schema.Reward(name="mine.py:f", weight=2.0)]
-    chosen = CONFIG.model_copy(update={"rewards": CONFIG.rewards.model_copy(update={"functions": functions})})
+    changed = {"rewards": CONFIG.rewards.model_copy(update={"functions": functions})}
+    changed["train"] = CONFIG.train.model_copy(update={"steps": steps})
+    chosen = CONFIG.model_copy(update=changed)
     return Recorder(folder, chosen, stop_ids=[1, 106], eos_id=106, done=done)
 
 
@@ -70,7 +72,7 @@ def test_every_training_setting_of_the_file_is_checked(built):
     checked = set(effective_settings.check_settings(built.trainer, CONFIG, 3407, built.end))
     otherwise = {
         "backend", "rollouts", "seeds", "prompts_per_step", "micro_batch", "max_prompt_tokens", "long_prompts",
-        "warmup_ratio", "save_steps", "checkpoint", "resume_every", "gpu_memory_utilization",
+        "warmup_ratio", "save_steps", "checkpoint", "resume_every", "gpu_memory_utilization", "on_drift",
     }  # fmt: skip
     assert set(schema.TrainSection.model_fields) - otherwise <= checked
 
@@ -95,7 +97,7 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
     places = {"args": trainer.args, "trainer": trainer, "rollout": trainer.generation_config}
     places["adapter"] = trainer.model.peft_config["default"]
     monkeypatch.setattr(places[where], name, value)
-    with pytest.raises(HarnessError, match="did not take over what was asked"):
+    with pytest.raises(HarnessError, match="settings are not those that were asked for"):
         effective_settings.check_settings(trainer, CONFIG, 3407, built.end)
 
 
@@ -103,7 +105,7 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
 def test_weights_that_a_library_left_unquantized_stop_the_run(built, key, bits):
     """Unsloth loads 16-bit weights, and prints a line, where bitsandbytes cannot run."""
     asked = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={key: True})})
-    with pytest.raises(HarnessError, match=rf"take over what was asked: quantized \(asked '{bits}', got None\)"):
+    with pytest.raises(HarnessError, match=rf"those that were asked for: quantized \(asked '{bits}', got None\)"):
         effective_settings.check_settings(built.trainer, asked, 3407, built.end)
 
 
@@ -160,7 +162,7 @@ def sampled_by_vllm(built, monkeypatch):
 )
 def test_rollouts_by_another_vllm_or_in_another_way_stop_the_run(built, sampled_by_vllm, name, value, named):
     setattr(sampled_by_vllm, name, value)
-    with pytest.raises(HarnessError, match=f"did not take over what was asked: .*{named}"):
+    with pytest.raises(HarnessError, match=f"settings are not those that were asked for: .*{named}"):
         effective_settings.check_settings(built.trainer, VLLM, 3407, built.end)
 
 
@@ -252,13 +254,13 @@ def test_of_unsloths_variables_only_those_that_change_no_number_are_a_persons(tm
     assert "UNSLOTH_GRPO_LOSS_AGGREGATION" not in os.environ
     assert os.environ["UNSLOTH_GRPO_SEQ_PACKING"] == "0" and os.environ["UNSLOTH_COMPILE_DISABLE"] == "partial"
     said = capsys.readouterr()
-    assert (said.out + said.err).strip().endswith("alone says what is trained: UNSLOTH_GRPO_LOSS_AGGREGATION.")
+    assert (said.out + said.err).strip().endswith("sets the training): UNSLOTH_GRPO_LOSS_AGGREGATION.")
 
 
 def test_the_trainers_prompts_are_the_evaluations(built):
     grpo._same_prompts(built.trainer, built.problems, built.asked, CONFIG)
     other = CONFIG.model_copy(update={"prompt": CONFIG.prompt.model_copy(update={"system": "Answer."})})
-    with pytest.raises(HarnessError, match="other token ids than the evaluation"):
+    with pytest.raises(HarnessError, match="make different token ids"):
         grpo._same_prompts(built.trainer, built.problems, built.asked, other)
 
 
@@ -315,7 +317,7 @@ def test_rollouts_that_never_stop_raise_the_alarm(tmp_path):
     listener = overheard(tmp_path)
     for step in range(PATIENCE - 1):
         rollout(listener, [[5, 106, 7, 8]] * 4, step)
-    with pytest.raises(HarnessError, match="does not stop at the turn's end"):
+    with pytest.raises(HarnessError, match="does not stop at the end of the turn"):
         rollout(listener, [[5, 1, 7, 8]] * 4, PATIENCE)
 
 
@@ -331,7 +333,10 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     for step in range(4):
         logged = rollout(listener, [[5, 106]] * 8, step)
         listener.on_log(None, SimpleNamespace(global_step=step + 1), None, logs={"reward": 1.5, "name": "no number"})
-    assert logged == {"profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0)}
+    assert logged == {
+        "profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0),
+        "rollout/accuracy": 1.0, "rollout/strict": 0.0, "rollout/format": 0.0, "rollout/tags": 0.0,
+    }  # fmt: skip
     listener.save()
     rows = pyarrow.parquet.read_table(tmp_path / "completions.parquet").to_pylist()
     assert [row["step"] for row in rows] == [1] * 4 + [2] * 4 + [3] * 4 + [4] * 4
@@ -340,6 +345,20 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     resumed = overheard(tmp_path, done=2)
     assert {row["step"] for row in resumed.rows} == {1, 2}
     assert [row["step"] for row in files.read_lines(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_a_reward_that_rises_while_accuracy_falls_is_said_once(tmp_path, capsys):
+    steps = 20
+    listener = overheard(tmp_path, steps=steps)
+    for step in range(1, steps + 1):
+        logs = {"reward": float(step), "rollout/accuracy": 1 - step / steps}
+        listener.on_log(None, SimpleNamespace(global_step=step), None, logs=logs)
+    said = capsys.readouterr().out
+    assert said.count("Warning: up to step ") == 1 and "the accuracy of the rollouts fell from" in said
+    overheard(tmp_path, done=steps, steps=steps).on_log(
+        None, SimpleNamespace(global_step=steps + 1), None, logs={"reward": 99.0, "rollout/accuracy": 0.0}
+    )
+    assert "Warning" not in capsys.readouterr().out
 
 
 def test_a_half_written_resume_point_is_not_resumed_from(tmp_path):
@@ -437,6 +456,7 @@ def test_a_finished_training_leaves_what_the_layout_says(finished):
     assert [row["step"] for row in metrics] == [1, 2, 3, 4, 5, 6]
     assert {"reward", "grad_norm", "completions/clipped_ratio", "rewards/check_answer/mean"} <= set(metrics[0])
     assert all(row["completions/clipped_ratio"] < 1 for row in metrics)
+    assert all(0 <= row["rollout/strict"] <= row["rollout/accuracy"] <= 1 for row in metrics)
     assert len(pyarrow.parquet.read_table(folder / "completions.parquet")) == 6 * 4
     assert [path.name for path in (folder / "checkpoints").glob("checkpoint-*")] == ["checkpoint-6"]
     settings_file = json.loads((folder / "effective_settings.json").read_text())

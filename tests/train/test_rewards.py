@@ -344,13 +344,13 @@ def test_a_function_of_the_users_own(own):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("too_few", "'mine/own.py:too_few' returned 1 rewards for 2 completions"),
+        ("too_few", "'mine/own.py:too_few' returned 1 rewards; expected a list of 2 rewards"),
         ("nothing", "'mine/own.py:nothing' failed: TypeError: 'NoneType' object is not iterable"),
-        ("vectors", "'mine/own.py:vectors' returned '[1. 1.]', no number that float32 holds"),
-        ("tensors", "'mine/own.py:tensors' returned 'tensor([1., 1.])', no number that float32 holds"),
-        ("by_text", "'mine/own.py:by_text' returned no list of rewards for 2 completions"),
-        ("words", "'mine/own.py:words' returned 'good', no number that float32 holds"),
-        ("not_finite", "'mine/own.py:not_finite' returned 'nan', no number that float32 holds"),
+        ("vectors", "'mine/own.py:vectors' returned '[1. 1.]'; expected a finite number in float32's range"),
+        ("tensors", "'mine/own.py:tensors' returned 'tensor([1., 1.])'; expected a finite number in float32's range"),
+        ("by_text", "'mine/own.py:by_text' returned a dict; expected a list of 2 rewards"),
+        ("words", "'mine/own.py:words' returned 'good'; expected a finite number in float32's range"),
+        ("not_finite", "'mine/own.py:not_finite' returned 'nan'; expected a finite number in float32's range"),
         ("broken", "'mine/own.py:broken' failed: KeyError: 'no such\\nkey' (line 46)"),
     ],
 )

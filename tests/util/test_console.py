@@ -109,7 +109,7 @@ def test_who_stops_long_work_is_told_how_far_it_was():
     done = subprocess.run([sys.executable, "-c", STOP, "a b"], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "143 130", done.stderr
     first, second = done.stderr.splitlines()  # and no traceback
-    assert first.startswith("Stopped in the base, at 4 of 9 steps. The same command goes on: ")
+    assert first.startswith("Stopped in the base, at 4 of 9 steps. The same command resumes: ")
     assert second.startswith("Stopped in the start of the engine. The same") and second.endswith("'a b'")
 
 

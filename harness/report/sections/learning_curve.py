@@ -1,4 +1,4 @@
-"""The report's section about the learning curve: what the dev split saw of a training."""
+"""The report's section about the learning curve: the training as measured on the dev split."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DRAWN = ("accuracy", "format")
 
 
 def learning_curve(run: RunDir, numbers: Summary) -> Section | None:
-    """The rates on dev by step, for each training seed, and what they were used for; None without a curve."""
+    """The rates on dev by step for each training seed, and their use; None without a curve."""
     curves = {int(seed): made for seed, made in (numbers.curve or {}).items()}
     if not curves:
         return None

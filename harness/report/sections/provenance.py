@@ -1,4 +1,4 @@
-"""The report's sections about what the run was made with: versions, machine, content hashes, settings."""
+"""The report's sections about how the run was made: time, versions, machine, content hashes, settings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _made_with(made: MadeWith) -> str:
 
 
 def settings(run: RunDir, numbers: Summary) -> Section:
-    """The experiment with every default, and the manifest; for the page, whose reader may not have the directory."""
+    """The experiment with every default, and the manifest; for the page, which may be read without the directory."""
     manifest = run.read_manifest()
     short = {
         stage: dataclasses.replace(made, diff="see manifest.json") if made.diff else made

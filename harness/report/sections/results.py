@@ -1,4 +1,4 @@
-"""The report's sections about results: the verdict, how to read it, what strict accuracy is made of, the answers."""
+"""The report's sections about results: the verdict, how to read it, the parts of strict accuracy, the answers."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _decoding(sampling: SamplingParameters) -> str:
 
 
 def _precision(numbers: Summary) -> Iterator[str]:
-    """The counts behind the rates, and how fine the comparison of accuracies is; over several seeds a table has it."""
+    """The counts behind the rates, and the precision of the comparison; over several seeds a table shows it."""
     base, tuned, d = numbers.base.accuracy, numbers.tuned.accuracy, numbers.difference.accuracy
     told = []
     if base.k is not None and tuned.k is not None:
@@ -121,10 +121,10 @@ def _looks(numbers: Summary) -> str:
 
 
 def _other_looks(run: RunDir, data: str) -> int:
-    """How many other runs beside this one have been scored on the same questions."""
+    """How many other runs in the results folder have been scored on the same questions."""
     found = 0
     for file in run.path.parent.glob("*/summary.json"):
-        with contextlib.suppress(HarnessError):  # somebody else's broken file is no reason to have no report
+        with contextlib.suppress(HarnessError):  # another run's broken file must not stop this report
             found += summary.data_hash(file) == data and file.parent.resolve() != run.path.resolve()
     return found
 

@@ -1,7 +1,7 @@
-"""What the report says about how far its numbers carry: other scorers, cut answers, doing nothing, samples, seeds.
+"""The report's sections about robustness: other scorers, cut answers, the noise floor, samples, seeds.
 
-Each is a function (run, numbers) -> Section, or None where the run has nothing of the kind; `alerts` are the lines
-about them that stand under the first table.
+Each is a function (run, numbers) -> Section, or None if it does not apply to the run; `alerts` are the lines about them
+under the report's first table.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from harness.stats.scores import COMPARED, QUANTITIES
 from harness.stats.seeds import quantile
 from harness.stats.verdict import signed, spell_p
 
-TRUNCATED = 0.01  # share of completions cut at the token limit above which the report says it aloud
+TRUNCATED = 0.01  # share of completions cut at the token limit above which the report warns
 
 
 def alerts(numbers: Summary) -> Iterator[str]:
-    """A line each: loud for what could overturn the verdict, plain for the panel's and the noise floor's findings."""
+    """One line each: bold for what could overturn the verdict, plain for the panel's and the noise floor's findings."""
     t, panel = numbers.truncation, numbers.panel
+    yield from _reward(numbers)
     if above := {side: cut for side, cut in (("base", t.base_cut), ("tuned", t.tuned_cut)) if cut > TRUNCATED}:
         cut = " and ".join(f"{share:.1%} of the {side}" for side, share in above.items())
         yield Loud(
@@ -42,6 +43,17 @@ def alerts(numbers: Summary) -> Iterator[str]:
         yield f"{scorer_panel.finding(panel)}{_whose(numbers)}."
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
+
+
+def _reward(numbers: Summary) -> Iterator[Loud]:
+    """Where the reward rose in every training and accuracy is not detected to have risen with it."""
+    trained = [entry.train for entry in numbers.seeds] if numbers.seeds else [numbers.train]
+    verdict = numbers.verdict
+    if not all(each.reward_rose for each in trained) or (verdict.kind, verdict.direction) == ("detected", "up"):
+        return
+    each = ", ".join(f"from {t.reward_first:.2f} to {t.reward_last:.2f}" for t in trained)
+    came = "fell" if (verdict.kind, verdict.direction) == ("detected", "down") else "is not detected to have risen"
+    yield Loud(f"The reward rose ({each}), and accuracy on these questions {came}.")
 
 
 def seeds(run: RunDir, numbers: Summary) -> Section | None:
@@ -92,7 +104,7 @@ def _over_seeds(numbers: Summary) -> Iterator[str]:
 
 
 def panel(run: RunDir, numbers: Summary) -> Section:
-    """The same completions under the published rules of others."""
+    """The same completions under published rules of others."""
     found, rows = numbers.panel, []
     signs = {"agrees": "agrees", "disagrees": Loud("disagrees"), "undecided": "undecided", None: "not applicable"}
     ours = found.ours
@@ -115,7 +127,7 @@ def panel(run: RunDir, numbers: Summary) -> Section:
 
 
 def truncation(run: RunDir, numbers: Summary) -> Section | None:
-    """What the completions that were cut could have made of the difference."""
+    """How the completions that were cut could have changed the difference."""
     t = numbers.truncation
     if not t.base_cut and not t.tuned_cut:
         return None
@@ -179,7 +191,7 @@ def _row(label: str, difference: Difference) -> Row:
 
 
 def _whose(numbers: Summary) -> str:
-    """What is about one of several seeds says of which."""
+    """Which of several seeds a section is about."""
     return f" (seed {numbers.train.seed})" if numbers.seeds else ""
 
 

@@ -1,4 +1,4 @@
-"""The report's sections about a training: its rewards, what else it logged, its rollouts, and the proof of it."""
+"""The report's sections about a training: its rewards, its other metrics, its rollouts, and the adapter proof."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from harness.report.document import Block, Figure, Folded, Loud, Section, Table,
 from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
-from harness.runs.training import Metrics, metrics_log, read_metrics
+from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
+from harness.stats.scores import COMPARED, QUANTITIES
+from harness.stats.verdict import spell_p
 from harness.util.errors import HarnessError
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
@@ -34,6 +36,19 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
             f"The mean reward went from {trained.reward_first:.2f} to {trained.reward_last:.2f} (first and last "
             f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
             "reward is what was optimised; the table above is what came of it."
+        )
+    if trained.rollouts:
+        shares = ", ".join(
+            f"{QUANTITIES[name].label.lower()} from {each.first:.1%} to {each.last:.1%}"
+            for name, each in trained.rollouts.items()
+            if name in COMPARED
+        )
+        yield f"By the evaluation's scorer the completions that it learned from went, over the same steps: {shares}."
+    if trained.drift:
+        d = trained.drift
+        yield (
+            f"By step {d.step} the reward had risen from {d.reward[0]:.2f} to {d.reward[1]:.2f} while their accuracy "
+            f"had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%} (p {spell_p(d.p)})."
         )
     seconds = [row.numbers["step_time"] for row in metrics if row.numbers.get("step_time")]
     if len(seconds) > 1:
@@ -68,7 +83,7 @@ def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
 
 
 def curves(run: RunDir, numbers: Summary) -> Section | None:
-    """Everything else that a step reports and a reader can use, with the numbers behind it; for the page."""
+    """The other useful metrics of the steps, with their numbers; only in the page."""
     metrics = _metrics(run, numbers)
     lengths = ("completions/min_length", "completions/max_length")
     logged = metrics[0].numbers if metrics else {}
@@ -77,6 +92,9 @@ def curves(run: RunDir, numbers: Summary) -> Section | None:
     for number, name in enumerate(rewards):
         title = f"Mean reward by {name.removeprefix('rewards/').removesuffix('/mean')}"
         drawn.append(_figure(metrics, f"reward-{number}", title, name))
+    for name in COMPARED:
+        label = f"{QUANTITIES[name].label} of the rollouts, by the evaluation's scorer"
+        drawn.append(_figure(metrics, f"rollout-{name}", label, f"{ROLLOUT}{name}"))
     for name, title, column in (
         ("clipped", "Share of completions cut at the limit", "completions/clipped_ratio"),
         ("no-signal", "Share of groups whose rewards are all equal", "frac_reward_zero_std"),
@@ -87,7 +105,8 @@ def curves(run: RunDir, numbers: Summary) -> Section | None:
     figures = [figure for figure in drawn if figure]
     if not figures:
         return None
-    columns = [n for n in ("reward", "reward_std", "completions/mean_length", *rewards) if n in logged]
+    judged = [f"{ROLLOUT}{name}" for name in COMPARED]
+    columns = [n for n in ("reward", "reward_std", "completions/mean_length", *judged, *rewards) if n in logged]
     every = -(-len(metrics) // LONGEST_TABLE)
     rows = [(str(row.step), *(_metric(row.numbers.get(name)) for name in columns)) for row in metrics[::every]]
     thinned = f", every {every} steps; metrics.jsonl has all" if every > 1 else ""
@@ -101,7 +120,7 @@ def _metric(value: float | None) -> str:
 def _figure(
     metrics: list[Metrics], name: str, title: str, column: str, spread: str = "", ends: tuple[str, ...] = ()
 ) -> Figure | None:
-    """A column of the metrics over the steps; its band is value ± spread, or lies between the columns of `ends`."""
+    """A column of the metrics over the steps; its band is value ± spread, or between the columns of `ends`."""
     steps = [row.step for row in metrics if row.numbers.get(column) is not None]
     rows = [row.numbers for row in metrics if row.numbers.get(column) is not None]
     if not rows:
@@ -134,7 +153,7 @@ def rollouts(run: RunDir, numbers: Summary) -> Section | None:
 
 
 def proof(run: RunDir, numbers: Summary) -> Section:
-    """What shows that the answers are those of what was trained."""
+    """Evidence that the tuned answers come from the trained weights."""
     p, each = numbers.proof, numbers.seeds or ()
     if isinstance(p, WeightsProof):
         found = {f"Seed {entry.seed}: ": entry.proof for entry in each} or {"": p}

@@ -1,5 +1,5 @@
 "use strict";
-// A button in every header of the runs' tables sorts by it; again, the other way round.
+// A button in every header of the runs' tables sorts by that column; a second click reverses the order.
 for (const table of document.querySelectorAll("table.sortable")) {
   const headers = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   headers.forEach((header, column) => {

@@ -7,7 +7,7 @@ const outcome = () => filters.querySelector("[name=outcome]:checked").value;
 const field = (name) => filters.querySelector(`[name=${name}]`);
 const words = new Map();
 
-// The question and the answers; the page's own words about them are nothing to search for.
+// Search only the question and the answers, not the page's own words about them.
 function text(item) {
   if (!words.has(item)) {
     const parts = [...item.querySelectorAll(".question, pre")].map((part) => part.textContent.toLowerCase());
@@ -66,20 +66,20 @@ field("open").addEventListener("click", () => visible().forEach((item) => (item.
 field("close").addEventListener("click", () => items.forEach((item) => (item.open = false)));
 addEventListener("hashchange", recall);
 
-// j and k walk from question to question, as in a pager; elsewhere they are whoever's who listens for single keys.
+// j and k move from question to question, as in a pager, and only while the focus is in the list.
 document.getElementById("items").addEventListener("keydown", (event) => {
   if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
   const listed = visible(), at = listed.indexOf(event.target.closest(".item"));
   if (at >= 0) listed[at + (event.key === "j" ? 1 : -1)]?.querySelector("summary").focus();
 });
 
-// What gets the focus must not lie under the bar, which is as high as its lines are many.
+// The focused element must not be hidden under the filter bar, whose height depends on its number of lines.
 new ResizeObserver(() => {
   const covers = getComputedStyle(filters).position === "sticky" ? filters.offsetHeight : 0;
   document.documentElement.style.setProperty("--bar", `${covers + 8}px`);
 }).observe(filters);
 
-// What is folded would be missing on paper.
+// Open folded parts for printing.
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")].filter((each) => !each.hidden);

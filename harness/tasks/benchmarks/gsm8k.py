@@ -24,12 +24,12 @@ class Gsm8k(Task):
 
 
 def load(source: Source) -> Data:
-    """The questions of a data set in GSM8K's schema. Raises HarnessError (one line) for anything wrong with it."""
+    """The questions of a data set in GSM8K's schema. Raises HarnessError (one line) if anything is wrong with it."""
     return dataset.load(source, problems_of)
 
 
 def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
-    """Check every row and make it a Problem. Raises HarnessError that names the source and the row."""
+    """Check every row and turn it into a Problem. Raises HarnessError that names the source and the row."""
     problems = []
     for number, row in enumerate(rows, 1):
         for column in ("question", "answer"):
@@ -47,7 +47,7 @@ def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
         except ValueError:
             raise HarnessError(
                 f"data.path: {source} row {number}: the gold answer {gold[:60]!r} is not a number "
-                f"(it is what follows the last '####')"
+                f"(the gold answer is the text after the last '####')"
             ) from None
         problems.append(Problem(problem_id(row["question"]), row["question"], gold, row["answer"]))
     if not problems:

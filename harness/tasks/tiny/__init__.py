@@ -1,7 +1,7 @@
 """The embedded tiny model: a Gemma-3-architecture checkpoint of a few MB and its own word problems.
 
 With it the whole loop (evaluate, GRPO, evaluate) runs offline on a CPU in minutes, and really learns. Its
-figures say nothing about Gemma. README.md beside this file says how make.py made it from problems.py.
+numbers say nothing about Gemma. README.md in this folder says how make.py made it from problems.py.
 """
 
 from __future__ import annotations

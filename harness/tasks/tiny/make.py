@@ -1,4 +1,4 @@
-"""Make the embedded tiny checkpoint: tokenizer, chat template, a small Gemma-3-architecture model, from nothing.
+"""Make the embedded tiny checkpoint from scratch: tokenizer, chat template, a small Gemma-3-architecture model.
 
     python -m harness.tasks.tiny.make --out harness/tasks/tiny/checkpoint --device cuda --compile    # the shipped one
     python -m harness.tasks.tiny.make --out /tmp/tiny --steps 40 --batch 32 --workers 2        # a rehearsal on a CPU
@@ -6,8 +6,8 @@
 One pass over a stream of made-up word problems (problems.py, split `pretrain`) in chat form, under the tutorial's
 system prompt. Two departures from a real pretraining: the loss on the prompt counts a fifth (the prompts are
 templates; learning them by heart is wasted capacity), and the completions are deliberately of mixed quality,
-because a base model that already obeys leaves GRPO nothing to do. The number of steps is a choice as well: twice
-as many teach the model to guess most answers without any working, and writing it no longer pays.
+because a base model that already follows the format leaves GRPO nothing to do. The number of steps is a choice as
+well: with twice as many the model learns to guess most answers without any working, and writing it no longer pays.
 
 The last line of the output goes into README.md: losses, and scores on the dev split.
 """
@@ -63,7 +63,7 @@ CHAT_TEMPLATE = """\
 {%- endif -%}
 """
 
-# A tag is one piece, digits are single (sums are done digit by digit), then words with their blank, signs, blanks.
+# A tag is one piece, digits are single (sums are done digit by digit), then words with their space, signs, spaces.
 PIECES = r"</?[A-Za-z_]+>| (?=<)| ?[A-Za-z]+|\d| ?[^\sA-Za-z\d]|\s+"
 
 # Words of ordinary school problems: with them the tokenizer keeps real questions short.
@@ -144,7 +144,7 @@ def prompt_text(tokenizer: Any, question: str) -> str:
 
 
 def build_model(vocab: int, hidden: int, layers: int, mlp: int) -> Gemma3ForCausalLM:
-    """Gemma 3's text architecture in small: sliding-window layers below, a global one on top."""
+    """A small version of Gemma 3's text architecture: sliding-window layers below, a global one on top."""
     config = Gemma3TextConfig(
         vocab_size=vocab,
         hidden_size=hidden,
@@ -173,7 +173,7 @@ def _start_worker(folder: str, batch: int, seed: int) -> None:
     torch.set_num_threads(1)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     before, after = prompt_text(tokenizer, "QUESTION").split("QUESTION")
-    # the long common beginning is encoded once: half of the work of making a batch
+    # the long common beginning is encoded only once: it would be half of the work of making a batch
     before_ids = tokenizer(before, add_special_tokens=False)["input_ids"]
     _worker.update(tokens=tokenizer.backend_tokenizer, before=before_ids, after=after, batch=batch, seed=seed)
 

@@ -1,13 +1,13 @@
-"""Short word problems in GSM8K's own schema, for the embedded tiny model: drawn on the spot, offline.
+"""Short word problems in GSM8K's schema, for the embedded tiny model: generated when needed, offline.
 
     python -m harness.tasks.tiny.problems test 5          # print five rows of the test split as JSON lines
 
 A row is {"question": ..., "answer": ...}; the answer is the worked solution with GSM8K's calculator annotations
 (`30-17=<<30-17=13>>13 muffins left`) and a last line `#### 13`.
 
-Held out for real: a row is a *filling* (template, name, animal, ...) and the *numbers* of its question (as a
-sorted tuple, whatever the template). Each of the two is dealt to exactly one split by a hash of itself alone, and
-a row belongs to a split only if both were dealt there. So no two splits share a filling, nor the numbers of a
+The splits are really held out: a row is a *filling* (template, name, animal, ...) and the *numbers* of its question (as
+a sorted tuple, whatever the template). Each of the two is assigned to exactly one split by a hash of itself alone, and
+a row belongs to a split only if both were assigned to it. So no two splits share a filling, nor the numbers of a
 question under other names. Single sums (7*23) do recur: they are the arithmetic to be learned.
 
 `pretraining_text` writes a completion for the pretraining stream. Its answer is always right, but its style is
@@ -33,7 +33,7 @@ from string import Formatter
 from harness.tasks.records import Tags
 from harness.tasks.tiny.templates import TEMPLATES, WORDS, Template
 
-SIZES = {"train": 2000, "dev": 200, "test": 1200}  # rows of each split when nobody says otherwise
+SIZES = {"train": 2000, "dev": 200, "test": 1200}  # default number of rows of each split
 # Percent of all fillings, and of all number tuples, that each split owns.
 BUCKETS = {"pretrain": 80, "train": 8, "dev": 4, "test": 8}
 MAX_VALUE = 400  # no intermediate or final result is larger
@@ -78,7 +78,7 @@ SKIP_PER_STEP = 0.6  # log-odds for skipping the working, a step over two: it te
 
 
 def bucket(*parts: object) -> str:
-    """The one split that owns these parts: a hash of their text, dealt out as BUCKETS says."""
+    """The split that owns these parts: a hash of their text, divided as BUCKETS says."""
     place = _hash(parts) % 100
     for split, share in BUCKETS.items():
         if place < share:
@@ -92,7 +92,7 @@ def _hash(parts: object) -> int:
 
 
 def stream(split: str, seed: int = 0) -> Iterator[TinyProblem]:
-    """Problems of one split without end, repeats possible; the same ones for the same seed everywhere."""
+    """An endless stream of problems of one split, repeats possible; the same for the same seed on any machine."""
     if split not in BUCKETS:
         raise ValueError(f"unknown split {split!r}; one of {', '.join(BUCKETS)}")
     draw = Random(_hash(["stream", split, seed])).random
@@ -135,7 +135,7 @@ def _draw_words(template: Template, split: str, draw: Callable[[], float]) -> di
 
 
 def _draw_numbers(template: Template, split: str, draw: Callable[[], float]) -> dict[str, int] | None:
-    """Numbers that the split owns and that work out, plus the steps' results; None after many misses."""
+    """Numbers that the split owns and that give valid steps, plus the steps' results; None after many misses."""
     for _ in range(2000):
         values = {k: low + int(draw() * (high - low + 1)) for k, (low, high) in template.ranges.items()}
         if bucket(*sorted(values.values())) == split and _solve(template, values):
@@ -178,7 +178,7 @@ def _leaning(word: str, style: str) -> float:
 
 
 def style_weights(problem: TinyProblem) -> dict[str, float]:
-    """Relative frequency of each style on this problem: by its words and steps, never by its numbers."""
+    """Relative frequency of each style for this problem: it depends on its words and steps, never on its numbers."""
     weights = {}
     for style, (share, _) in STYLES.items():
         leaning = TIE * sum(_leaning(word, style) for word in problem.filling[:3])

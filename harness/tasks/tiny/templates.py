@@ -1,7 +1,7 @@
 """The vocabulary and the kinds of word problem that problems.py draws from: plain data.
 
-To add a problem, add a Template. The numbers of its ranges must leave enough different tuples for the smallest
-split; every step must come out whole and within problems.MAX_VALUE often enough to be found by drawing.
+To add a problem, add a Template. Its ranges must leave enough different tuples of numbers for the smallest split, and
+every step must be a whole number up to problems.MAX_VALUE often enough to be found by random draws.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Template:
     name: str
     question: str  # {a} to {d} are numbers, the other fields are keys of WORDS
     steps: tuple[tuple[str, str, str, str], ...]  # left, operator, right, words; x, y, z are the steps' results
-    ranges: dict[str, tuple[int, int]]  # inclusive; draws that break a rule of `solve` are drawn again
+    ranges: dict[str, tuple[int, int]]  # inclusive; draws that problems._solve rejects are repeated
 
 
 TEMPLATES = (
