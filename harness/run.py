@@ -144,14 +144,15 @@ def plan(run: RunDir) -> None:
 
 def _plan_seeds(n: int, count: int) -> str:
     """What the mean of several trainings detects, which depends on how much they come out differently."""
-    psi = DISCORDANCES[1]
-    effects = [power.planned(n, psi, deviation / 100, count) for deviation in DEVIATIONS]
-    found = ", ".join("nothing" if effect is None else f"{100 * effect:.2f}" for effect in effects)
-    after = "" if count >= power.FEWEST else " The report gives no power: two seeds do not bound how much they vary."
+    psi, found = DISCORDANCES[1], []
+    for deviation in DEVIATIONS:
+        effect = power.planned(n, psi, deviation / 100, count)
+        found.append(f"{f'{100 * effect:.2f} points' if effect else 'nothing'} at {deviation:g}")
+    unknown = " The report will give no power: two seeds do not bound how much trainings vary."
     return (
-        f"That is each training by itself. If {psi:.0%} change and trainings come out with a standard deviation of "
-        f"{', '.join(f'{deviation:g}' for deviation in DEVIATIONS)} points, the mean of {count} detects differences of "
-        f"{found} points and more.{after}"
+        f"That is each training by itself: what the mean of {count} detects depends on how much they come out "
+        f"differently. If {psi:.0%} of the questions change, by standard deviation of the trainings in points: "
+        f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
     )
 
 
