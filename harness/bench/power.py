@@ -82,8 +82,9 @@ def _over_seeds(name: str, side: Trainings, replications: int) -> Iterator[Row]:
     design = Design(name, side.n, 0.0, True)
     rng = outcomes.own_rng(design, ", power")
     found = [_differ(side, rng, 0.0) for _ in range(replications)]
-    effect = power.over_seeds(_true(found))
-    effect = power.over_seeds(_true([_differ(side, rng, effect) for _ in range(replications)]))
+    effect = power.over_seeds(_true(found, found))
+    there = [_differ(side, rng, effect) for _ in range(replications)]
+    effect = power.over_seeds(_true(there, found + there))
     shares = []
     for times in AROUND:
         runs = (_differ(side, rng, times * effect) for _ in range(replications))
@@ -103,12 +104,10 @@ def _over_seeds(name: str, side: Trainings, replications: int) -> Iterator[Row]:
     )
 
 
-def _true(found: list[seeds.SeedsDifference]) -> Components:
-    """The standard errors as they are on the average, in squares, of designs with one seeded side."""
-    count = max(len(d.per_seed) for d in found)
-    question = math.sqrt(sum(d.se_question**2 for d in found) / len(found))
-    seed = math.sqrt(sum(d.se_seed**2 for d in found) / len(found))
-    return Components(question, (seeds.Trainings(seed, count),))
+def _true(question: list[seeds.SeedsDifference], seed: list[seeds.SeedsDifference]) -> Components:
+    """The standard errors of a design with one seeded side as they are: in squares, the means over these runs."""
+    sides = (seeds.Trainings(math.sqrt(sum(d.se_seed**2 for d in seed) / len(seed)), len(seed[0].per_seed)),)
+    return Components(math.sqrt(sum(d.se_question**2 for d in question) / len(question)), sides)
 
 
 def _differ(side: Trainings, rng: np.random.Generator, effect: float) -> seeds.SeedsDifference:

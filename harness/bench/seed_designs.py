@@ -38,11 +38,11 @@ class Trainings:
         return rng.random(self.n) < RIGHT
 
     def tuned(self, rng: np.random.Generator, base: Scores, effect: float = 0.0) -> Scores:
-        """One row a training. effect: the expected difference, of which the shared changes give what they can."""
-        among, tilt = np.where(base, RIGHT, 1 - RIGHT), min(effect, self.discordance)
-        alike = np.where(base, self.discordance - tilt, self.discordance + tilt) / 2
+        """One row a training. effect: the expected difference, made by questions that all of them change."""
+        among, share = np.where(base, RIGHT, 1 - RIGHT), max(effect, self.discordance)
+        alike = np.where(base, share - effect, share + effect) / 2
         shared = rng.random(self.n) < alike / among
-        moves = effect - tilt + np.clip(rng.normal(0, self.deviation, (self.count, 1)), -FARTHEST, FARTHEST)
+        moves = np.clip(rng.normal(0, self.deviation, (self.count, 1)), -FARTHEST, FARTHEST)
         wanted = np.where(base, np.maximum(-moves, 0), np.maximum(moves, 0)) + self.own / 2
         own = rng.random((self.count, self.n)) < wanted / (among - alike)
         return base ^ (shared | own)

@@ -16,7 +16,7 @@ from harness.stats.seeds import Components, SeedsDifference, Trainings
 ONE_WAY = 6  # the fewest changes in one direction for which the exact p is below .05: 2 · 2^-6
 POWER = 0.8
 FEWEST = 3  # training seeds from which a difference over them has a stated power
-LIMIT = 0.04  # chance that the variance of the seeds is over its upper limit: .05, less what normal theory may be off
+LIMIT = 0.03  # chance that the variance of the seeds is over its upper limit: .05, less what normal theory may be off
 CELLS = {1: 200, 2: 40}  # into which the chi of each side is cut, by how many sides have seeds
 
 
@@ -66,7 +66,7 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
     From the upper 95% Wilson limit of `moved` / n, which is conservative with several samples: squared changes vary at
     most as much as 0 and 1 do. Over training seeds: `over_seeds` of that limit for the questions and of an upper limit
     of the seeds' variance, (S - 1)·s² / χ²_LIMIT. s² itself is often far too small, and the power at what it gives is
-    then far below 80%. Two seeds have no useful limit (s² times 398): None. If few questions changed, it is at least
+    then far below 80%. Two seeds have no useful limit (s² times 707): None. If few questions changed, it is at least
     that of the question means as one pair, because their rules also decide.
     """
     d = difference
