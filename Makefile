@@ -1,9 +1,9 @@
-# Two commands on a fresh clone: `make demo` runs the whole loop on a CPU, `make test` the tests. Both make .venv once
-# and are quick afterwards. Needs Python 3.11 or newer, with pip.
+# Two commands for a fresh clone: `make demo` runs the whole loop on a CPU, `make test` runs the tests. Both create .venv
+# once and are quick afterwards. Needs Python 3.11 or newer, with pip.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# 2.13.0 serves a CPU; make gpu takes what the lock file says.
+# The version for a CPU; make gpu uses the lock file's.
 TORCH ?= torch==2.13.0
 
 .PHONY: demo test lint install install-test gpu clean
@@ -32,13 +32,13 @@ install-test: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@
 
-# A machine with an NVIDIA GPU: Linux, x86-64, Python 3.12, every package as locked; ends with what it can run.
+# For a machine with an NVIDIA GPU: Linux, x86-64, Python 3.12, every package as locked; at the end, says what it can run.
 gpu: .venv/installed-gpu
 	$(BIN)/python -m harness.doctor
 
 .venv/installed-gpu: pyproject.toml requirements-gpu.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "the lock file is for Python 3.12: make gpu PYTHON=python3.12")'
-	@echo "Setting up .venv afresh with several GB of CUDA packages; this takes minutes."
+	@echo "Setting up a new .venv with several GB of CUDA packages; this takes minutes."
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements-gpu.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .

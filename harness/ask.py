@@ -1,11 +1,11 @@
-"""Ask the base and the tuned model of a run a question of yours, and read both answers side by side as they come.
+"""Ask the base and the tuned model of a run your own question, and read both answers side by side as they are written.
 
     python -m harness.ask results/quickstart-1a2b3c4d "Ana has 3 boxes of 12 eggs. How many eggs are there?"
     python -m harness.ask results/quickstart-1a2b3c4d --greedy < questions.txt
 
-Without a question they are read from standard input, one a line (Ctrl-D ends). Answers are sampled with the tutorial's
-settings; the same command gives the same answers, another --seed gives others. What one question shows is an
-impression: the report has the numbers.
+Without a question, questions are read from standard input, one a line (Ctrl-D ends). Answers are sampled with the
+tutorial's settings; the same command gives the same answers, another --seed gives others. Single questions give an
+impression; the report has the numbers.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from harness.models.engine import Sampling
 
 
-# The tutorial's, with which it asks its model for an answer.
+# The tutorial's settings for asking its model.
 TEMPERATURE, TOP_P, TOP_K = 1.0, 0.95, 64
 
 
 def verdict(completion: Completion, tags: Tags) -> str:
-    """Whether the format held, or else why not, the answer that the scorer finds, tokens, and how the text ended."""
-    # There is no gold answer to a question of somebody's own: the scorer is given one, and only asked what it found.
+    """Whether the format held or why not, the answer that the scorer finds, tokens, and how the text ended."""
+    # The user's question has no gold answer: the scorer gets a dummy, and only the answer that it found is used.
     score = scoring.score(completion.text, "0", finish_reason=completion.finish_reason, tags=tags)
     held = "format held" if score.exact_format else f"format broken ({_fault(completion, tags)})"
     answer = f"no answer ({score.why})" if score.answer is None else f"answer {score.answer}"
@@ -48,7 +48,7 @@ def verdict(completion: Completion, tags: Tags) -> str:
 
 
 def _fault(completion: Completion, tags: Tags) -> str:
-    """What broke the format: the first thing that a reader would look for."""
+    """The first thing that broke the format."""
     if completion.finish_reason == "length":
         return "cut at the token limit"
     order = answer_format.check_tags(tags)
@@ -63,7 +63,7 @@ def _fault(completion: Completion, tags: Tags) -> str:
 
 
 def put(question: str, number: int, sides: Sides, sampling: Sampling, args: argparse.Namespace) -> list[Completion]:
-    """Put one question to both models and show what they answer; `number` is that of the question, from 0."""
+    """Ask both models one question and show their answers; `number`: of the question, from 0."""
     from harness.models.base_and_tuned import NAMES
     from harness.models.engine import completion_seed
 
@@ -84,9 +84,9 @@ def put(question: str, number: int, sides: Sides, sampling: Sampling, args: argp
 
 
 def _questions(given: list[str]) -> Iterator[str]:
-    """The questions of the command line, or those of standard input, a line each; blank ones are passed over."""
+    """The questions of the command line, or of standard input, one on each line; empty ones are skipped."""
     for text in given or _typed():
-        # A character that was no UTF-8 on the command line would stop the tokenizer.
+        # The tokenizer raises for characters that were not valid UTF-8 on the command line.
         if question := text.encode("utf-8", "replace").decode().strip():
             yield question
 
@@ -98,7 +98,7 @@ def _typed() -> Iterator[str]:
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
         yield from sys.stdin
         return
-    say("A question a line; Ctrl-D ends.")
+    say("One question on each line; Ctrl-D ends.")
     while True:
         try:
             yield input("\nquestion> ")
@@ -131,7 +131,7 @@ def _arguments() -> Parser:
         default=TEMPERATURE,
         help=f"default: {TEMPERATURE}",
     )
-    heat.add_argument("--greedy", action="store_true", help="as the evaluation: the likeliest token each time")
+    heat.add_argument("--greedy", action="store_true", help="as in the evaluation: always the likeliest token")
     share = _number(float, "above 0, to 1 (disabled)", lambda value: 0 < value <= 1)
     parser.add_argument("--top-p", type=share, default=TOP_P, help=f"default: {TOP_P}; 1 disables")
     whole = _number(int, "a whole number from 0", lambda value: value >= 0)
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
         for side, completion in zip(NAMES, completions, strict=True):
             say(f"{side}: {verdict(completion, run.config.prompt.tags.record())}")
     if number < 0 and not watched:
-        raise HarnessError("no question: give one after the run directory, or one a line on standard input")
+        raise HarnessError("no question: give one after the run directory, or one on each line of standard input")
     return 0
 
 

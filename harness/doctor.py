@@ -1,8 +1,8 @@
-"""What this machine can run, in a second or two: GPUs, packages against the pins, and which experiments fit.
+"""What this machine can run, in a second or two: GPUs, packages compared with the pins, and which experiments fit.
 
     python -m harness.doctor
 
-Loads neither torch nor vLLM. Memory needs are estimates from the size of the weights; a run that does not fit stops
+It loads neither torch nor vLLM. Memory needs are estimated from the size of the weights; a run that does not fit stops
 with a line that says what to change.
 """
 
@@ -27,11 +27,11 @@ from harness.util.cli import Parser, exit_code
 from harness.util.console import say
 from harness.util.errors import HarnessError
 
-# Parameters of the checkpoints that the experiments here name, for the time before they are on this machine.
+# Parameters of the checkpoints in the shipped experiments, for use before they are on this machine.
 PARAMETERS = {"google/gemma-3-4b-it": 4.30e9, "google/gemma-3-1b-it": 1.00e9}
 BYTES = {"4bit": 0.7, "8bit": 1.1, "bf16": 2.0, "fp32": 4.0}  # a parameter, scales and unquantized layers included
 BESIDE_WEIGHTS = 2.0  # GiB: activations, adapter, optimizer, the smallest useful KV cache
-CUDA = (13, 0)  # that the gpu extra's torch is built for
+CUDA = (13, 0)  # the version that the gpu extra's torch is built for
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,13 +55,13 @@ def _machine(found: list[Gpu]) -> Iterator[str]:
             f"{machine.dotted(gpu.capability)}, driver {gpu.driver}, CUDA up to {machine.dotted(gpu.cuda)}"
         )
         if gpu.cuda < CUDA:
-            yield f"  too old a driver for the gpu extra: its torch is built for CUDA {machine.dotted(CUDA)}; update it"
+            yield f"  driver too old for the gpu extra, whose torch is built for CUDA {machine.dotted(CUDA)}; update it"
         if gpu.capability < machine.BF16:
             yield "  no bf16: neither vLLM nor Unsloth runs on it"
 
 
 def _packages(gpu: bool) -> Iterator[str]:
-    """Each direct requirement that is missing or another version than pinned; those of the gpu extra on a GPU only."""
+    """Each direct requirement that is missing or not the pinned version; those of the gpu extra only with a GPU."""
     try:
         wanted = [Requirement(text) for text in requires("grpo-harness") or []]
     except PackageNotFoundError:
@@ -74,12 +74,12 @@ def _packages(gpu: bool) -> Iterator[str]:
         try:
             there = version(requirement.name)
         except PackageNotFoundError:
-            wrong.append(f"  {requirement.name}: missing, {requirement.specifier or 'any version'} is wanted")
+            wrong.append(f"  {requirement.name}: missing, expected {requirement.specifier or 'any version'}")
             continue
         if not requirement.specifier.contains(there, prereleases=True):
-            wrong.append(f"  {requirement.name}: {there} is installed, {requirement.specifier} is wanted")
+            wrong.append(f"  {requirement.name}: {there} is installed, expected {requirement.specifier}")
     yield f"Packages: {len(chosen) - len(wrong)} of {len(chosen)} as pinned" + (
-        f'; pip install -e ".{"[gpu]" if gpu else ""}" puts the others right' if wrong else ""
+        f'; pip install -e ".{"[gpu]" if gpu else ""}" installs the others' if wrong else ""
     )
     yield from wrong
 
@@ -101,24 +101,24 @@ def _fits(config: Config, found: list[Gpu]) -> str:
         return f"no: {reason}"
     count = _parameters(config)
     if count is None:
-        return f"yes, if it fits: the size of {config.model.id} is not known before it is on this machine"
+        return f"yes, if it fits: the size of {config.model.id} is unknown until it is on this machine"
     model = config.model
     trained = "4bit" if model.load_in_4bit else "8bit" if model.load_in_8bit else model.precision
     needs = {"evaluation": BYTES[config.eval.precision], "training": BYTES[trained]}
     needs = {stage: count * size / GIB + BESIDE_WEIGHTS for stage, size in needs.items()}
-    rooms = [(machine.ram(), "memory")]  # which weights pass through on their way to a GPU
-    if found:  # the first one: every stage uses it
+    rooms = [(machine.ram(), "memory")]  # weights are loaded through it to a GPU
+    if found:  # every stage uses the first one
         share = ENGINES.get(config.eval.engine).memory_share(config.eval)
         rooms.append((share * found[0].total, "GPU memory"))
     room, where = min(rooms)
     need = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in needs.items())
     if max(needs.values()) > room:
-        return f"no: it takes about {need}, and there are {room:.1f} GiB of {where}"
+        return f"no: it needs about {need}, and this machine has {room:.1f} GiB of {where}"
     return f"yes: about {need}, of {room:.1f} GiB of {where}"
 
 
 def _parameters(config: Config) -> float | None:
-    """The checkpoint's parameters: known by name, or counted in its files where they are here."""
+    """The number of the checkpoint's parameters: known by name, or counted in its files if they are on this machine."""
     if config.model.id in PARAMETERS:
         return PARAMETERS[config.model.id]
     if config.model.id != "tiny" and not Path(config.model.id).is_dir():

@@ -1,9 +1,9 @@
-"""Score the completions of a finished run again, with the scorer as it is now, and draw the report again. No model.
+"""Score the completions of a finished run again with the current scorer, and draw its report again, without a model.
 
     python -m harness.rescore results/quickstart-1a2b3c4d
 
-The golds are those of result.json, held against the data's hash in it: a run can be scored again where its data can no
-longer be reached, and by no other answers than it was asked for. Everything is judged before anything is written.
+The golds are those of result.json, checked against the hash of the data in it: a run can be scored again when its data
+is no longer available, and only with the golds it was evaluated with. Everything is scored before anything is written.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from harness.util.errors import HarnessError
 def rescore(run: RunDir) -> None:
     """Score every evaluation of a run, write what changed, and the report. The caller holds the run's lock.
 
-    Raises HarnessError, with nothing written, where the run is not finished, where completions are missing or answer
-    other prompts, where the golds are not the data's, and where the learning curve would now choose another adapter
-    than the one that was evaluated.
+    Raises HarnessError, with nothing written, if the run is not finished, if completions are missing or answer other
+    prompts, if the golds are not the data's, and if the learning curve would now choose another adapter than the one
+    that was evaluated.
     """
     if not run.is_evaluated:
-        raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} goes on with it")
+        raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} resumes it")
     task = plugins.task(run.config)
     sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
     if (run.again / "result.json").exists():
@@ -70,13 +70,13 @@ def _same_choice(run: RunDir, seed: int, sides: Sequence[Evaluation]) -> None:
     evaluated = curve.read(run.curve(seed)).chosen
     if (chosen := learning_curve.drawn(run.config, sides).chosen) != evaluated:
         raise HarnessError(
-            f"{run.path}: with the present scorer the learning curve of seed {seed} chooses step {chosen}, and step "
+            f"{run.path}: with the current scorer the learning curve of seed {seed} chooses step {chosen}, but step "
             f"{evaluated} was evaluated; delete curve/seed-{seed}/curve.json and tuned/seed-{seed}, and run again"
         )
 
 
 def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion]) -> str:
-    """What another scorer made of the same completions, in words; both in the same order."""
+    """How the scores of the same completions changed, in words; both in the same order."""
     pairs = list(zip(before, after, strict=True))
     verdicts = {
         name: [(getattr(old, quantity.score), getattr(new, quantity.score)) for old, new in pairs]
@@ -84,7 +84,7 @@ def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion
     }
     judged = sum(any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True))
     read = sum(old != new for old, new in pairs) - judged
-    others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
+    others = f"; for {read:,} others only the answer, the rule or the reason did" if read else ""
     if not judged:
         return f"none of {len(pairs):,} verdicts changed{others}."
     counts = []
@@ -96,7 +96,7 @@ def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion
 
 
 def _scored(run: RunDir, folder: Path, stored: Evaluation) -> Evaluation:
-    """The evaluation that the present scorer makes of the completions in a folder."""
+    """The evaluation of the completions in a folder by the current scorer."""
     task, samples = plugins.task(run.config), run.config.eval.samples
     asked = [Asked(s.id, s.gold, s.prompt) for s in stored.scores[::samples]]
     expected = [(question.id, sample) for question in asked for sample in range(samples)]

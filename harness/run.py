@@ -6,8 +6,8 @@
     python -m harness.run results/quickstart-27b891f3
 
 exp/NAME.yaml, or NAME alone, means experiments/NAME.yaml; any of its settings may follow as key.path=value. Each stage
-is a process of its own, so that its memory is really free before the next. The same command goes on where an earlier
-one was stopped or killed, and does nothing when the run is complete.
+runs in its own process, so that its memory is free before the next. The same command resumes a run that was stopped or
+killed, and does nothing if the run is complete.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from harness.util.errors import HarnessError
 from harness.util.interrupts import command
 from harness.util.logs import LOG
 
-DISCORDANCES = (0.05, 0.10, 0.20)  # at which the plan tells what the design can detect
-DEVIATIONS = (0.5, 1.0, 2.0)  # of trainings, in points, of which the plan says what their mean detects
+DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
+DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan says what their mean detects
 SHOWN_IDS = 24
 
 
 def execute(run: RunDir, held: int | None) -> int:
-    """Run the stages that the run still lacks, and report; returns the exit code of the first that failed.
+    """Run the missing stages, and report; returns the exit code of the first that failed.
 
     `held` is the descriptor of the run's lock, which the stages inherit.
     """
@@ -60,7 +60,7 @@ def execute(run: RunDir, held: int | None) -> int:
         run.note("made_with", {stage.name: provenance.made_with()})
         if code := start(run, held, stage):
             return code
-    from harness.report import write  # which takes longer to import than --help takes to print
+    from harness.report import write  # imported here to keep --help fast
 
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
     with working("drawing of the report"):
@@ -71,9 +71,9 @@ def execute(run: RunDir, held: int | None) -> int:
 
 
 def check_inputs(config: Config) -> None:
-    """Load what the experiment names, as far as that takes no model: data and reward functions.
+    """Load what the experiment names and needs no model: data and reward functions.
 
-    Raises HarnessError; nothing has been written by then.
+    Raises HarnessError before anything is written.
     """
     if reason := machine.cannot_run(config):
         raise HarnessError(reason)
@@ -82,7 +82,7 @@ def check_inputs(config: Config) -> None:
 
 
 def _data(config: Config) -> tuple[Data, Data]:
-    """What is asked, and what is trained on."""
+    """The data of the evaluation and of the training."""
     rewards.of(config)
     task = plugins.task(config)
     data = task.load(config.data.source())
@@ -90,13 +90,13 @@ def _data(config: Config) -> tuple[Data, Data]:
     if not data.split(config.eval.split):
         raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
     if len(data.split(config.eval.split)[: config.eval.limit]) < 2 and config.train.seeds[1:]:
-        raise HarnessError("eval.limit: several training seeds take at least 2 questions to compare; raise it")
+        raise HarnessError("eval.limit: several training seeds need at least 2 questions to compare; raise it")
     rewards.try_out(config, training.train[0])
     return data, training
 
 
 def local_inputs(config: Config) -> dict[str, str]:
-    """Content hashes, for RunDir.pin, of what the experiment names on this machine, as far as it can still be read."""
+    """Content hashes, for RunDir.pin, of the local files that the experiment names, if they can still be read."""
     found = rewards.inputs(config)
     with contextlib.suppress(HarnessError, OSError):
         if Path(config.data.path).exists():
@@ -132,26 +132,26 @@ def plan(run: RunDir) -> None:
         chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
         say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
     for psi in DISCORDANCES:
-        effect = power.minimum_detectable_effect(n, psi, correction=1.0)  # as the verdict on one training has it
+        effect = power.minimum_detectable_effect(n, psi, correction=1.0)  # as in the verdict on one training
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     if t.seeds[1:]:
         say(_plan_seeds(n, len(t.seeds)))
     _plan_prompts(config, data, training)
     if reason := machine.cannot_run(config):
-        say(f"It cannot run here as it is: {reason}")
+        say(f"This experiment cannot run on this machine: {reason}")
 
 
 def _plan_seeds(n: int, count: int) -> str:
-    """What the mean of several trainings detects, which depends on how much they come out differently."""
+    """What the mean of several trainings detects, which depends on how much they differ."""
     psi, found = DISCORDANCES[1], []
     for deviation in DEVIATIONS:
         effect = power.planned(n, psi, deviation / 100, count)
         found.append(f"{f'{100 * effect:.2f} points' if effect else 'nothing'} at {deviation:g}")
     unknown = " The report will give no power: two seeds do not bound how much trainings vary."
     return (
-        f"That is each training by itself: what the mean of {count} detects depends on how much they come out "
-        f"differently. If {psi:.0%} of the questions change, by standard deviation of the trainings in points: "
+        f"That is for each training by itself: what the mean of {count} detects depends on how much they differ. If "
+        f"{psi:.0%} of the questions change, by standard deviation of the trainings in points: "
         f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
     )
 
@@ -188,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     if complete(run):
         from harness.report import write
 
-        run.pin(local_inputs(run.config))  # its numbers are those of what it names as that was
+        run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
         write.show(run)
         return 0
     if new := not run.settings.exists():
@@ -199,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
             check_inputs(run.config)
         logs.keep(run.path, "run")
         LOG.info("started: %s", command())
-        # What the digest leaves out may be other than when the run began: the stages read it from here.
+        # Settings outside the digest may have changed since the run began: the stages read them from here.
         files.write_text(run.settings, run.config.to_yaml())
         return follow.following(run, held, lambda: execute(run, held))
 

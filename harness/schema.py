@@ -1,4 +1,4 @@
-"""The tags of the answer format, under the name that reward files of one's own import."""
+"""The tags of the answer format, under the name that users' reward files import."""
 
 from harness.tasks.records import Tags
 

@@ -3,9 +3,9 @@
     python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16 train.learning_rate=5e-6,2e-5
     python -m harness.sweep exp/quickstart.yaml lora.r=4,8 train.seeds=0,1 --dry-run
 
-Commas part the values of a setting. What stands in brackets or quotes is one value: train.seeds=0,1,2 means three runs
-of one seed, train.seeds=[0,1,2] one run of three. Every combination is checked before the first starts, base
-evaluations are shared, a run that fails does not stop the others, and the same command goes on where it was stopped.
+Commas separate the values of a setting. Text in brackets or quotes is one value: train.seeds=0,1,2 means three runs of
+one seed, train.seeds=[0,1,2] one run of three. Every combination is checked before the first starts, base evaluations
+are shared, a run that fails does not stop the others, and the same command resumes a sweep that was stopped.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from harness.util.text import one_line, plural
 
 CLOSING = {"[": "]", "{": "}", '"': '"', "'": "'"}
 SELECTION = (
-    "The best of several on the test questions looks better than it is: choose with eval.split=dev, "
-    "and let test tell of the one you chose."
+    "The best of several runs on the test questions looks better than it is: choose with eval.split=dev, "
+    "and evaluate only the chosen one on test."
 )
 ONE_SEED = (
-    "Runs of one training seed also differ by its luck; several in each, such as train.seeds=[0,1,2], put that into "
-    "the intervals."
+    "Runs of one training seed also differ by the luck of the seed; with several in each run, such as "
+    "train.seeds=[0,1,2], the intervals include that."
 )
 
 
@@ -50,8 +50,8 @@ ONE_SEED = (
 class Planned:
     """One combination of the grid."""
 
-    settings: dict[str, str]  # by key path, as given: those of several values
-    overrides: list[str]  # all that are given, as harness.run takes them
+    settings: dict[str, str]  # those with several values, by key path, as given
+    overrides: list[str]  # all that are given, as arguments of harness.run
     run: RunDir
 
     @property
@@ -67,9 +67,9 @@ class Planned:
 
 
 def split(item: str) -> tuple[str, list[str]]:
-    """The key path of key.path=a,b,c and its values; what stands in brackets or quotes is one.
+    """The key path of key.path=a,b,c and its values; text in brackets or quotes is one value.
 
-    A single seed or reward function, of which the experiment file has lists, becomes a list. Raises HarnessError.
+    For a setting that is a list, such as seeds or reward functions, a single value becomes a list. Raises HarnessError.
     """
     key, equals, text = item.partition("=")
     key = key.strip()
@@ -88,9 +88,9 @@ def split(item: str) -> tuple[str, list[str]]:
     if len(values) == 1 and not (open_ones and "," in text):
         values = [text]
     elif open_ones:
-        raise HarnessError(f"command line: {item!r} leaves a {open_ones[-1]} out")
+        raise HarnessError(f"command line: in {item!r} a closing {open_ones[-1]} is missing")
     elif not all(value.strip() for value in values):
-        raise HarnessError(f"command line: {item!r} has nothing between two commas; put text with commas in quotes")
+        raise HarnessError(f"command line: {item!r} has an empty value between commas; put text with commas in quotes")
     if _is_list(key):
         values = [value if value.strip().startswith("[") else f"[{value}]" for value in values]
     return key, values
@@ -101,7 +101,7 @@ def _is_list(path: str) -> bool:
     for name in path.split("."):
         field = getattr(section, "model_fields", {}).get(name)
         if field is None:
-            return False  # unknown, which the configuration tells better
+            return False  # unknown key: loading the configuration gives the error
         section = field.annotation
     return get_origin(section) is list
 
@@ -109,7 +109,7 @@ def _is_list(path: str) -> bool:
 def plan(experiment: str, overrides: Sequence[str], results: Path) -> tuple[list[Planned], list[tuple[str, str]]]:
     """The runs of a grid in order, the first key's values slowest, and those left out with the run that they repeat.
 
-    Every combination is read and checked as far as that takes no model. Raises HarnessError; nothing is written.
+    Every combination is read and checked, without loading a model. Raises HarnessError; nothing is written.
     """
     grid = dict(map(split, overrides))
     if len(grid) < len(overrides):
@@ -126,7 +126,7 @@ def plan(experiment: str, overrides: Sequence[str], results: Path) -> tuple[list
             repeated.append((planned.label, twin.label))
         else:
             found[run.config.digest()] = planned
-    # What the checks look at is the same in most of a grid, and loading data takes seconds.
+    # Most of a grid has the same inputs to check, and loading data takes seconds.
     checked = {_checked(planned.run.config): planned.run.config for planned in found.values()}
     for config in checked.values():
         check_inputs(config)
@@ -134,7 +134,7 @@ def plan(experiment: str, overrides: Sequence[str], results: Path) -> tuple[list
 
 
 def _checked(config: Config) -> str:
-    """What check_inputs looks at, as a key: all but what a training is usually varied in."""
+    """A key of what check_inputs looks at: the settings without those that sweeps usually vary."""
     kept = config.model_dump()
     for name in ("seeds", "learning_rate", "steps", "beta"):
         del kept["train"][name]
@@ -149,7 +149,7 @@ def page_name(planned: Sequence[Planned]) -> str:
 
 
 def show(planned: Sequence[Planned], repeated: Sequence[tuple[str, str]]) -> None:
-    """Print what the sweep consists of and how much of it there is already."""
+    """Print the runs of the sweep and how many of them are complete."""
     states = [each.state for each in planned]
     width = max(len(each.run.path.name) for each in planned)
     for each, state in zip(planned, states, strict=True):
@@ -164,10 +164,10 @@ def show(planned: Sequence[Planned], repeated: Sequence[tuple[str, str]]) -> Non
 
 
 def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[int, str]:
-    """Start the runs that are not complete, each as a process; returns why, by its place, where one failed.
+    """Start the runs that are not complete, each as a process; returns the reason for each that failed, by position.
 
-    One that another command has completed meanwhile did not fail; one that was complete but whose inputs have changed
-    since did.
+    A run that another command has completed in the meantime did not fail; one that was complete but whose inputs have
+    changed since then did.
     """
     failed, stale = {}, {}
     for number, each in enumerate(planned):
@@ -176,7 +176,7 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[
             try:
                 each.run.pin(local_inputs(each.run.config))
                 say(f"{place}: complete already.")
-            except HarnessError as error:  # of other data, weights or rewards than the others will be
+            except HarnessError as error:  # its data, weights or rewards differ from those of the other runs
                 stale[number] = str(error)
             continue
         say(f"\n{place}")
@@ -188,7 +188,7 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[
         except Stopped as stopped:
             stopped.where = f"sweep, run {number + 1} of {len(planned)}"
             raise
-        if code in STOPPED:  # alone, by someone else; it has said so
+        if code in STOPPED:  # only the run was stopped; it has printed that
             stopped = Stopped(code - 128)
             stopped.said = True
             raise stopped
@@ -199,7 +199,7 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path) -> dict[
 
 
 def finish(planned: Sequence[Planned], out: Path, failed: Collection[int] = ()) -> None:
-    """Print the comparison of the complete runs but those that failed, write its page, and say what both are worth."""
+    """Print the comparison of the complete runs except those that failed, write its page, and print the caveats."""
     finished = [each for number, each in enumerate(planned) if number not in failed and complete(each.run)]
     parted = run_groups.comparable(run_groups.load([each.run.path for each in finished]))
     if not parted:
@@ -209,7 +209,7 @@ def finish(planned: Sequence[Planned], out: Path, failed: Collection[int] = ()) 
     made = [each.run.path.name for each in finished if "base" in each.run.read_manifest().stages]
     taken = len(finished) - len(made)
     generated = f"generated by {', '.join(made)}" if made else ""
-    found = f"{taken} of {len(finished)} runs took what was there" if taken else ""
+    found = f"{taken} of {len(finished)} runs used existing ones" if taken else ""
     say(f"Base completions: {'; '.join(filter(None, (generated, found)))}.")
     if len(finished) > 1:
         if any(each.run.config.eval.split == "test" for each in finished):
@@ -228,9 +228,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, metavar="FILE", help="of the page; default: DIR/sweep-NAME-DIGEST.html")
     args = parser.parse(argv)
     if args.out and (args.out.suffix != ".html" or args.out.is_dir()):
-        raise HarnessError(f"--out: {args.out} is no file name that ends in .html; the comparison is a page")
+        raise HarnessError(f"--out: {args.out} is not a file name ending in .html; the comparison is a page")
     if Path(args.experiment).is_dir():
-        raise HarnessError(f"{args.experiment}: is a directory; a sweep starts from an experiment file")
+        raise HarnessError(f"{args.experiment}: is a directory; give an experiment file")
     planned, repeated = plan(args.experiment, args.overrides, args.results)
     show(planned, repeated)
     if args.dry_run:
@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None) -> int:
     for number, reason in failed.items():
         say(f"Failed: {planned[number].run.path.name} ({planned[number].label}): {one_line(reason)}")
     if failed:
-        raise HarnessError(f"{len(failed)} of {len(planned)} runs failed; the same command tries them again")
+        raise HarnessError(f"{len(failed)} of {len(planned)} runs failed; the same command runs them again")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Headless Chromium, for what only a browser can tell of a page; tests skip by name where there is none."""
+"""Headless Chromium, for what only a browser can show about a page; without it tests are skipped by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several test files share: real GSM8K where there is a copy, the tiny checkpoint, and one finished small run."""
+"""What several test files share: real GSM8K if there is a copy, the tiny checkpoint, and one finished small run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.runs import machine
 from harness.util import processes, startup
 from tests import warm
 
-# Tests run side by side on few cores; torch's threads would only stand in each other's way. Set before torch is
-# imported, and inherited by every process that a test starts.
+# Tests run in parallel on few cores, where torch's threads would slow each other down. Set before torch is imported,
+# and inherited by every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -27,26 +27,26 @@ startup.set_environment()
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A run of the real command that takes seconds: a few steps, a few questions, several batches, nobody following it.
+# A run of the real command that takes seconds: a few steps, a few questions, several batches, no tracker.
 SMALL = (
     "eval.limit=48", "eval.batch_size=8", "train.steps=6", "train.prompts_per_step=2", "train.generations=4",
     "train.resume_every=2", "train.save_steps=6", "track.mode=disabled",
 )  # fmt: skip
 
 
-without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tells what happens without an NVIDIA GPU; this has one")
+without_gpu = pytest.mark.skipif(bool(machine.gpus()), reason="tests a machine without an NVIDIA GPU; this has one")
 
 
-# Seconds after which a process is taken to hang, on however slow and busy a machine: nothing is measured by them.
+# Seconds after which a process counts as hanging, even on a slow and busy machine; they measure nothing.
 HANG = 1200
 
 
-# A GPU's libraries want to be imported in their own order.
+# With a GPU, libraries must be imported in their own order.
 WARM = sys.platform == "linux" and not machine.gpus()
 
 
 def harness(module: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess:
-    """Run `python -m harness.<module>` as a person would, and return what it printed and its exit code."""
+    """Run `python -m harness.<module>` as a user would, and return what it printed and its exit code."""
     with started(module, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
         try:
             output, errors = process.communicate(timeout=HANG)
@@ -57,9 +57,9 @@ def harness(module: str, *arguments: str | Path, **options: Any) -> subprocess.C
 
 
 def started(module: str, *arguments: str | Path, cold: bool = False, **options: Any) -> subprocess.Popen:
-    """The same, left running; the options are those of subprocess.Popen.
+    """The same without waiting for its end; the options are those of subprocess.Popen.
 
-    The process is a fork of one that has imported torch and the like (tests/warm.py); `cold` starts Python anew.
+    The process is a fork of one that has imported torch and the like (tests/warm.py); `cold` starts a new interpreter.
     """
     kind = warm.Popen if WARM and not cold else subprocess.Popen
     return kind(_command(module, arguments), **{"cwd": ROOT, "env": _environment(), "text": True} | options)
@@ -83,16 +83,16 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen) -> None:
 
 
 def memory_is_back(free: float) -> bool:
-    """Whether the first GPU has, within two minutes, as many GiB free as it had, but for a fifth of one."""
+    """Whether the first GPU has, within two minutes, the same free memory as before, up to 0.2 GiB."""
     deadline = time.monotonic() + 120
     while (left := free - machine.gpus()[0].free) > 0.2 and time.monotonic() < deadline:
         time.sleep(0.5)
-    print(f"\n{left:.2f} GiB less are free than before")
+    print(f"\n{left:.2f} GiB less memory is free than before")
     return left <= 0.2
 
 
 def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
-    """Assert the contract for a user's mistake: exit code 2, one line on standard error, no traceback."""
+    """Assert what a user error gives: exit code 2, one line on standard error, no traceback."""
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     for part in parts:
@@ -100,10 +100,10 @@ def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
 
 
 def growth(work: Callable[[Any], object], small: Any, large: Any) -> float:
-    """How many times the processor time of the small input the large one takes, each at its best of three.
+    """The processor time of the large input divided by that of the small one, each the best of three.
 
-    Two sizes in one process: a slow or busy machine gives the same. A small input that takes less than half a
-    millisecond counts as that much, since what is shorter cannot be told from noise.
+    With two sizes in one process, a slow or busy machine gives the same ratio. A small input that takes less than half
+    a millisecond counts as that much, because shorter times are noise.
     """
     at_best = [min(_processor_seconds(work, given) for _ in range(3)) for given in (small, large)]
     return at_best[1] / max(at_best[0], 5e-4)
@@ -115,7 +115,7 @@ def _processor_seconds(work: Callable[[Any], object], given: Any) -> float:
     return time.process_time() - began
 
 
-# Between what is proportional to a text (8) and what goes with its square (64), for a text 8 times as long.
+# For a text 8 times as long: between linear growth (8) and quadratic growth (64).
 EIGHTFOLD = 24
 
 
@@ -129,7 +129,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A folder that the first worker that asks for it has `make` fill, for all of them to read."""
+    """A folder for all workers to read; the first worker that asks for it fills it with `make`."""
     place = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         place = place.parent
@@ -145,7 +145,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
 
 @pytest.fixture(scope="session", autouse=True)
 def _the_process_that_forks_goes_on() -> None:
-    """Also where a test calls, in its own process, what ends all that this process has started."""
+    """Also if a test calls, in its own process, code that ends everything that this process has started."""
     found = processes.descendants
     processes.descendants = lambda: {
         each for each in found() if not warm.Popen.server or each.pid != warm.Popen.server.pid
@@ -157,7 +157,7 @@ def gsm8k_folder() -> Path:
     """The folder of real GSM8K (train.jsonl, test.jsonl) that HARNESS_GSM8K names; skips by name without it."""
     folder = os.environ.get("HARNESS_GSM8K")
     if not folder:
-        pytest.skip("HARNESS_GSM8K names no folder with GSM8K's train.jsonl and test.jsonl")
+        pytest.skip("HARNESS_GSM8K is not a folder with GSM8K's train.jsonl and test.jsonl")
     return Path(folder)
 
 
@@ -177,7 +177,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copied(finished: Path, place: Path) -> Path:
-    """The results folder with the finished run and its base somewhere else."""
+    """A copy of the results folder with the finished run and its base."""
     results = place / "results"
     for name in (finished.name, ".base"):
         shutil.copytree(finished.parent / name, results / name)

@@ -19,8 +19,8 @@ TEXTS = {  # what a completion may look like: (text, correct, strict, exact form
     "wrong": "<start_working_out>6 + 3 = 9<end_working_out><SOLUTION>9</SOLUTION>",
     "wrong, no format": "The answer is 9.",
     "nothing": "I do not know.",
-    # Right by the solution block alone, and right by the last number alone: scorers that read the one or the other
-    # disagree about a run that turns the second into the first.
+    # Right only by the solution block, and right only by the last number: scorers that read one or the other disagree
+    # about a run that turns the second into the first.
     "right in the block": "<start_working_out>6 * 3 = 18<end_working_out><SOLUTION>18</SOLUTION>\nDone in 2 steps.",
     "right at the end": "<start_working_out>6 * 3<end_working_out><SOLUTION>9 or 18</SOLUTION>\nThat is 18 in all.",
 }
@@ -33,7 +33,7 @@ PROOF = {
 WEIGHTS_PROOF = {"tensors": 30, "tensors_changed": 28, "changed": 0.9, "adapter": "a" * 64, "content": "c" * 16}
 
 
-Outcomes = list[str] | list[tuple[str, ...]]  # a question each; with several samples a tuple of them
+Outcomes = list[str] | list[tuple[str, ...]]  # one for each question; with several samples a tuple
 
 
 def result(outcomes: Outcomes, **conditions: Any) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def evaluated(folder: Path, outcomes: Outcomes, **conditions: Any) -> None:
 def make_run(
     results: Path, base: Outcomes, tuned: Outcomes | dict[int, Outcomes], *overrides: str, **conditions: Any
 ) -> directory.RunDir:
-    """A run with these outcomes, complete but for its report; several training seeds are given by seed."""
+    """A run with these outcomes, complete except for its report; several training seeds are given by seed."""
     if isinstance(tuned, dict):
         overrides = (*overrides, f"train.seeds={list(tuned)}")
     run = directory.open_run("quickstart", list(overrides), results)

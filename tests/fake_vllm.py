@@ -1,4 +1,4 @@
-"""A small stand-in for vLLM where there is no GPU: what harness.models.vllm_engine uses of it, over transformers.
+"""A small stand-in for vLLM without a GPU: the part that harness.models.vllm_engine uses, over transformers.
 
 Completions are real ones of the embedded checkpoint, handed over shortest first as a continuous batch would, and
 LoRA layers hold what the real ones hold, packed. tests/test_gpu.py runs the real vLLM.
@@ -134,7 +134,7 @@ def _parse_name(key: str, mapper: Any) -> tuple[str, bool]:
 
 
 def install(monkeypatch) -> type[LLM]:
-    """Make `import vllm` find this, and no GPU be asked for; returns the LLM class, which keeps what it was asked."""
+    """Make `import vllm` find this module, without a GPU; returns the LLM class, which records its requests."""
     from harness.models import vllm_engine
 
     parts = {

@@ -1,4 +1,4 @@
-"""A stand-in for SwanLab's server, as far as its client asks: it keeps what it is sent, and knows its runs again.
+"""A stand-in for SwanLab's server, as far as its client needs it: it stores what it is sent, and recognises its runs.
 
 What is answered follows swanlab 0.10.3's own client (swanlab/sdk/internal/core_python/api).
 """

@@ -1,4 +1,4 @@
-"""The rooms of the package: who may import whom, how large they are, and what answers without a heavy library."""
+"""The rooms of the package: which may import which, how large they are, and what runs without a heavy library."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_help_of_a_command_shows_how_it_is_used(command, capsys):
 
 
 def test_no_help_loads_a_heavy_library():
-    """One process for all of them: what one command loads, all have loaded."""
+    """One process for all commands: what one of them loads would be loaded for all."""
     code = f"""
 import sys
 from harness.__main__ import COMMANDS, main

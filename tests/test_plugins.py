@@ -1,4 +1,4 @@
-"""A benchmark, an engine and a tracker of one's own: one file and one registration each, run through the commands."""
+"""A new benchmark, engine and tracker: one file and one registration each, run through the commands."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Commands without the seconds that importing torch, transformers and TRL takes.
 
-A process that has imported these libraries, and nothing of ours, forks itself for each command. The command is a
-process like any other (its own streams, environment, signals and exit code, a child of who started it, killed with -9
-like any other) which runs `python -m harness.NAME` from the first line of our code on, and starts its stages in the
-same way. What only a process that was started anew can show is tested with `cold=True`.
+A process that has imported these libraries, but none of our code, forks itself for each command. The command is a
+normal process (with its own streams, environment, signals and exit code, a child of the process that started it, which
+can be killed with -9). It runs `python -m harness.NAME` from the first line of our code on, and starts its stages in
+the same way. What only a new interpreter can show is tested with `cold=True`.
 
-Linux only, for the adoption of processes; elsewhere all commands are started anew.
+Linux only, because processes are adopted; elsewhere all commands start a new interpreter.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ LIBRARIES = (
 
 
 class _Popen(subprocess.Popen):
-    """subprocess.Popen, but that `python -m harness.NAME` is forked instead of started anew."""
+    """subprocess.Popen, except that `python -m harness.NAME` is forked instead of started in a new interpreter."""
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest) -> None:
         if list(args[:2]) != [sys.executable, "-m"] or args[2].partition(".")[0] != "harness":
@@ -82,7 +82,7 @@ class Popen(_Popen):
 
 
 def _serve_here() -> None:
-    """Start the process that forks. It ends with this one, whose end of the socket is then closed."""
+    """Start the process that forks. It ends when this one does, because its socket is then closed."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     Popen._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
@@ -96,7 +96,7 @@ def _serve_here() -> None:
 
 
 def _serve(orders: socket.socket) -> None:
-    """Fork a command for each order, and answer with its process id."""
+    """Fork a command for each request, and answer with its process id."""
     while True:
         message, streams, _, _ = socket.recv_fds(orders, 1 << 20, 3)
         if not message:
@@ -118,10 +118,10 @@ def _serve(orders: socket.socket) -> None:
 
 
 class _Forking(_Popen):
-    """What subprocess.Popen is to a command that was forked: its stages are forks of it that forget what it was."""
+    """subprocess.Popen for a command that was forked: its stages are forks of it with its state cleared."""
 
     def _forked(self, command, streams, preexec_fn, pass_fds) -> int:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # ours are not the fork's to answer
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # the fork must not handle our signals
         if pid := os.fork():
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             return pid
@@ -132,7 +132,7 @@ class _Forking(_Popen):
 def _become(
     command: dict[str, Any], streams: Sequence[int], preexec_fn: Any = None, kept: Collection[int] = ()
 ) -> NoReturn:
-    """Run `python -m ARGUMENTS` in this process, as if it had been started anew, and end it."""
+    """Run `python -m ARGUMENTS` in this process, as in a new interpreter, and end it."""
     code: Any = 1
     try:
         for number in SIGNALS:
@@ -174,7 +174,7 @@ def _become(
 
 
 def _forget() -> None:
-    """Of what this process was before only the libraries stay: our modules are imported as if for the first time."""
+    """Keep only the libraries of this process: our modules are imported as if for the first time."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "harness"]:
         del sys.modules[name]
     logging.getLogger("harness").handlers.clear()
@@ -188,5 +188,5 @@ if __name__ == "__main__":
         importlib.import_module(_library)
     _SHOW_WARNING = warnings.showwarning
     gc.collect()
-    gc.freeze()  # what is there need not be looked through by every command
+    gc.freeze()  # existing objects need not be scanned in every command
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,1 +1,1 @@
-"""Measurements of our own: python -m harness.bench."""
+"""Measurements of the harness: python -m harness.bench."""

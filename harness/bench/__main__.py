@@ -1,7 +1,7 @@
-"""Measurements of the harness, printed as a table; nothing here decides anything.
+"""Measurements of the harness, printed as tables.
 
-    python -m harness.bench scoring                        the scorer's, the panel's and the rewards' speed
-    python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation next to raw vLLM and transformers
+    python -m harness.bench scoring                        speed of the scorer, the panel and the rewards
+    python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation compared with raw vLLM and transformers
     python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
     python -m harness.bench report results/*               every run's report and page, and the comparison of all
     python -m harness.bench coverage --quick               how often our intervals cover and our tests err
@@ -29,7 +29,7 @@ from harness.train import rewards
 from harness.util import files
 from harness.util.cli import STARTS_OVER, Parser, exit_code
 
-SIZE = 100_000  # characters in a hostile text
+SIZE = 100_000  # characters of a hostile text
 ORDINARY = (
     "<start_working_out>\nShe sells 16 - 3 - 4 = 9 eggs a day, so she makes 9 * 2 = $18.\n"
     "<end_working_out>\n<SOLUTION>18</SOLUTION>",
@@ -56,7 +56,7 @@ def hostile_texts(size: int = SIZE) -> dict[str, str]:
 
 
 def _milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
-    """The fastest of a few runs: the others tell about the machine's other work."""
+    """The fastest of a few runs, because slower ones reflect other work of the machine."""
     times = []
     for _ in range(repeats):
         started = time.perf_counter()
@@ -87,7 +87,7 @@ def bench_scoring(argv: list[str]) -> None:
 
 
 def bench_report(argv: list[str]) -> None:
-    """Draw each run's report anew, summary and page included, and the comparison of all as a page."""
+    """Draw each run's report again, with summary and page, and the comparison of all as a page."""
     parser = Parser("bench report", bench_report.__doc__)
     parser.add_argument("runs", nargs="+", type=Path, help="directories of finished runs")
     paths = [path for path in parser.parse(argv).runs if (path / "summary.json").exists()]
@@ -116,7 +116,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     parser = Parser("bench", __doc__)
-    parser.add_argument("benchmark", choices=list(COMMANDS), help="each has a --help of its own")
+    parser.add_argument("benchmark", choices=list(COMMANDS), help="each has its own --help")
     os.environ[STARTS_OVER] = "1"
     COMMANDS[parser.parse(arguments[:1]).benchmark](arguments[1:])
     return 0

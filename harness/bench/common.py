@@ -1,4 +1,4 @@
-"""What benchmarks that compare several paths have in common: the command line, and the line that names the machine."""
+"""What the benchmarks of several paths share: the command line, the runs, and the line that names the machine."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def parser(name: str, doc: str, paths: Sequence[str], measured: str) -> Parser:
 
 
 def chosen(given: str, paths: Sequence[str]) -> list[str]:
-    """The paths that --paths names. Raises HarnessError for one that there is not."""
+    """The paths that --paths names. Raises HarnessError for an unknown one."""
     wanted = given.split(",")
     if unknown := set(wanted) - set(paths):
-        raise HarnessError(f"--paths: {', '.join(sorted(unknown))}: unknown; there are {', '.join(paths)}")
+        raise HarnessError(f"--paths: found {', '.join(sorted(unknown))}, allowed: {', '.join(paths)}")
     return wanted
 
 
@@ -36,9 +36,9 @@ def measured(
     measure: Callable[[str, Path], list[dict[str, Any]]],
     draw: Callable[[list[dict[str, Any]]], None],
 ) -> None:
-    """Measure the paths one after the other, in a temporary folder that they share, and draw the rows of all.
+    """Measure the paths one after the other, in a shared temporary folder, and draw the rows of all.
 
-    A path that fails, or Ctrl-C, does not cost the rows of those before it.
+    If a path fails, or after Ctrl-C, the rows of the earlier paths are still drawn.
     """
     rows: list[dict[str, Any]] = []
     try:
@@ -51,7 +51,7 @@ def measured(
 
 
 def run(name: str, path: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run one path, `python -m COMMAND`, as a process that leaves none behind. Raises HarnessError where it fails."""
+    """Run one path, `python -m COMMAND`, as a process that leaves none behind. Raises HarnessError if it fails."""
     if processes.run_whole(["-m", *command], environment):
         raise HarnessError(f"bench {name}: the {path} path failed (its message is above)")
 

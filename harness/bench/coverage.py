@@ -1,18 +1,18 @@
 """`python -m harness.bench coverage`: do our 95% intervals cover 95%, and do our tests err in 5%?
 
-Where a design has few enough outcomes (one sample a question) all of them are enumerated with their probabilities:
-those figures have no error. The others are simulated, seeded, and have the simulation's standard error. Every figure
-is that of the functions that a report uses, with what is asked of it:
+If a design has few enough outcomes (one sample a question), all of them are enumerated with their probabilities: those
+figures have no error. The others are simulated, with a seed, and have the simulation's standard error. All figures are
+for the functions that a report uses. The requirements are:
 
-    interval   94 to 96% coverage where at least 10 questions are expected to change; never below 94%
-    mid-p      4 to 6% type I error where at least 10 are expected to change; never above 6%
+    interval   94 to 96% coverage if at least 10 questions are expected to change; never below 94%
+    mid-p      4 to 6% type I error if at least 10 are expected to change; never above 6%
     exact p    never above 5%
     over seeds 94 to 98.5% coverage, since a sum of parts each with its own quantile errs on the safe side; where both
                sides have seeds, which adds a part, only never below 94%
 
 A second table is about power: of the differences said to be detected with 80% (harness.bench.power).
 
-What misses this is listed at the end. Rows in brackets are rules that no report uses, for comparison.
+Exceptions are listed at the end. Rows in brackets are rules that no report uses, for comparison.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from harness.util.errors import HarnessError
 
 REPLICATIONS = 4000
 QUICK = 200  # replications with --quick, and its largest n
-SAFE = (("over seeds, both", 100.0), ("over seeds", 98.5))  # most that is asked where it is not 96%
-ENOUGH = 10  # expected number of questions that change from which coverage is asked to be close on both sides
-ROUNDING = 1e-12  # of a limit that equals the truth
+SAFE = (("over seeds, both", 100.0), ("over seeds", 98.5))  # the highest coverage allowed, where it is not 96%
+ENOUGH = 10  # from this expected number of changed questions on, coverage must also not be too high
+ROUNDING = 1e-12  # tolerance for a limit that equals the truth
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method under one design; percentages, but for the counts."""
+    """One method under one design; in percent, except the counts."""
 
     design: str
     n: int
     changed: float  # expected number of questions that change
     method: str
     coverage: float | None  # None for a test
-    type_one: float | None  # None where there is a difference to find
+    type_one: float | None  # None if there is a difference to find
     error: float | None  # standard error of the figure; None: enumerated
     width: float | None
 
     @property
     def exception(self) -> str:
-        """What is asked and was missed, in words; empty if all is well or the rule is for comparison only."""
+        """The requirement that was missed, in words; empty if there is none or the rule is only for comparison."""
         if self.method.startswith("("):
             return ""
         if self.coverage is not None:
@@ -76,7 +76,7 @@ def simulated() -> Iterator[Simulated]:
 
 
 def study(replications: int, largest: int) -> Iterator[list[Row]]:
-    """All designs of up to `largest` questions, the enumerated ones first; the rows of one design at a time."""
+    """The rows of all designs with up to `largest` questions, design by design, the enumerated ones first."""
     for n, p in ((N, 0.75), (N, 0.99), (N, 0.998), (200, 0.75), (200, 0.97), (50, 0.75), (50, 0.01)):
         if n <= largest:
             yield rate(n, p)
@@ -105,7 +105,7 @@ CORRELATED = (("paired, .70 → .74, φ .8", N, 0.70, 0.74, 0.8), ("paired, .985
 
 
 def rate(n: int, p: float) -> list[Row]:
-    """A single rate p of n questions, enumerated: Wilson's interval and the bootstrap that stands beside it."""
+    """A single rate p of n questions, enumerated: Wilson's interval and the bootstrap's."""
 
     def outcome(k: int) -> Draw:
         found = rates.proportion(np.arange(n) < k)
@@ -118,13 +118,13 @@ def rate(n: int, p: float) -> list[Row]:
 
 
 def flips(name: str, n: int, gain: float, loss: float) -> list[Row]:
-    """One sample a question, each gained and lost with these probabilities, enumerated over (gained, lost)."""
+    """One sample per question, gained or lost with these probabilities, enumerated over (gained, lost)."""
     draws = ((chance, outcomes.flipped(*counts, n)) for chance, *counts in outcomes.of_flips(n, gain, loss))
     return tally(Design(name, n, gain - loss, gain == loss), draws)
 
 
 def tally(design: Design, draws: Iterable[tuple[float, Draw]], simulations: int = 0) -> list[Row]:
-    """The rows of a design from its weighted outcomes; simulations: how many there are, 0 for an enumeration."""
+    """The rows of a design from its weighted outcomes; simulations: their number, 0 for an enumeration."""
     total = changed = 0.0
     covered: dict[str, float] = {}
     found: dict[str, float] = {}
@@ -156,7 +156,7 @@ def tally(design: Design, draws: Iterable[tuple[float, Draw]], simulations: int 
 
 
 def speed() -> list[tuple[str, float]]:
-    """Milliseconds of a paired interval with its tests at n = 1,319, the fastest of many, by samples a question."""
+    """Milliseconds of a paired interval with its tests at n = 1,319, fastest of many, by samples per question."""
     rng, found = np.random.default_rng(outcomes.SEED), []
     p = rng.beta(2, 1, N)
     for count in (1, 8):
@@ -171,13 +171,13 @@ def speed() -> list[tuple[str, float]]:
 
 
 def main(argv: list[str]) -> None:
-    """Print the table, the exceptions, and what an interval costs."""
+    """Print the table, the exceptions, and the time of an interval."""
     parser = Parser("bench coverage", __doc__)
     parser.add_argument("--replications", type=int, default=REPLICATIONS, metavar="N", help=f"default {REPLICATIONS:,}")
     parser.add_argument("--quick", action="store_true", help=f"at most {QUICK} replications and {QUICK} questions")
     args = parser.parse(argv)
     if args.replications < 1:
-        raise HarnessError(f"--replications: {args.replications}; need at least 1")
+        raise HarnessError(f"--replications: found {args.replications}, allowed: 1 or more")
     replications = min(args.replications, QUICK) if args.quick else args.replications
     print(
         f"Nominal: coverage 95%, type I error 5%. ± is the standard error of {replications:,} simulations "

@@ -13,7 +13,7 @@ from harness.stats import paired, paired_tests, pass_at_k, rates, seeds
 from harness.stats.intervals import NORMAL, bootstrap_mean, wilson
 
 N = 1319
-SLOW = 10  # designs whose every interval takes 10,000 resamples get this many times fewer replications
+SLOW = 10  # designs whose intervals take 10,000 resamples each get this many times fewer replications
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,21 @@ class Design:
 
     name: str
     n: int
-    truth: float  # of what the intervals estimate, as a proportion
+    truth: float  # the true value that the intervals estimate, as a proportion
     is_null: bool  # whether the truth is "no difference", so that a finding is an error
 
 
 @dataclass(slots=True)
 class Draw:
-    """What one outcome of a design leads to."""
+    """The intervals and p-values of one outcome of a design."""
 
-    changed: float  # questions that changed; of a rate: the rarer outcome's
+    changed: float  # questions that changed; for a rate, those with the rarer outcome
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     p: dict[str, float] = field(default_factory=dict)
 
 
 OneDraw = Callable[[np.random.Generator], Draw]
-Simulated = tuple[Design, float, OneDraw]  # with the share of the replications that it gets
+Simulated = tuple[Design, float, OneDraw]  # with its share of the replications
 
 
 def simulated() -> Iterator[Simulated]:
@@ -48,7 +48,7 @@ def simulated() -> Iterator[Simulated]:
 
 
 def _question_means() -> Iterator[Simulated]:
-    """K = 8 samples a question; a share of the questions is uncertain, the others are always answered right."""
+    """K = 8 samples per question; a share of the questions is uncertain, the others are always answered right."""
 
     def rate(rng: np.random.Generator) -> Draw:
         correct = rng.binomial(8, rng.beta(2, 1, N))
@@ -146,12 +146,12 @@ def _several_runs() -> Iterator[Simulated]:
     yield Design("run minus run, one base", N, 1 / 30, False), 1, two_runs
 
     def trained(n: int, s: int, deviation: float, open_share: float = 1.0, gain: float = 0.0) -> OneDraw:
-        """Effects of this deviation on the questions that are open; the others are always answered right."""
+        """Training effects with this standard deviation on the open questions; the others are always right."""
 
         def one(rng: np.random.Generator) -> Draw:
             is_open = rng.random(n) < open_share
             p = np.where(rng.random(n) < 0.8, 0.88, 0.12) if open_share == 1 else np.full(n, 0.5)
-            effects = gain + np.clip(rng.normal(0, deviation, (s, 1)), -0.12, 0.12)  # none leaves [0, 1]
+            effects = gain + np.clip(rng.normal(0, deviation, (s, 1)), -0.12, 0.12)  # p stays within [0, 1]
             base = rng.random(n) < np.where(is_open, p, 1.0)
             tuned = rng.random((s, n)) < np.where(is_open, p + effects, 1.0)
             found = seeds.over_seeds(base, tuned)
@@ -198,7 +198,7 @@ def _pass_at_k() -> Iterator[Simulated]:
 
 
 def _near_one() -> Iterator[Simulated]:
-    """Rates such as the format's after a training: a few questions never comply, the others nearly always."""
+    """Rates such as the format after a training: a few questions never comply, the others almost always."""
 
     def of_means(n: int, never: float) -> OneDraw:
         def one(rng: np.random.Generator) -> Draw:

@@ -1,10 +1,10 @@
-"""`python -m harness.bench eval`: the evaluation's own speed beside raw vLLM's and the transformers engine's.
+"""`python -m harness.bench eval`: the evaluation's speed compared with raw vLLM and the transformers engine.
 
-Every path is a process of its own, one after the other, on the same token ids with the same settings:
+Each path runs in its own process, one after the other, on the same token ids with the same settings:
 
-- raw: one LLM.generate call, started with the same settings, vLLM's engine core in a process of its own as it comes
-- harness: what an evaluation does, durable log and scoring included
-- transformers: the same evaluation on that engine
+- raw: one LLM.generate call, started with the same settings, with vLLM's default of a separate engine core process
+- harness: an evaluation, with its durable log and its scoring
+- transformers: the same evaluation with that engine
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from harness.models.prompts import Questions
 
 PATHS = ("raw", "harness", "transformers")
-B_SPREAD = 1e-4  # of a random adapter's B: what 50 Adam steps at 5e-6 leave
-OUT = "HARNESS_BENCH_OUT"  # where a path's own process leaves its rows
+B_SPREAD = 1e-4  # standard deviation of a random adapter's B, as after 50 Adam steps at 5e-6
+OUT = "HARNESS_BENCH_OUT"  # the file to which a path's process writes its rows
 BROKEN = ("zeroed", "wrongly named", "named for the other class")
 
 
 def main(argv: list[str]) -> None:
-    """Measure each path in a process of its own and print the table."""
+    """Measure each path in its own process and print the table."""
     parser = common.parser("eval", __doc__, PATHS, "its model, data, prompts and eval section are measured")
     parser.add_argument("--fixed", action="store_true", help="no stop ids: every completion has all its new tokens")
-    parser.add_argument("--repeats", type=int, default=2, metavar="N", help="timed rounds a path; the table has all")
+    parser.add_argument("--repeats", type=int, default=2, metavar="N", help="timed rounds of each path; all are shown")
     parser.add_argument("--slow-questions", type=int, default=128, metavar="N", help="questions for transformers")
-    parser.add_argument("--adapters", type=int, default=0, metavar="N", help="also score N random adapters, and prove")
-    parser.add_argument("--only", choices=PATHS, help=argparse.SUPPRESS)  # a path's own process
+    parser.add_argument("--adapters", type=int, default=0, metavar="N", help="also prove and score N random adapters")
+    parser.add_argument("--only", choices=PATHS, help=argparse.SUPPRESS)  # for a path's process
     args = parser.parse(argv)
     config = loading.load(loading.find_experiment(args.experiment), args.overrides)
     if args.only:
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> None:
         return
     paths = common.chosen(args.paths, PATHS)
     if args.repeats < 1:
-        raise HarnessError(f"--repeats: {args.repeats}: at least one round is needed")
+        raise HarnessError(f"--repeats: found {args.repeats}, allowed: 1 or more")
 
     def measure(path: str, folder: Path) -> list[dict[str, Any]]:
         out = folder / f"{path}.json"
@@ -86,11 +86,11 @@ def _print(rows: list[dict[str, Any]]) -> None:
             print(f"\nharness / {other}: {best['harness'] / best[other]:.3f} (best rounds)")
 
 
-# --- a path's own process ------------------------------------------------------------------------------------
+# --- in a path's process -------------------------------------------------------------------------------------
 
 
 def _prepare(config: schema.Config, args: argparse.Namespace) -> tuple[Questions, Conditions, Work]:
-    """Questions, evaluation conditions and work, as harness.evaluate makes them."""
+    """Questions, evaluation conditions and work, as in harness.evaluate."""
     from harness.evaluate import generation
     from harness.models import prompts
 
@@ -134,7 +134,7 @@ def _raw(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]
         outputs = llm.generate(asked if number >= 0 else asked[:8], params, use_tqdm=False)
         seconds = time.perf_counter() - began
         tokens = sum(len(output.outputs[0].token_ids) for output in outputs)
-        if number >= 0:  # the first one only warmed up
+        if number >= 0:  # the first round is a warm-up
             rows.append(_row("raw", f"base, round {number + 1}", start, len(outputs), tokens, seconds))
     return rows
 
@@ -187,7 +187,7 @@ def _harness(config: schema.Config, args: argparse.Namespace) -> list[dict[str, 
 
 
 def random_adapter(config: schema.Config, checkpoint: Any, folder: Path, seed: int) -> Path:
-    """A LoRA adapter of the experiment's shape with random weights, B as small as a short training leaves it."""
+    """A LoRA adapter of the experiment's shape with random weights, B as small as after a short training."""
     import torch
     from peft import get_peft_model
     from safetensors.torch import save_file

@@ -1,7 +1,7 @@
-"""`python -m harness.bench train`: seconds a GRPO step and peak memory, by backend and by what makes the rollouts.
+"""`python -m harness.bench train`: seconds of a GRPO step and peak memory, by backend and engine of the rollouts.
 
-Each path is the ordinary training stage in a process of its own, on the same prompts with the same settings. The
-first steps, in which libraries compile, are the warm-up and shown apart; a path finds what those before it compiled.
+Each path is the ordinary training stage in its own process, on the same prompts with the same settings. The first
+steps, in which libraries compile, are the warm-up and shown separately; a path reuses what earlier paths compiled.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ PATHS = ("trl-hf", "unsloth-hf", "unsloth-vllm")
 
 
 def main(argv: list[str]) -> None:
-    """Measure each path in a process of its own and print the table."""
+    """Measure each path in its own process and print the table."""
     parser = common.parser("train", __doc__, PATHS, "its train section is measured")
-    parser.add_argument("--steps", type=int, default=6, metavar="N", help="steps a path, warm-up included")
-    parser.add_argument("--warm-up", type=int, default=2, metavar="N", help="first steps that the median leaves out")
+    parser.add_argument("--steps", type=int, default=6, metavar="N", help="steps of each path, with warm-up")
+    parser.add_argument("--warm-up", type=int, default=2, metavar="N", help="first steps, not part of the median")
     args = parser.parse(argv)
     paths = common.chosen(args.paths, PATHS)
     if args.steps <= args.warm_up:
-        raise HarnessError(f"--steps: {args.steps} leave nothing after {args.warm_up} steps of warm-up")
+        raise HarnessError(f"--steps: {args.steps} leaves no step after {args.warm_up} steps of warm-up; raise it")
     common.measured("train", paths, lambda path, folder: [_measure(path, args, folder)], _print)
 
 
 def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, Any]:
-    """One path's row. Results that all paths share let one find what another has compiled."""
+    """One path's row. All paths share `results`, so that they share compiled code."""
     backend, rollouts = path.split("-")
     steps, warm_up = args.steps, args.warm_up
     chosen = [

@@ -55,8 +55,8 @@ def load(path: Path, overrides: list[str] | None = None) -> Config:
 
 def validate(values: dict[str, Any], source: str, overridden: list[str] | None = None) -> Config:
     """Build a Config from plain values. Errors name `source`, or the command line for `overridden` keys."""
-    if no_text := _undecodable(values):
-        raise HarnessError(f"command line: {no_text!a} is not valid UTF-8; write it in UTF-8")
+    if broken := _undecodable(values):
+        raise HarnessError(f"command line: {broken!a} is not valid UTF-8; write it in UTF-8")
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

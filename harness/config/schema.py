@@ -111,8 +111,8 @@ class TrainSection(Section):
     seeds: list[Seed] = Field([3407], min_length=1)  # of data order and rollouts; one training for each seed
     steps: Positive = 50  # optimizer steps
     prompts_per_step: Positive = 1
-    generations: int = Field(4, ge=2)  # completions a prompt; a group of one has no advantage
-    micro_batch: Positive | None = None  # completions a forward pass; bnpo averages over it; null: the whole step
+    generations: int = Field(4, ge=2)  # completions per prompt; a group of one has no advantage
+    micro_batch: Positive | None = None  # completions per forward pass; bnpo averages over it; null: the whole step
     max_prompt_tokens: Positive = 256
     max_completion_tokens: Positive = 768
     long_prompts: Literal["drop", "refuse"] = "drop"  # training prompts over max_prompt_tokens
@@ -162,9 +162,9 @@ class EvalSection(Section):
     top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
-    samples: Positive = 1  # completions a question
+    samples: Positive = 1  # completions per question
     seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
-    batch_size: Positive = 64  # transformers: prompts a batch
+    batch_size: Positive = 64  # transformers: prompts per batch
     batch_invariant: bool = True  # vllm: a completion does not depend on the rest of its batch
     enforce_eager: bool | None = None  # vllm: no compilation, no CUDA graphs; null: chosen by the number of tokens
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: its share of the GPU's free memory

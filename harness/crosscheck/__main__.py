@@ -5,10 +5,10 @@
     python -m harness.crosscheck results/quickstart-1a2b3c4d --our-prompt
 
 lm-eval loads the models itself, writes its own prompts (5 worked examples, "Question: … Answer:"), generates, extracts
-and counts; the questions are those that the run evaluated. Its filters and its metric also judge the completions that
-the run has stored, where they must say what the scorer panel says. One table holds their numbers and ours, and what
-differs between them; with --our-prompt lm-eval asks as the run did, so that the prompt is not among it. Each model is a
-process of its own (worker.py) that leaves its answers in RUN/crosscheck/<settings>; what is there is not made again.
+and counts; the questions are those that the run evaluated. Its filters and its metric also judge the run's stored
+completions, on which they must agree with the scorer panel. One table has their numbers and ours, and how the two
+evaluations differ; with --our-prompt lm-eval uses the run's prompt, so that the prompts are the same. Each model runs
+in its own process (worker.py), which writes its answers to RUN/crosscheck/<settings>; existing answers are reused.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from harness.util.text import one_line
 def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) -> int:
     """Make what is missing and draw the table; returns the exit code of a model that failed. `held` as in harness.run.
 
-    Raises HarnessError where the run is not finished, and where stored answers were made under other conditions.
+    Raises HarnessError if the run is not finished, and if stored answers were made under other conditions.
     """
     lm_eval_task.installed()
     if unfinished := [stage.name for stage in stages(run) if not stage.done]:
         raise HarnessError(
-            f"{run.path}: not finished, the {unfinished[0]} is missing; python -m harness.run {run.path} goes on"
+            f"{run.path}: not finished, the {unfinished[0]} is missing; python -m harness.run {run.path} resumes it"
         )
     material, place = inputs.prepare(run, check), inputs.folder(run, check)
     sides = {seed: inputs.conditions(run, check, material, seed) for seed in (None, *seeds)}
@@ -58,18 +58,20 @@ def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) ->
 
 
 def _ours(run: RunDir, seed: int | None) -> str:
-    """The hash of our own evaluation of a model: scored again, it is compared again."""
+    """The hash of our own evaluation of a model: if it is scored again, the table is made again."""
     return file_hash((run.base if seed is None else run.tuned(seed)) / "result.json")
 
 
 def _answered(run: RunDir, check: Check, seed: int | None, wanted: dict[str, Any], held: int | None) -> int:
-    """Have lm-eval ask one model, unless its answers are there; returns the exit code."""
+    """Let lm-eval ask one model, unless its answers exist; returns the exit code."""
     place = inputs.folder(run, check)
     outcome = place / f"{inputs.side(seed)}.json"
     if outcome.exists():
         stored = inputs.read_asked(place, seed).conditions
         if other := [name for name in wanted if stored.get(name) != wanted[name]]:
-            raise HarnessError(f"{outcome}: was made otherwise than now ({', '.join(other)}); delete {place}")
+            raise HarnessError(
+                f"{outcome}: was made under other conditions ({', '.join(other)}); delete {place} and run again"
+            )
         return 0
     whose = ["--seed", str(seed)] if seed is not None else ["--base"]
     name = f"crosscheck ({inputs.side(seed)})"
@@ -80,12 +82,12 @@ def _answered(run: RunDir, check: Check, seed: int | None, wanted: dict[str, Any
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("crosscheck", __doc__)
     inputs.add_options(parser)
-    parser.add_argument("--seed", type=int, metavar="S", help="only what this training seed made; default: every seed")
+    parser.add_argument("--seed", type=int, metavar="S", help="only this training seed's model; default: every seed")
     args = parser.parse(argv)
     run, check = directory.existing(args.run), inputs.check_of(args)
     trained = run.config.train.seeds
     if args.seed is not None and args.seed not in trained:
-        raise HarnessError(f"--seed: {args.seed} is none of this run's training seeds ({', '.join(map(str, trained))})")
+        raise HarnessError(f"--seed: {args.seed} is not one of this run's train.seeds ({', '.join(map(str, trained))})")
     with files.lock(run.path) as held:
         return crosscheck(run, check, trained if args.seed is None else [args.seed], held)
 

@@ -1,4 +1,4 @@
-"""What a crosscheck asks, of which models, and under which conditions: for its command, its stage and its table."""
+"""The questions, models and conditions of a crosscheck: for its command, its stage and its table."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from harness.util.errors import HarnessError
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How lm-eval is to ask."""
+    """How lm-eval asks."""
 
     shots: int = lm_eval_task.SHOTS  # worked examples in the prompt
-    limit: int | None = None  # the first so many questions of the evaluation; None: all
+    limit: int | None = None  # only the first so many questions of the evaluation; None: all
     chat: bool = False  # through the chat template, the examples as turns; lm-eval's default is plain text
     our_prompt: bool = False  # the run's own prompt instead of the task's; then no shots, and the chat template
     batch_size: int | None = None  # None: eval.batch_size with transformers, all at once with vLLM
@@ -44,7 +44,7 @@ class Check:
         return "-".join(filter(None, parts))
 
     def options(self) -> list[str]:
-        """The same on a command line."""
+        """The same settings as command-line options."""
         given = {"--limit": self.limit, "--batch-size": self.batch_size}
         listed = [part for name, value in given.items() if value is not None for part in (name, str(value))]
         how = ["--our-prompt"] if self.our_prompt else ["--shots", str(self.shots), *(["--chat"] if self.chat else [])]
@@ -53,24 +53,24 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a crosscheck asks, and of which base."""
+    """The questions of a crosscheck and its base."""
 
     asked: tuple[Problem, ...]  # those that the run evaluated, in its order, up to the limit
-    examples: tuple[Problem, ...]  # which lm-eval draws worked ones from
+    examples: tuple[Problem, ...]  # from which lm-eval draws worked examples
     evaluated: int  # questions of the run's own evaluation
     checkpoint: Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How lm-eval asked one model: <side>.json, beside its answers in <side>.jsonl."""
+    """How lm-eval asked one model: <side>.json, with its answers in <side>.jsonl."""
 
-    conditions: dict[str, Any]  # all that the answers depend on, by name
-    facts: dict[str, Any]  # what lm-eval says of itself: its totals, limits, and prompts cut
+    conditions: dict[str, Any]  # everything that the answers depend on, by name
+    facts: dict[str, Any]  # what lm-eval reports: its totals, limits, and prompts cut
 
 
 def read_asked(place: Path, seed: int | None) -> Asked:
-    """Raises HarnessError as typed.read."""
+    """How a model was asked. Raises HarnessError as typed.read."""
     return typed.read(Asked, place / f"{side(seed)}.json")
 
 
@@ -83,35 +83,35 @@ def folder(run: RunDir, check: Check) -> Path:
 
 
 def side(seed: int | None) -> str:
-    """The name of a model's files: of the base, or of what was trained with a seed."""
+    """The name of a model's files: of the base, or of the tuned model of a training seed."""
     return "base" if seed is None else f"tuned-seed-{seed}"
 
 
 def prepare(run: RunDir, check: Check) -> Material:
-    """The questions and the base of a finished run. Raises HarnessError where they are not those of its evaluation."""
+    """The questions and the base of a finished run. Raises HarnessError if they are not those of its evaluation."""
     config = run.config
     if not plugins.task(config).lm_eval_task:
-        raise HarnessError(f"{run.path}: lm-eval has no task that asks the questions of eval.tasks {config.eval.tasks}")
+        raise HarnessError(f"{run.path}: lm-eval has no task with the questions of eval.tasks {config.eval.tasks}")
     data = gsm8k.load(config.data.source())
     checkpoint = resolve(config.model)
     run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
     evaluated = data.split(config.eval.split)[: config.eval.limit]
-    # Of the whole training data, as lm-eval's command line has it; but none of the questions that are asked.
+    # The whole training data, as with lm-eval's command line, but without the questions that are asked.
     pool = data if config.eval.split == "dev" else gsm8k.load(dataclasses.replace(config.data.source(), dev=0))
     return Material(evaluated[: check.limit], pool.train, len(evaluated), checkpoint)
 
 
 def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint, Path | None, str | None]:
-    """The checkpoint to load, the adapter to put on it, and the hash of what was trained, if anything was.
+    """The checkpoint to load, the adapter to add, and the hash of the trained weights; the last two None for the base.
 
-    Raises HarnessError where that is no longer what the run evaluated.
+    Raises HarnessError if they are no longer those that the run evaluated.
     """
     if seed is None:
         return material.checkpoint, None, None
     path = run.evaluated(seed)
     weights = path if run.config.model.full_finetuning else path / "adapter_model.safetensors"
     if not weights.exists():
-        raise HarnessError(f"{path}: what seed {seed} trained is gone; run the experiment again")
+        raise HarnessError(f"{path}: the weights trained with seed {seed} are missing; run the experiment again")
     if run.config.model.full_finetuning:
         loaded, adapter = Checkpoint(material.checkpoint.id, path), None
         trained = loaded.weights_hash
@@ -119,12 +119,12 @@ def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint
         loaded, adapter = material.checkpoint, path
         trained = file_hash(weights)
     if trained != read_evaluation(run.tuned(seed)).adapter:
-        raise HarnessError(f"{path}: is not what tuned/seed-{seed} was made with; delete tuned/ and run again")
+        raise HarnessError(f"{path}: has changed since tuned/seed-{seed} was made; delete tuned/ and run again")
     return loaded, adapter, trained
 
 
 def conditions(run: RunDir, check: Check, material: Material, seed: int | None) -> dict[str, Any]:
-    """All that one model's answers depend on; stored beside them, and compared before they are used again."""
+    """Everything that one model's answers depend on; stored with them, and compared before they are used again."""
     section = run.config.eval
     backend = registry.kind(section).lm_eval_backend
     gpus = machine.gpus()
@@ -146,7 +146,7 @@ def conditions(run: RunDir, check: Check, material: Material, seed: int | None) 
 
 
 def _hash(problems: Iterable[Problem]) -> str:
-    """SHA-256, in hex, over the rows that lm-eval gets: a worked example shows its solution too."""
+    """SHA-256, in hex, over the rows that lm-eval gets, solutions included."""
     rows = (json.dumps(lm_eval_task.document(problem)) + "\n" for problem in problems)
     return hashlib.sha256("".join(rows).encode()).hexdigest()
 
@@ -159,11 +159,11 @@ def _version(package: str) -> str:
 
 
 def add_options(parser: Parser) -> None:
-    """The options that make a Check."""
+    """Add the options of a Check."""
     parser.add_argument("run", type=Path, help="run directory of a finished experiment")
     parser.add_argument("--shots", type=int, metavar="N", help=f"worked examples; default {lm_eval_task.SHOTS}")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions that the run evaluated")
-    parser.add_argument("--chat", action="store_true", help="through the chat template, which lm-eval's default is not")
+    parser.add_argument("--chat", action="store_true", help="use the chat template; lm-eval's default is plain text")
     parser.add_argument("--our-prompt", action="store_true", help="ask with the run's own prompt instead")
     parser.add_argument("--batch-size", type=int, metavar="N", help="prompts a batch; default: the experiment's")
 
@@ -173,10 +173,12 @@ def check_of(args: Namespace) -> Check:
     for name, least in (("shots", 0), ("limit", 1), ("batch_size", 1)):
         value = getattr(args, name)
         if value is not None and value < least:
-            raise HarnessError(f"--{name.replace('_', '-')}: {value} is not allowed, {least} or more is")
+            raise HarnessError(f"--{name.replace('_', '-')}: found {value}, allowed: {least} or more")
     if args.our_prompt:
         if args.chat or args.shots is not None:
-            raise HarnessError("--our-prompt: has no worked examples, and the chat template; leave out --shots, --chat")
+            raise HarnessError(
+                "--our-prompt: always uses the chat template and no worked examples; leave out --shots and --chat"
+            )
         return Check(0, args.limit, True, True, args.batch_size)
     shots = lm_eval_task.SHOTS if args.shots is None else args.shots
     return Check(shots, args.limit, args.chat, False, args.batch_size)

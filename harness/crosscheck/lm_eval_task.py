@@ -1,8 +1,8 @@
 """lm-evaluation-harness's own gsm8k task on the questions of a run, and its verdicts on any completion.
 
-The task is the file that lm-eval ships: its prompt, few-shot sampler, filters and metric are theirs. Only where the
-rows come from is ours: the questions that the run evaluated, and for the worked examples the run's training data. They
-are handed over in memory, so nothing is fetched and nothing is cached.
+The task is the file that lm-eval ships, with its prompt, few-shot sampler, filters and metric. Only the rows are ours:
+the questions that the run evaluated, and for the worked examples the run's training data. They are passed in memory, so
+nothing is fetched and nothing is cached.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from harness.util.errors import HarnessError
 
 TASK = "gsm8k"
 FILTERS = ("strict-match", "flexible-extract")
-SHOTS = 5  # what the task asks for
-NOTHING = "[invalid]"  # what lm-eval's regex filter returns where it finds nothing
+SHOTS = 5  # the task's default
+NOTHING = "[invalid]"  # what lm-eval's regex filter returns if it finds nothing
 
 
 def installed() -> str:
-    """lm-eval's version. Raises HarnessError where it is not installed."""
+    """lm-eval's version. Raises HarnessError if it is not installed."""
     try:
         return version("lm-eval")
     except PackageNotFoundError:
@@ -33,8 +33,8 @@ def installed() -> str:
 def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, bare: bool = False) -> Any:
     """The task on these questions, with worked examples drawn from `examples`: lm-eval's ConfigurableTask.
 
-    bare: the question alone instead of lm-eval's "Question: … Answer:", for a prompt that is the run's own. Raises
-    HarnessError where there are fewer examples than shots.
+    bare: the question alone instead of lm-eval's "Question: … Answer:", for the run's own prompt. Raises HarnessError
+    if there are fewer examples than shots.
     """
     import datasets
     import lm_eval
@@ -43,12 +43,12 @@ def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, 
     from lm_eval.defaults import DEFAULT_OTHER_SEED
 
     if shots > len(examples):
-        raise HarnessError(f"--shots: {shots} worked examples of {len(examples)} training problems; ask for fewer")
+        raise HarnessError(f"--shots: {shots} worked examples, but only {len(examples)} training problems; lower it")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     (folder,) = lm_eval.__path__
     with open(f"{folder}/tasks/gsm8k/gsm8k.yaml", encoding="utf-8") as file:
         settings = yaml.safe_load(file)
-    del settings["tag"]  # of lm-eval's index of tasks
+    del settings["tag"]  # only for lm-eval's index of tasks
     if bare:
         settings["doc_to_text"] = "{{question}}"
     splits = {settings["test_split"]: asked, settings["fewshot_split"]: examples}
@@ -56,7 +56,7 @@ def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, 
         {name: datasets.Dataset.from_list([document(each) for each in problems]) for name, problems in splits.items()}
     )
     task = ConfigurableTask(config=settings | {"num_fewshot": shots, "custom_dataset": lambda **_: data})
-    task.set_fewshot_seed(DEFAULT_OTHER_SEED)  # of lm-eval's command line: of the same rows the same examples
+    task.set_fewshot_seed(DEFAULT_OTHER_SEED)  # as lm-eval's command line, so the same rows give the same examples
     return task
 
 
@@ -66,7 +66,7 @@ def document(problem: Problem) -> dict[str, str]:
 
 
 def judge(task: Any, problems: Sequence[Problem], texts: Sequence[str]) -> dict[str, list[Ruling]]:
-    """What lm-eval's filters and metric make of one completion of each problem, by filter; nothing is generated."""
+    """lm-eval's rulings on one completion of each problem, by filter; nothing is generated."""
     from lm_eval.api.instance import Instance
 
     documents = [document(problem) for problem in problems]

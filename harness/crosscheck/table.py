@@ -1,8 +1,8 @@
-"""The crosscheck's table: lm-eval's numbers beside ours, and why they differ.
+"""The crosscheck's table: lm-eval's numbers next to ours, and why they differ.
 
-Two sets of completions, ours and lm-eval's, are judged by three rules: our accuracy and lm-eval's two filters. Down a
-set only the rule changes, across the sets only what was asked, so each difference between their number and ours is
-shown in parts. Base and tuned answer the same questions, so their differences are paired.
+Two sets of completions, ours and lm-eval's, are judged by three rules: our accuracy and lm-eval's two filters. Within a
+set only the rule changes, between the sets only the way of asking, so each difference between their number and ours is
+split into parts. Base and tuned answer the same questions, so their differences are paired.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from harness.util.text import one_line, plural, visible
 OURS = "ours"
 THEIRS = "lm-eval's"
 ACCURACY = "our accuracy"
-SHOWN = 3  # mismatches a filter
+SHOWN = 3  # mismatches for each filter
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was answered, by training seed; None is the base."""
+    """The completions and rulings by training seed; None is the base."""
 
     ours: dict[int | None, list[Completed]]  # the run's completions, all samples
-    ruled: dict[int | None, dict[str, list[Ruling]]]  # what lm-eval makes of them, by filter
-    theirs: dict[int | None, list[dict[str, Any]]]  # lm-eval's rows (harness.crosscheck.worker), one a question
+    ruled: dict[int | None, dict[str, list[Ruling]]]  # lm-eval's rulings on them, by filter
+    theirs: dict[int | None, list[dict[str, Any]]]  # lm-eval's rows (harness.crosscheck.worker), one for each question
     facts: dict[int | None, dict[str, Any]]  # how lm-eval asked
 
 
@@ -59,7 +59,7 @@ class Row:
     base: Rate
     tuned: Rate
     difference: JudgedPair
-    why: str  # what it differs in from the row of our own number
+    why: str  # how it differs from the row of our own number
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class SeedRows:
 
 @dataclass(frozen=True, slots=True)
 class Ruled:
-    """What a rule makes of a completion."""
+    """A rule's result on a completion."""
 
     extracted: str | None
     correct: bool
@@ -78,7 +78,7 @@ class Ruled:
 
 @dataclass(frozen=True, slots=True)
 class Mismatch:
-    """A completion of which the panel's rule says something else than lm-eval's own code."""
+    """A completion on which the panel's rule and lm-eval's own code disagree."""
 
     whose: str
     id: str  # of the problem
@@ -89,7 +89,7 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The panel's rule beside lm-eval's own code."""
+    """How far the panel's rule and lm-eval's own code agree."""
 
     filter: str  # one of FILTERS
     checked: int  # completions
@@ -104,14 +104,14 @@ class Crosscheck:
     run: str  # its directory's name
     n: int  # questions
     tables: tuple[SeedRows, ...]
-    differs: tuple[str, ...]  # a sentence for each thing in which lm-eval's evaluation is another than ours
-    agreement: tuple[Agreement, ...]  # a filter each
-    facts: dict[str, dict[str, Any]]  # by side: how lm-eval asked, as it says
+    differs: tuple[str, ...]  # a sentence for each way in which lm-eval's evaluation differs from ours
+    agreement: tuple[Agreement, ...]  # one for each filter
+    facts: dict[str, dict[str, Any]]  # by side: how lm-eval asked, as it reports
     conditions: dict[str, dict[str, Any]]  # by side: what the numbers depend on
 
 
 def read(file: Path) -> Crosscheck:
-    """Raises HarnessError as typed.read."""
+    """The numbers of a crosscheck.json. Raises HarnessError as typed.read."""
     return typed.read(Crosscheck, file)
 
 
@@ -124,7 +124,7 @@ def compare(
 ) -> Crosscheck:
     """All numbers of the table. conditions: what they depend on.
 
-    Raises HarnessError where stored completions, ours or lm-eval's, are not those of the questions.
+    Raises HarnessError if stored completions, ours or lm-eval's, do not belong to the questions.
     """
     sides, place = (None, *seeds), inputs.folder(run, check)
     task = lm_eval_task.build(material.asked, material.examples, check.shots)
@@ -158,11 +158,11 @@ def _ours(run: RunDir, material: Material, seed: int | None) -> list[Completed]:
 
 
 def _theirs(place: Path, material: Material, seed: int | None) -> list[dict[str, Any]]:
-    """lm-eval's rows, one a question, in the order asked."""
+    """lm-eval's rows, one for each question, in the order asked."""
     log = place / f"{inputs.side(seed)}.jsonl"
     rows = files.read_lines(log)
     if [row["id"] for row in rows] != [problem.id for problem in material.asked]:
-        raise HarnessError(f"{log}: answers other questions than were asked; delete {place} and run again")
+        raise HarnessError(f"{log}: holds answers to other questions; delete {place} and run again")
     return rows
 
 
@@ -171,11 +171,11 @@ def _texts(material: Material, completions: Sequence[Completed]) -> tuple[list[P
     return [problems[each.id] for each in completions], [each.text for each in completions]
 
 
-# --- whether the panel says what lm-eval says
+# --- whether the panel agrees with lm-eval
 
 
 def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> Agreement:
-    """How often the panel's rule and lm-eval's own filter and metric say the same of a text, and where they do not."""
+    """How often the panel's rule and lm-eval's own filter and metric agree on a text, and where they do not."""
     (rule,) = (scorer.rule for scorer in panel.SCORERS if scorer.name == f"lm-eval {name}")
     tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
     judged = [
@@ -200,7 +200,7 @@ def _agreement(name: str, run: RunDir, material: Material, answers: Answers) -> 
 
 
 def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed: int) -> list[Row]:
-    """The six rows of one trained model: whose completions, by which rule, base, tuned, difference, and why."""
+    """The six rows of one tuned model: whose completions, which rule, base, tuned, difference, and why."""
     sides, samples_each = (None, seed), run.config.eval.samples
     tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
     own = [_means(answers.ours[side], [each.correct for each in answers.ours[side]]) for side in sides]
@@ -223,7 +223,7 @@ def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed:
 
 
 def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: int, why: str) -> Row:
-    """One row; sides: base and tuned, each with one score a question in the same order, means over samples_each."""
+    """One row; sides: base and tuned, each with one score for each question, in the same order (means of samples)."""
     base, tuned = (np.asarray(side, dtype=np.float64) for side in sides)
     difference = verdict.judged(paired.paired(base, tuned))
     return Row(whose, rule, rate(base, samples_each), rate(tuned, samples_each), difference, why)
@@ -248,7 +248,7 @@ def _found(sides: Sequence[Sequence[Ruling]]) -> str:
 
 
 def _asked(run: RunDir, check: Check, facts: dict[str, Any]) -> str:
-    """What differs between the prompts and limits of the two, in a phrase; the lines below the table have the rest."""
+    """How the prompts and limits of the two differ, in a phrase; the lines below the table have the details."""
     parts = ["the same prompt"] if check.our_prompt else [_shots(facts), "no system text"]
     if facts["max_new_tokens"] != run.config.eval.max_new_tokens:
         parts.append(f"{facts['max_new_tokens']} new tokens, not {run.config.eval.max_new_tokens}")
@@ -260,9 +260,9 @@ def _shots(facts: dict[str, Any]) -> str:
 
 
 def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
-    """How the prompts of the two differ, or, where they are to be the same, whether they are."""
+    """How the prompts of the two differ, or, if they should be the same, whether they are."""
     if check.our_prompt:
-        greedy = not run.config.eval.temperature and run.config.eval.samples == 1  # else ours are drawn by chance
+        greedy = not run.config.eval.temperature and run.config.eval.samples == 1  # otherwise ours are sampled
         ours = {(seed, each.id): each.text for seed, side in answers.ours.items() for each in side}
         asked = {score.id: score.prompt for score in read_evaluation(run.base).scores}
         rows = [(seed, row) for seed, side in answers.theirs.items() for row in side]
@@ -280,7 +280,7 @@ def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
 
 
 def _differs(run: RunDir, material: Material, facts: dict[int | None, dict[str, Any]]) -> Iterator[str]:
-    """A line for each other thing in which lm-eval's evaluation is another than ours, from what both really did."""
+    """A line for each other way in which lm-eval's evaluation differs from ours, from what both really did."""
     section, first = run.config.eval, facts[None]
     cut = {seed: found["prompts cut"] for seed, found in facts.items() if found["prompts cut"]}
     room = first["context"] - first["max_new_tokens"]
@@ -323,10 +323,10 @@ def draw(numbers: Crosscheck) -> str:
 
 def _lines(numbers: Crosscheck) -> Iterator[str]:
     yield f"# Crosscheck of {one_line(numbers.run)}"
-    # Seven short columns: a terminal of 80 has no room for a long word more.
+    # Seven short columns, so that the table fits into a terminal of 80 characters.
     head = ("answers", "judged by", "base", "tuned", "points", "mid-p", "verdict")
     for table in numbers.tables:
-        yield f"\n**lm-eval's gsm8k beside our evaluation: {plural(numbers.n, 'question')}, seed {table.seed}**\n"
+        yield f"\n**lm-eval's gsm8k and our evaluation: {plural(numbers.n, 'question')}, seed {table.seed}**\n"
         yield from markdown.table_lines(head, map(_cells, table.rows))
         yield "\n" + "  \n".join(f"{row.completions}, {_rule(row)}: {row.why}" for row in table.rows)
         yield from _apart(table.rows)
@@ -340,7 +340,7 @@ def _lines(numbers: Crosscheck) -> Iterator[str]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     d = row.difference
-    rule = _rule(row).replace("-match", " match").replace("-extract", " extract")  # what a narrow column can break
+    rule = _rule(row).replace("-match", " match").replace("-extract", " extract")  # so that a narrow column can wrap it
     return (row.completions, rule, rate_text(row.base), rate_text(row.tuned), points(d), spell_p(d.mid_p), d.kind)
 
 
@@ -349,7 +349,7 @@ def _rule(row: Row) -> str:
 
 
 def _apart(rows: Sequence[Row]) -> Iterator[str]:
-    """A loud line where lm-eval's own number and ours are both detected and point apart."""
+    """A bold line if lm-eval's own number and ours are both detected with opposite signs."""
     ours = rows[0].difference
     theirs = [(row.rule, row.difference) for row in rows if row.completions == THEIRS and row.rule in FILTERS]
     apart = [
@@ -362,7 +362,7 @@ def _apart(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _silent(rows: Sequence[Row]) -> Iterator[str]:
-    """A line where the models have nothing right under lm-eval: that proves nothing about how it asks them."""
+    """A line if the models have nothing right under lm-eval: then the table says nothing about how it asks them."""
     if not any(row.base.value or row.tuned.value for row in rows if row.completions == THEIRS):
         yield (
             "\nNeither model has one answer right when lm-eval asks, so this table cannot tell whether lm-eval loads "

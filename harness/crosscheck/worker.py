@@ -1,10 +1,10 @@
-"""The crosscheck stage: lm-evaluation-harness asks one model, the base or one that was trained.
+"""The crosscheck stage: lm-evaluation-harness asks one model, the base or a tuned one.
 
     python -m harness.crosscheck.worker results/quickstart-1a2b3c4d --base
     python -m harness.crosscheck.worker results/quickstart-1a2b3c4d --seed 3407
 
-Writes <side>.jsonl, a line a question with the completion and lm-eval's verdicts, and then <side>.json: under which
-conditions, lm-eval's own totals, and what it does without a word, such as cutting prompts that are too long.
+Writes <side>.jsonl, with a line for each question with the completion and lm-eval's verdicts, and then <side>.json: the
+conditions, lm-eval's own totals, and what it does silently, such as cutting prompts that are too long.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
 from harness.util.interrupts import interruption
 
-AROUND = 32  # tokens: more than a prompt has around a question and its solution, marks of two turns included
+AROUND = 32  # tokens; more than a prompt has around a question and its solution, turn markers included
 
 
-@within_memory("give a smaller --batch-size, or end other programs on the GPU")
+@within_memory("lower --batch-size, or end other programs on the GPU")
 def score(run: RunDir, check: Check, seed: int | None) -> None:
-    """Have lm-eval ask one model all questions, and write what came of it. The caller holds the run's lock."""
+    """Let lm-eval ask one model all questions, and write the results. The caller holds the run's lock."""
     from lm_eval.evaluator import evaluate
 
     material = inputs.prepare(run, check)
@@ -45,15 +45,15 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
     if lm.max_length <= lm.max_gen_toks:
         raise HarnessError(
-            f"model.id: lm-eval asks for {lm.max_gen_toks} new tokens, and the context of {loaded.id} has "
-            f"{lm.max_length}: it cannot be asked"
+            f"model.id: lm-eval asks for {lm.max_gen_toks} new tokens, but the context of {loaded.id} has only "
+            f"{lm.max_length}, so lm-eval cannot ask this model"
         )
     began = time.perf_counter()
     with hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
         found = evaluate(
             lm,
             {"tasks": {TASK: task}},
-            bootstrap_iters=0,  # its standard error is of one model alone; ours are paired
+            bootstrap_iters=0,  # its standard errors are for single models; ours are paired
             system_instruction=run.config.prompt.system if check.our_prompt else None,
             apply_chat_template=check.chat,
             fewshot_as_multiturn=check.chat,
@@ -67,7 +67,7 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
 
 
 def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
-    """lm-eval's hf backend on the model. Raises HarnessError where PEFT leaves a part of the adapter out."""
+    """lm-eval's hf backend with the model. Raises HarnessError if PEFT ignores a part of the adapter."""
     import torch
 
     from harness.models.hf_engine import DTYPES
@@ -90,11 +90,14 @@ def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Che
                 use_safetensors=True,
             )
         except UserWarning:
-            raise HarnessError(f"{adapter}: is no adapter of this checkpoint: PEFT misses modules in it") from None
+            raise HarnessError(
+                f"{adapter}: is not an adapter of this checkpoint: PEFT finds modules missing; delete train/ of this "
+                f"run and train again"
+            ) from None
 
 
 def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
-    """lm-eval's vllm backend, started as our own engine is. Raises HarnessError where vLLM does not start."""
+    """lm-eval's vllm backend, started in the same way as our engine. Raises HarnessError if vLLM does not start."""
     from harness.models import vllm_engine
     from harness.models.engine import Work
 
@@ -114,7 +117,7 @@ def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint,
 
 
 def _longest(material: Material, shots: int) -> int:
-    """Tokens that no prompt and its completion exceed: the longest question behind the longest examples."""
+    """An upper bound of the tokens of a prompt and its completion: the longest question with the longest examples."""
     from lm_eval.defaults import DEFAULT_MAX_GEN_TOKS
 
     from harness.models.prompts import load_tokenizer
@@ -127,7 +130,7 @@ def _longest(material: Material, shots: int) -> int:
 
 
 def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
-    """A row a question, in the order asked, of lm-eval's samples, which are one a question and filter."""
+    """A row for each question, in the order asked, from lm-eval's samples, one for each question and filter."""
     from harness.models.prompts import ids_hash
 
     rows: dict[int, dict[str, Any]] = {}
@@ -171,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
     inputs.add_options(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--base", action="store_true", help="the base checkpoint")
-    which.add_argument("--seed", type=int, metavar="S", help="what this training seed made")
+    which.add_argument("--seed", type=int, metavar="S", help="the model of this training seed")
     args = parser.parse(argv)
     run = directory.existing(args.run)
     with files.lock(run.path):
@@ -180,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         except BaseException:
             if stopped := interruption():
                 stopped.where = (
-                    f"crosscheck ({inputs.side(args.seed)}), which begins anew"  # lm-eval keeps no part of it
+                    f"crosscheck ({inputs.side(args.seed)}), which starts over"  # lm-eval keeps no partial results
                 )
             raise
     return 0

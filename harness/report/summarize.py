@@ -217,7 +217,7 @@ def _floor(first: NDArray[np.float64], again: NDArray[np.float64]) -> FloorRecor
 
 
 def _of_samples(base: Scores, sides: list[Scores], count: int) -> tuple[OfSamples, ...]:
-    """pass@k for k = 1, 2, 4, … and K, pass^K and maj@K of K samples a question, and their paired differences."""
+    """pass@k for k = 1, 2, 4, … and K, pass^K and maj@K of K samples per question, and their paired differences."""
     sizes = sorted({1 << i for i in range(count.bit_length()) if 1 << i < count} | {count})
     grouped = [_by_question(side) for side in (base, *sides)]
     scores: dict[str, list[NDArray[np.float64]]] = {}

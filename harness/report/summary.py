@@ -227,7 +227,7 @@ class Summary:
     name: str  # of the experiment
     digest: str  # of its settings
     n: int  # questions
-    samples: int  # completions a question
+    samples: int  # completions per question
     conditions: Conditions  # under which both models were evaluated
     base_weights: str | None  # SHA-256, in hex; None in runs that did not keep it
     problems: ProblemCounts

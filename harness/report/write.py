@@ -29,8 +29,8 @@ def write(run: RunDir) -> Summary:
 def show(run: RunDir) -> None:
     """Print the report's verdict and first table, and where the report is. Raises HarnessError as `summary.read`."""
     opening = results.opening(run, summary.read(run.path))
-    told = Section("", [block for block in opening.blocks if not isinstance(block, Figure)])
-    markdown(visible("\n".join(report_lines(run, [told]))))
+    printed = Section("", [block for block in opening.blocks if not isinstance(block, Figure)])
+    markdown(visible("\n".join(report_lines(run, [printed]))))
     say(f"\nReport: {one_line(str(run.report))}")
     if run.page.exists():
         say(f"Page:   {one_line(str(run.page))}")

@@ -37,7 +37,7 @@ class Generation:
     prompts: str  # SHA-256, in hex, over the ordered prompt hashes
     max_new_tokens: int  # a completion
     sampling: SamplingParameters
-    samples: int  # completions a question
+    samples: int  # completions per question
     seed: int | None  # of the sampling; None: greedy decoding draws nothing
     stop_ids: tuple[int, ...]  # tokens that end a completion, ascending
     engine: str  # with the versions of everything that affects its last bits

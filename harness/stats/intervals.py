@@ -1,7 +1,7 @@
 """Numbers in, intervals and tests out: what a before/after comparison on the same questions can claim.
 
 Both models answered the same questions, so the pair is the unit. Scores live on a small lattice (0 or 1, or
-m/K with K samples a question), so the percentile bootstrap with infinitely many resamples is computed, not
+m/K with K samples per question), so the percentile bootstrap with infinitely many resamples is computed, not
 simulated: no seed, no Monte Carlo error. Departures from common practice: no BCa (NaN on constant data,
 undercovers with few flips), no zero-width interval of a difference, and no scipy here, because its import takes most
 of a second. Quantities are proportions in [-1, 1]; only the sentences use points (hundredths).
@@ -28,8 +28,8 @@ ALPHA = 0.05
 NORMAL = NormalDist()
 FEW_FLIPS = 25  # gained + lost below this, or
 FEW_ON_ONE_SIDE = 5  # the smaller of the two below this: the bootstrap undercovers and Tango's interval is used
-MAX_DENOMINATOR = 128  # the most samples a question for which m/K is recognised
-FEW_CHANGES = 10  # the same with several samples a question, or if all changes have one direction: `with_two_more`
+MAX_DENOMINATOR = 128  # the most samples per question for which m/K is recognised
+FEW_CHANGES = 10  # the same with several samples per question, or if all changes have one direction: `with_two_more`
 WILSON = "Wilson"
 BOOTSTRAP = "paired bootstrap (exact percentile)"
 WITH_TWO_MORE = "paired bootstrap with one question gained and one lost added (exact percentile)"
@@ -70,7 +70,7 @@ def wilson(k: int, n: int, level: float = LEVEL) -> Interval:
 def bootstrap_mean(scores: ArrayLike) -> Interval:
     """95% percentile bootstrap interval of the mean, with infinitely many resamples.
 
-    scores: shape (n,), one value a question in [-1, 1], multiples of 1/K for a K <= 128 (mean of K samples).
+    scores: shape (n,), one value per question in [-1, 1], multiples of 1/K for a K <= 128 (mean of K samples).
     Constant scores give zero width, which is why Wilson's interval is given next to it. ValueError for any other input.
     """
     denominator, (numerators,) = lattice(column("scores", scores))
@@ -90,12 +90,12 @@ def tango(gained: int, lost: int, n: int, level: float = LEVEL) -> Interval:
 
 
 def few_flips(gained: int, lost: int) -> bool:
-    """Whether the bootstrap interval is too short, with one sample a question, and Tango's is used."""
+    """Whether the bootstrap interval is too short, with one sample per question, and Tango's is used."""
     return gained + lost < FEW_FLIPS or min(gained, lost) < FEW_ON_ONE_SIDE
 
 
 def few_changes(gained: int, lost: int) -> bool:
-    """Whether the bootstrap interval is too short, with several samples a question, and two questions are added."""
+    """Whether the bootstrap interval is too short, with several samples per question, and two questions are added."""
     return gained + lost < FEW_CHANGES or min(gained, lost) == 0
 
 

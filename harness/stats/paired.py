@@ -69,7 +69,7 @@ class PairedDifference:
     gained: int  # questions whose score rose (for right/wrong: wrong -> right)
     lost: int  # questions whose score fell
     n: int
-    mid_p: float  # McNemar's; with K samples a question, the sign-flip test's (harness.stats.paired_tests)
+    mid_p: float  # McNemar's; with K samples per question, the sign-flip test's (harness.stats.paired_tests)
     exact_p: float
     se: float | None  # paired standard error, n - 1 in the variance; None for n = 1; 0 does not mean certainty
     correlation: float | None  # of base and tuned over questions; None if either is constant

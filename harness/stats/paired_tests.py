@@ -1,7 +1,7 @@
-"""Is a change as likely up as down? The sign-flip test; with one sample a question it is McNemar's test.
+"""Is a change as likely up as down? The sign-flip test; with one sample per question it is McNemar's test.
 
 If base and tuned were equally good, each question's difference would be as likely as its mirror image. McNemar's test
-asks how often that gives so many gains among the flips. With several samples a question, the sign-flip test asks how
+asks how often that gives so many gains among the flips. With several samples per question, the sign-flip test asks how
 often it gives so large a sum of differences, and so weights a question by how much it moved. The sign test of the
 questions that rose or fell does not: for equal means of unequal spread it was measured to err in 17 to 29% of cases
 instead of 5%.
@@ -55,7 +55,7 @@ def mcnemar(gained: int, lost: int) -> FlipTest:
 
 
 def sign_flip(differences: NDArray[np.int64]) -> FlipTest:
-    """The test of integer differences, shape (n,), one a question: multiples of 1/K, times K.
+    """The test of integer differences, shape (n,), one per question: multiples of 1/K, times K.
 
     McNemar's if all nonzero differences have the same size; else the distribution of the sum over all 2^n signs, by
     FFT.

@@ -1,4 +1,4 @@
-"""Several samples a question: pass@k, pass^k and maj@k, each as one expected score a question.
+"""Several samples per question: pass@k, pass^k and maj@k, each as one expected score per question.
 
 A score is the exact expectation over all ways to draw k of the K samples without replacement, so k < K needs no
 drawing and no seed. The scores go into `harness.stats.paired`, which resamples questions: K answers to one question
@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def question_means(ids: Iterable[str], values: Iterable[float]) -> NDArray[np.float64]:
-    """The mean of one value a completion over the samples of each question, shape (n,), by first appearance.
+    """The mean of one value per completion over the samples of each question, shape (n,), by first appearance.
 
     ids: the question of each completion. ValueError for unequal lengths.
     """

@@ -21,7 +21,7 @@ CELLS = {1: 200, 2: 40}  # into which the chi of each side is cut, by how many s
 
 
 def moved(n: int, estimate: float, se: float | None) -> float:
-    """The sum over the questions of their squared changes; with one sample a question, the number that changed.
+    """The sum over the questions of their squared changes; with one sample per question, the number that changed.
 
     Power depends on it: a question that moved by 1/K carries 1/K² of the information of one that flipped.
     n: questions; estimate: the mean of their changes; se: its standard error.

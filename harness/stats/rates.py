@@ -30,7 +30,7 @@ SEEDED_MEAN_OF_MORE = f"bootstrap of question means {MORE} ({RESAMPLES:,} resamp
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """The mean of one score a question, with its 95% interval, as proportions."""
+    """The mean of one score per question, with its 95% interval, as proportions."""
 
     value: float
     low: float

@@ -22,7 +22,7 @@ class Rate(Estimate):
     """The mean of one score over the questions."""
 
     method: str  # of the interval
-    # Only with one sample a question: low and high are then Wilson's, and the exact bootstrap's are given too.
+    # Only with one sample per question: low and high are then Wilson's, and the exact bootstrap's are given too.
     k: int | None = field(default=None, metadata=OMITTED)  # questions with the outcome
     n: int | None = field(default=None, metadata=OMITTED)  # questions
     bootstrap_low: float | None = field(default=None, metadata=OMITTED)

@@ -1,4 +1,4 @@
-"""From scored completions to one number a question, by quantity."""
+"""From scored completions to one number per question, by quantity."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def per_question(scores: Scores) -> Columns:
 
 
 def means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:
-    """One value a completion as means over the samples of a question, shape (n,)."""
+    """One value per completion as means over the samples of a question, shape (n,)."""
     return pass_at_k.question_means([score.id for score in scores], values)
 
 
 def rate(values: NDArray[np.float64], count: int) -> Rate:
-    """The mean of a column with its 95% interval; count: samples a question.
+    """The mean of a column with its 95% interval; count: samples per question.
 
-    The interval is Wilson's for one sample a question, else the bootstrap's of the question means, or over seeds that
+    The interval is Wilson's for one sample per question, else the bootstrap's of the question means, or over seeds that
     of t.
     """
     if values.ndim == 1 and count == 1:

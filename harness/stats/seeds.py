@@ -208,10 +208,10 @@ def quantile(count: int, tail: float = (1 - LEVEL) / 2) -> float:
 
 
 def _components(questions: NDArray[np.float64], seeded: list[NDArray[np.float64]]) -> Components | None:
-    """Of values a question, (n,), and the seeded sides, (s, n); None where nothing varies."""
+    """From one value per question (n,) and the seeded sides (s, n); None: nothing varies."""
     sides = tuple(Trainings(_standard_error(side.mean(axis=1)), len(side)) for side in seeded)
     found = Components(_standard_error(questions), sides)
-    return found if found.se > 1e-12 else None  # below is nothing but rounding
+    return found if found.se > 1e-12 else None  # else only rounding
 
 
 def _standard_error(values: NDArray[np.float64]) -> float:

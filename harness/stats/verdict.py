@@ -179,7 +179,7 @@ def larger_part(mathematics: Difference, form: Difference, between: Difference) 
 
 def parts(strict: Difference, mathematics: Difference, form: Difference, larger: str) -> str:
     """One sentence: how much of the change of strict accuracy is format, how much mathematics, and which is more."""
-    told = {
+    findings = {
         "neither": "neither part can be told from 0",
         "opposite": "the two pull in opposite directions",
         "undecided": "both count, and which is more cannot be told",
@@ -187,13 +187,13 @@ def parts(strict: Difference, mathematics: Difference, form: Difference, larger:
     if larger in ("format", "mathematics"):
         other = mathematics if larger == "format" else form
         if _sign(other):
-            told[larger] = f"more {larger} than {'mathematics' if larger == 'format' else 'format'}"
+            findings[larger] = f"more {larger} than {'mathematics' if larger == 'format' else 'format'}"
         else:
-            told[larger] = f"{larger} alone can be told from 0"
+            findings[larger] = f"{larger} alone can be told from 0"
     return (
         f"Of the {_change(strict)} points of strict accuracy, {_change(form)} are format (right answers that the "
         f"format no longer costs, or now does) and {_change(mathematics)} are mathematics (more or fewer right "
-        f"answers): {told[larger]}."
+        f"answers): {findings[larger]}."
     )
 
 

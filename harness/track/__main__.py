@@ -1,9 +1,9 @@
-"""SwanLab follows an experiment, or is shown a finished one.
+"""Track an experiment with SwanLab while it runs, or afterwards.
 
     python -m harness.track results/quickstart-27b891f3                # a run that was not tracked, or again
     python -m harness.track results/quickstart-27b891f3 --mode online  # the same, on swanlab.cn
 
-harness.run starts it by itself (track.mode). It only reads what the run writes, and changes no number.
+harness.run starts it automatically (track.mode). It only reads what the run writes, and changes no number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.runs import directory
 from harness.runs.directory import RunDir
-from harness.track.follow import MODES, follow, kind, told
+from harness.track.follow import MODES, follow, how_it_ended, kind
 from harness.track.reader import Reader
 from harness.util import files
 from harness.util.cli import Parser, exit_code
@@ -24,17 +24,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("track", __doc__)
     parser.add_argument("run", type=Path, help="run directory")
     parser.add_argument("--mode", choices=MODES, help="default: the run's own track.mode")
-    parser.add_argument("--follow", action="store_true", help="until told on standard input how the run ended")
+    parser.add_argument("--follow", action="store_true", help="until standard input says how the run ended")
     args = parser.parse(argv)
     run = directory.existing(args.run)
     run = RunDir(run.path.resolve(), run.config)
     mode = args.mode or run.config.track.mode
     if mode == "disabled":
-        raise HarnessError(f"{args.run}: track.mode is disabled; say --mode offline or --mode online")
+        raise HarnessError(f"{args.run}: track.mode is disabled; give --mode offline or --mode online")
     kind(run.config).check(mode)
     with files.lock(run.path):
         complete = "success" if run.report.exists() else "crashed"
-        follow(run, mode, told if args.follow else lambda: complete, Reader(run, following=args.follow))
+        follow(run, mode, how_it_ended if args.follow else lambda: complete, Reader(run, following=args.follow))
     return 0
 
 

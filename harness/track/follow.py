@@ -1,8 +1,8 @@
-"""A tracker follows an experiment: a process of its own that reads what the stages write, and shows it while they work.
+"""The process that tracks an experiment: it reads what the stages write, and shows it while they work.
 
-harness.run starts it (track.mode). It gets files and nothing else, so that it can change no number, and one that
-fails, hangs or is killed costs a line. One experiment is one run of the tracker, however often it was stopped: its
-folder is made again from the run's files at every start, and online the run is continued. No step is there twice.
+harness.run starts it (track.mode). It only reads files, so it cannot change a number, and if it fails, hangs or is
+killed, only a line says so. One experiment is one run of the tracker, however often it was stopped: the tracker's
+folder is rebuilt from the run's files at every start, and online the run is continued. No step is there twice.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from harness.util import processes
 from harness.util.console import hushed, say, working
 from harness.util.text import one_line, quoted
 
-POLL_SECONDS = 1.0  # between two looks at the files
-START_SECONDS = 20  # that the tracker's server may take to answer
-FINISH_SECONDS = 60  # that the tracker may take for the rest, once the stages have ended
-PATIENCE_SECONDS = 3  # of them that pass before the person who waits is told why
+POLL_SECONDS = 1.0  # between two reads of the files
+START_SECONDS = 20  # for the tracker's server to answer
+FINISH_SECONDS = 60  # for the tracker to finish after the stages have ended
+PATIENCE_SECONDS = 3  # of those that pass before a line says what the command is waiting for
 MODES = ("offline", "online", "local")
 
 
-# --- beside harness.run -------------------------------------------------------------------------------------
+# --- in harness.run -----------------------------------------------------------------------------------------
 
 
 def check(config: Config) -> None:
-    """Raise HarnessError where the experiment asks for a tracking that this machine or account cannot give."""
+    """Raise HarnessError if this machine or account cannot track the experiment as it asks for."""
     if config.track.mode != "disabled":
         kind(config).check(config.track.mode)
 
@@ -46,7 +46,7 @@ def kind(config: Config) -> TrackerKind:
 
 
 def following(run: RunDir, held: int | None, work: Callable[[], int]) -> int:
-    """Do the work of the run while its tracker follows, and return its exit code; nothing of the tracker's changes it.
+    """Do the work of the run while its tracker follows, and return the work's exit code, whatever the tracker does.
 
     `held` is the descriptor of the run's lock.
     """
@@ -70,7 +70,7 @@ class Untracked:
 
 
 class Tracker:
-    """The process that follows, as seen from harness.run."""
+    """The tracker's process, as seen from harness.run."""
 
     def __init__(self, run: RunDir, held: int | None) -> None:
         self.run, self.title = run, kind(run.config).title
@@ -83,18 +83,18 @@ class Tracker:
             stderr=subprocess.STDOUT,
             pass_fds=[held] if held is not None else [],
             preexec_fn=processes.die_with_parent,
-            start_new_session=True,  # Ctrl-C is for us; we tell it
+            start_new_session=True,  # Ctrl-C reaches only us, and we pass the end on
             text=True,
         )
 
     def first_line(self) -> str:
-        """What it says once the tracker's server has answered; nothing if that takes too long."""
+        """Its first line, once the tracker's server has answered; empty if that takes too long."""
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
         self._said = self._process.stdout.readline() if ready else ""
         return self._said.strip().removeprefix("error: ")
 
     def finish(self, state: str) -> None:
-        """Tell it how the run ended, and wait until it has shown the rest or is given up; Ctrl-C does that at once."""
+        """Tell it how the run ended, and wait until it has shown the rest. After a time limit or Ctrl-C, kill it."""
         given_up = ""
         try:
             self._said += self._rest(state)
@@ -106,19 +106,19 @@ class Tracker:
             self._process.kill()
             self._process.communicate()
         if code := self._process.returncode:
-            last = one_line((self._said.strip() or "it has not said why").splitlines()[-1]).removeprefix("error: ")
+            last = one_line((self._said.strip() or "no reason given").splitlines()[-1]).removeprefix("error: ")
             why = given_up or (f"ended by {signal.Signals(-code).name}" if code < 0 else last)
             say(
-                f"{self.title} has not got all of this run ({why}); the experiment has lost nothing. "
+                f"{self.title} has not tracked all of this run ({why}); the experiment has lost nothing. "
                 f"python -m harness.track {quoted(self.run.path)} tracks it again."
             )
 
     def _rest(self, state: str) -> str:
-        """What it says until it has ended. Raises TimeoutExpired where that takes too long."""
+        """Its output until it has ended. Raises TimeoutExpired if that takes too long."""
         try:
             return self._process.communicate(state + "\n", timeout=PATIENCE_SECONDS)[0]
         except subprocess.TimeoutExpired:
-            say(f"{self.title} gets the rest; that may take {FINISH_SECONDS} s, and Ctrl-C does without.")
+            say(f"{self.title} is finishing; that may take {FINISH_SECONDS} s, and Ctrl-C skips it.")
             return self._process.communicate(timeout=FINISH_SECONDS - PATIENCE_SECONDS)[0]
 
 
@@ -130,7 +130,7 @@ def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
     try:
         tracker = Tracker(run, held)
     except (OSError, subprocess.SubprocessError) as error:
-        say(f"{title} cannot be started, the run is not tracked: {error}.")
+        say(f"{title} cannot be started, so the run is not tracked: {error}.")
         return Untracked()
     if mode != "online":
         say(f"{title}: {kind(run.config).where(run, mode, identity)}")
@@ -142,20 +142,20 @@ def _start(run: RunDir, held: int | None) -> Tracker | Untracked:
 
 
 def _identity(run: RunDir) -> str:
-    """The id of the experiment's one run in its tracker, made once (the caller holds the run's lock)."""
+    """The id of the experiment's run in its tracker, made once (the caller holds the run's lock)."""
     if (noted := run.read_manifest().track) is None:
         noted = Track(secrets.token_hex(8))
         run.note("track", noted)
     return noted.id
 
 
-# --- the process that follows -------------------------------------------------------------------------------
+# --- in the tracker's process -------------------------------------------------------------------------------
 
 
 def follow(run: RunDir, mode: str, state: Callable[[], str | None], reader: Reader) -> None:
-    """Show what the run has and gets until `state()` names how it ended, and then the rest."""
+    """Show what the run has and writes until `state()` says how it ended, and then the rest."""
     tracker, identity = kind(run.config), _identity(run)
-    with hushed():  # it greets, and says from its threads what a person can do nothing about
+    with hushed():  # it prints a greeting, and from its threads messages that do not help the user
         tracked = tracker.open(run, mode, identity)
     ended = None
     try:
@@ -175,7 +175,7 @@ def follow(run: RunDir, mode: str, state: Callable[[], str | None], reader: Read
             tracked.finish(ended)
 
 
-def told() -> str | None:
-    """What harness.run says about how the run ended, after a moment's wait; None while it goes on."""
+def how_it_ended() -> str | None:
+    """How the run ended, as harness.run says after at most POLL_SECONDS; None while it is running."""
     ready, _, _ = select.select([sys.stdin], [], [], POLL_SECONDS)
     return (sys.stdin.readline().strip() or "crashed") if ready else None

@@ -1,9 +1,8 @@
-"""What a run has to show in SwanLab: read from its files, step by step, each once.
+"""What a tracker shows of a run: read from its files, step by step, each once.
 
-Keys are the places in the run directory: train/<metric> at its step (train/seed-<s>/<metric> of several seeds), as
-SwanLab's callback for the trainer names them too; base/<score>, tuned/<score> and difference/<score>, each with the
-ends of its 95% interval; completions as text; the report's plots as images. Numbers are those of metrics.jsonl and
-summary.json.
+Keys follow the run directory: train/<metric> at its step (train/seed-<s>/<metric> for several seeds), as in SwanLab's
+own callback for the trainer; base/<score>, tuned/<score> and difference/<score>, each with the ends of its 95%
+interval; completions as text; the report's plots as images. Numbers are those of metrics.jsonl and summary.json.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from harness.stats import scores
 from harness.stats.records import Estimate
 from harness.util.errors import HarnessError
 
-COMPLETIONS = 8  # a step, of those shown
+COMPLETIONS = 8  # shown for each step
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown of one step."""
+    """What is shown for one step."""
 
     step: int
     numbers: dict[str, float] = field(default_factory=dict)
@@ -36,17 +35,17 @@ class Shown:
 
 
 class Reader:
-    """What the stages of a run have written and was not shown yet."""
+    """Reads what the stages of a run have written since the last look."""
 
     def __init__(self, run: RunDir, *, following: bool) -> None:
-        """following: stages may be at work, or will be."""
+        """following: stages are running, or will be."""
         self.run = run
         self._shown: set[str] = set()
         self._last: dict[Path, int] = {}  # step shown, by file
         self._read: dict[Path, tuple[int, ...]] = {}  # state when it was read
-        self._lines: dict[tuple[Path, int], int] = {}  # read of a log, by file and inode
-        # A training that goes on forgets the steps past its resume point, and takes them again: until it has
-        # written these files itself they are not shown.
+        self._lines: dict[tuple[Path, int], int] = {}  # lines read of a log, by file and inode
+        # A training that is resumed discards the steps after its resume point and makes them again: its files are not
+        # shown until it has rewritten them.
         unfinished = [seed for seed in run.config.train.seeds if following and not run.adapter(seed).exists()]
         self._stale = {file: _state(file) for seed in unfinished for file in self._logs(seed)}
 
@@ -66,10 +65,10 @@ class Reader:
             yield from self._side(run.tuned(seed), self._place("tuned", seed), self._tuned_step(seed) or steps)
 
     def closing(self) -> Iterator[Shown]:
-        """What is there once the report is."""
+        """What is shown once the report is written."""
         run, numbers = self.run, summary.read(self.run.path)
         found = {f"difference/{name}": getattr(numbers.difference, name) for name in scores.COMPARED}
-        if numbers.several:  # of one seed the evaluation has shown it
+        if numbers.several:  # with one seed, the evaluation has shown it already
             found |= {f"tuned/{name}": getattr(numbers.tuned, name) for name in scores.QUANTITIES}
         yield Shown(
             run.config.train.steps,
@@ -91,7 +90,7 @@ class Reader:
         return True
 
     def _side(self, folder: Path, name: str, step: int) -> Iterator[Shown]:
-        """The scores of an evaluation, as the summary has them, and its first completions."""
+        """The scores of an evaluation, as in the summary, and its first completions."""
         if not self._once(folder / "result.json"):
             return
         result = read_evaluation(folder)
@@ -125,9 +124,9 @@ class Reader:
         return curve.read(folder).chosen if (folder / curve.NAME).exists() else None
 
     def _rollouts(self, key: str, rows: list[dict[str, Any]]) -> Iterator[Shown]:
-        """The group that was kept of the first rollout, the last, and those on which every resume_every steps end.
+        """The groups kept from the first rollout, the last, and the last one before every resume_every-th step.
 
-        Several steps learn from one rollout where num_iterations says so; it is shown at the first of them.
+        With num_iterations, several steps learn from one rollout; it is shown at the first of them.
         """
         t = self.run.config.train
         groups: dict[int, list[dict[str, Any]]] = {}
@@ -146,7 +145,7 @@ class Reader:
             yield Shown(step, texts={key: texts})
 
     def _rows(self, file: Path, read: Callable[[Path, int], list[dict[str, Any]]]) -> list[dict[str, Any]]:
-        """The rows of a training's log that come after the last step shown."""
+        """The rows of a training's log after the last step shown."""
         now = _state(file)
         if now is None or now in (self._read.get(file), self._stale.get(file)):
             return []
@@ -156,8 +155,8 @@ class Reader:
         return rows
 
     def _added(self, log: Path, last: int) -> list[dict[str, Any]]:
-        """The rows that were appended since the last look: in a training of many steps each is parsed once."""
-        key = log, log.stat().st_ino  # another one where the log was written anew
+        """The rows that were appended since the last look, so that in a long training each is parsed only once."""
+        key = log, log.stat().st_ino  # changes when the log is rewritten
         added = training.read_metrics(log, after=self._lines.get(key, 0))
         rows = [{"step": row.step} | row.numbers for row in added]
         self._lines[key] = self._lines.get(key, 0) + len(rows)
@@ -165,7 +164,7 @@ class Reader:
 
 
 def _state(file: Path) -> tuple[int, ...] | None:
-    """What changes when a file is replaced or grows; None where there is none."""
+    """A value that changes when the file is replaced or grows; None if there is none."""
     with contextlib.suppress(FileNotFoundError):
         found = file.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns

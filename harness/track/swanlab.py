@@ -1,6 +1,6 @@
 """The tracker `swanlab`: the only module that imports SwanLab, with resvg and pillow for the plots.
 
-SwanLab is told to look at nothing but what it is given: no hardware, host name, command, packages, git, output.
+SwanLab is set to record only what it is given: no hardware, host name, command, packages, git, output.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from harness.util.text import one_line, quoted, visible
 if TYPE_CHECKING:
     import swanlab
 
-# The dashboard pins a rich that is older than ours, and works with ours.
+# The dashboard pins a version of rich older than ours, but works with ours.
 DASHBOARD = "pip install --no-deps swanboard==0.1.10b2; pip install fastapi uvicorn ujson 'peewee<4'"
-SHARPNESS = 2  # pixels of an image for one of the chart's own file
-# resvg takes no other font for the one that it is told: the first is its own choice.
+SHARPNESS = 2  # image pixels per pixel of the chart
+# resvg has no fallback for the font that it is given; the first one is its own default.
 FONTS = ("Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans", "Helvetica")
 
 
@@ -100,9 +100,9 @@ class SwanLabRun:
                 config=run.config.model_dump(exclude={"track"}) | {"digest": run.config.digest()},
                 settings=settings,
             )
-        except Exception as error:  # whatever it raises, it is not what the experiment is about
-            # To SwanLab a server that does not answer is a key that is wrong.
-            hint = "; is its server within reach?" if mode == "online" else ""
+        except Exception as error:  # whatever it raises must not stop the experiment
+            # SwanLab reports a server that does not answer as a wrong key.
+            hint = "; check that its server can be reached" if mode == "online" else ""
             raise HarnessError(f"SwanLab ({mode}) did not start: {type(error).__name__}: {error}{hint}") from None
         self.url = one_line(self._run.url) if mode == "online" else None
 
@@ -120,7 +120,7 @@ class SwanLabRun:
 
 
 def _isolate(folder: str) -> None:
-    """Keep SwanLab to the folder: a login, a webhook or a mode set for other work says nothing here."""
+    """Keep SwanLab inside the folder: logins, webhooks or modes set for other work have no effect here."""
     for name in [name for name in os.environ if name.startswith("SWANLAB_")]:
         del os.environ[name]
     os.environ |= {"SWANLAB_ROOT": folder, "SWANLAB_CONFIG_DIR": folder}
@@ -128,7 +128,7 @@ def _isolate(folder: str) -> None:
 
 
 def _drawn(chart: str) -> swanlab.Image | swanlab.Html:
-    """A chart (the text of its SVG file) as an image; as a page where its words cannot be drawn."""
+    """A chart (the text of its SVG file) as an image, or as a page if its text cannot be drawn."""
     import swanlab
 
     if not _can_draw():
@@ -139,13 +139,13 @@ def _drawn(chart: str) -> swanlab.Image | swanlab.Html:
 
 
 def _can_draw() -> bool:
-    """Whether resvg and pillow are there, and a font: without one resvg leaves words out and says nothing."""
+    """Whether resvg, pillow and a font are installed: without a font, resvg silently leaves out text."""
     return all(map(machine.installed, ("resvg_py", "PIL"))) and _font() is not None
 
 
 @cache
 def _font() -> str | None:
-    """The first of FONTS with which resvg draws a letter; None where there is none of them."""
+    """The first of FONTS with which resvg draws a letter; None if none is installed."""
     canvas = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40">{}</svg>'
     letter = canvas.format('<text x="9" y="30" font-family="sans-serif">8</text>')
     return next((font for font in FONTS if _png(letter, font) != _png(canvas.format(""), font)), None)

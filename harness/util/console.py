@@ -164,18 +164,18 @@ def progress(
     """
     tell = LOG.info if _console.is_terminal else say
     tell(f"{what}: {total}" + (f" ({done} done already)" if done else ""))
-    began = told = time.monotonic()
+    began = last_line = time.monotonic()
     at = done
     with _bar(what, total, done) as draw:
 
         def update(completed: int, note: str = "") -> None:
-            nonlocal told, at
+            nonlocal last_line, at
             at = completed
             heed_interruption()
             draw(completed, note)
             now = time.monotonic()
-            if now - told >= EVERY and done < completed < total:
-                told = now
+            if now - last_line >= EVERY and done < completed < total:
+                last_line = now
                 rate = (completed - done) / (now - began)
                 left = _duration((total - completed) / rate)
                 tell(f"{what}: {completed} of {total}, {rate:.3g} {unit}/s, {left} left" + f"; {note}" * bool(note))

@@ -104,7 +104,7 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
 
 @contextmanager
 def appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
-    """Open a log for appending, after removing a torn last line; yields append(rows), one JSON line a row.
+    """Open a log for appending, after removing a torn last line; yields append(rows), one JSON line per row.
 
     What append() was given survives the death of this process at once. It is synced to the disk (and survives a power
     cut) at the end and by the first call after SYNC_SECONDS: a sync at every call would slow a GPU down.
@@ -129,7 +129,7 @@ def appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
 
 
 def append_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Append one JSON line a row and return when they are on the disk."""
+    """Append one JSON line per row and return when they are on the disk."""
     with appending(path) as append:
         append(rows)
 

@@ -1,4 +1,4 @@
-"""The benchmarks run and print their tables; their figures are nobody's test."""
+"""The benchmarks run and print their tables; their numbers are not tested."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_a_training_step_is_measured_by_the_ordinary_stage():
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "| trl-hf | " in done.stdout and "| 4 x " in done.stdout
-    refused(harness("bench", "train", "exp/quickstart.yaml", "--steps", "2"), "--steps: 2 leave nothing")
+    refused(harness("bench", "train", "exp/quickstart.yaml", "--steps", "2"), "--steps: 2 leaves no step")
 
 
 @without_gpu
 def test_a_step_by_another_backend_than_the_path_names_is_no_row():
-    """The training stage goes on with TRL where Unsloth cannot run; a benchmark must not call that Unsloth."""
+    """If Unsloth cannot run, the training stage continues with TRL; a benchmark must not call that Unsloth."""
     done = harness(
         "bench", "train", "exp/quickstart.yaml", "model.precision=bf16", "train.prompts_per_step=2",
         "train.generations=2", "--paths", "unsloth-hf", "--steps", "2", "--warm-up", "1", cold=True,

@@ -1,4 +1,4 @@
-"""A small coverage study: enumerated figures are asserted as they are, simulated ones to their standard error."""
+"""A small coverage study: enumerated numbers are asserted exactly, simulated ones within their standard error."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ SHRUNK = {
     [pytest.param(*each, id=f"{each[0].name}, n {each[0].n}") for each in coverage.simulated()],
 )
 def test_intervals_lie_around_the_truth_of_their_design(design, times, draw):
-    """Their centres are, in widths, .02 off but for the simulation's error; a wrong truth was .2 widths off or more."""
+    """The centres are within .02 widths, apart from simulation error; with a wrong truth they were .2 or more off."""
     rng, spans = np.random.default_rng(8), {}
     for _ in range(100 if times == 1 else 16):
         for method, span in draw(rng).intervals.items():

@@ -1,4 +1,4 @@
-"""The comparison: one table a comparable group, every format, and what is skipped or refused."""
+"""The comparison: a table for each comparable group, every format, and what is skipped or refused."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_a_run_counts_once_however_often_it_is_given(runs, tmp_path):
 
 
 def without(path):
-    """A change of a summary: the field at this path is gone."""
+    """A change of a summary: the field at this path is missing."""
 
     def change(numbers):
         *parents, name = path.split(".")

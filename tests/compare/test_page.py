@@ -43,7 +43,7 @@ def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
     page = drawn(runs, runs[0].parent)
     check_one_file(page)
     assert "▲ detected" in page and "▼ detected" not in page
-    assert "train.seeds" in page and "seeds [2]" in page  # what sets a run apart stands beside its name
+    assert "train.seeds" in page and "seeds [2]" in page  # how a run differs is shown next to its name
     assert page == drawn(runs, runs[0].parent)
     said = Tree(page).text
     assert (

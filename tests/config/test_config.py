@@ -44,7 +44,7 @@ def test_every_shipped_file_parses_and_says_how_to_run_it(path):
 
 
 def test_the_defaults_are_the_tutorials_experiment():
-    """grpo_r8.yaml spells every knob; a file that spells none must mean the same."""
+    """grpo_r8.yaml has every setting; a file without any must mean the same."""
     spelled = loading.load(ROOT / "experiments/grpo_r8.yaml").model_dump()
     for section in ("model", "data"):
         del spelled[section]["revision"]
@@ -171,12 +171,12 @@ def test_the_kept_steps_count_where_a_curve_is_drawn_through_them(tmp_path):
 
 
 def test_a_run_made_before_there_was_a_curve_keeps_its_digest():
-    """Its directory is named for it: the first eight digits of the tutorial's experiment as they were then."""
+    """The run directory's name contains the digest: these are its first eight digits, which must not change."""
     assert loading.load(ROOT / "experiments/grpo_r8.yaml").digest()[:8] == "7146f4f0"
 
 
 def test_vllms_settings_count_where_they_change_a_number(tmp_path):
-    """On the other engine none of them does; its memory does where completions depend on what shares their batch."""
+    """With the other engine none of them counts; its memory share counts if completions depend on their batch."""
     settings = ("eval.batch_invariant=false", "eval.enforce_eager=true", "eval.gpu_memory_utilization=0.5")
     other = load(tmp_path, "eval: {engine: transformers}").digest()
     assert {load(tmp_path, "eval: {engine: transformers}", setting).digest() for setting in settings} == {other}

@@ -1,4 +1,4 @@
-"""The outside check: lm-eval's own task, filters and backends on a run, and the table that sets them beside ours."""
+"""The outside check: lm-eval's own task, filters and backends on a run, and the table that compares them with ours."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ EXAMPLES = [dataclasses.replace(QUESTION, question=f"Number {number}: how much i
 
 @pytest.fixture
 def run(finished, tmp_path) -> RunDir:
-    """A finished run of one's own."""
+    """A copy of the finished run."""
     return directory.existing(shutil.copytree(finished, tmp_path / "results" / finished.name))
 
 
@@ -124,12 +124,12 @@ def test_the_task_is_lm_evals_own_on_our_rows():
         assert example.startswith("Question: Number ") and example.endswith(f"\nAnswer: {QUESTION.solution}")
     again = lm_eval_task.build([QUESTION], EXAMPLES, 5).fewshot_context(lm_eval_task.document(QUESTION), 5)
     assert again == prompt  # lm-eval's own seed
-    with pytest.raises(HarnessError, match="--shots: 7 worked examples of 6 training problems"):
+    with pytest.raises(HarnessError, match="--shots: 7 worked examples, but only 6 training problems"):
         lm_eval_task.build([QUESTION], EXAMPLES, 7)
 
 
 def test_worked_examples_are_those_of_lm_evals_command_line(tmp_path):
-    """It draws from all training rows, so those of the dev split are among ours, unless they are what is asked."""
+    """Examples are drawn from all training rows, also those of the dev split, unless dev questions are asked."""
     rows = [lm_eval_task.document(each) for each in EXAMPLES * 5]
     for number, row in enumerate(rows):
         row["question"] += f" And plus {number}?"
@@ -161,7 +161,7 @@ def test_gsm8ks_own_solutions_are_right_under_both_filters(gsm8k_folder):
 
 
 def test_with_our_prompt_lm_eval_finds_what_we_found(run, monkeypatch, tmp_path, capsys):
-    """The base is there from an interrupted call, the tuned model is a process of its own; nothing else is written."""
+    """The base exists from an interrupted call, the tuned model runs in its own process; nothing else is written."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     check = Check(0, 12, chat=True, our_prompt=True)
     worker.score(run, check, None)
@@ -182,7 +182,7 @@ def test_with_our_prompt_lm_eval_finds_what_we_found(run, monkeypatch, tmp_path,
     for name in folders:
         right = sum(score["correct"] for score in scores[name])
         assert by["ours", "our accuracy"][name]["k"] == right
-        # Not equal: lm-eval's batches are others, a near tie may fall otherwise, and it has 256 tokens, ours 72.
+        # Not equal: lm-eval has other batches, so a near tie may differ, and it has 256 tokens, ours 72.
         cut = sum(score["finish_reason"] == "length" for score in scores[name])
         assert abs(by["lm-eval's", "our accuracy"][name]["k"] - right) <= 1 + cut
     for seed, name in ((None, "base"), (SEED, "tuned")):
@@ -201,7 +201,7 @@ def test_with_our_prompt_lm_eval_finds_what_we_found(run, monkeypatch, tmp_path,
 
 
 def test_prompts_that_lm_eval_cuts_are_counted(gsm8k_folder, tmp_path):
-    """Five of GSM8K's solutions and a question are more than the 768 tokens that the tiny model has room for."""
+    """Five of GSM8K's solutions and a question need more than the 768 tokens that fit in the tiny model's context."""
     run = directory.open_run("quickstart", [f"data.path={gsm8k_folder}"], tmp_path)
     check = Check(limit=2, batch_size=2)
     worker.score(run, check, None)
@@ -266,7 +266,7 @@ def test_each_seed_has_a_table_and_nothing_right_is_said(run):
 
 
 def test_several_samples_of_ours_are_question_means(run):
-    """Every completion once more, as a second sample that is judged wrong: half of each rate."""
+    """Every completion again as a second sample that counts as wrong, which halves each rate."""
     check = Check(limit=20)
     right = {}
     for folder in (run.base, run.tuned(SEED)):
@@ -337,7 +337,7 @@ def test_ctrl_c_names_the_model_that_begins_anew(run):
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=HANG)
     assert process.returncode == 130 and errors.count("\n") == 1
-    assert errors.startswith("Stopped in the crosscheck (base), which begins anew. The same command resumes: ")
+    assert errors.startswith("Stopped in the crosscheck (base), which starts over. The same command resumes: ")
     assert nothing_is_left(process.pid)
 
 
@@ -361,11 +361,11 @@ def test_without_lm_eval_one_line_says_what_to_install(run, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--seed", "1"], "--seed: 1 is none of this run's training seeds (3407)"),
-        (["--limit", "0"], "--limit: 0 is not allowed, 1 or more is"),
-        (["--shots", "-1"], "--shots: -1 is not allowed, 0 or more is"),
-        (["--batch-size", "0"], "--batch-size: 0 is not allowed"),
-        (["--our-prompt", "--chat"], "--our-prompt: has no worked examples"),
+        (["--seed", "1"], "--seed: 1 is not one of this run's train.seeds (3407)"),
+        (["--limit", "0"], "--limit: found 0, allowed: 1 or more"),
+        (["--shots", "-1"], "--shots: found -1, allowed: 0 or more"),
+        (["--batch-size", "0"], "--batch-size: found 0, allowed: 1 or more"),
+        (["--our-prompt", "--chat"], "--our-prompt: always uses the chat template"),
     ],
 )
 def test_impossible_options(run, options, line):
@@ -380,17 +380,17 @@ def test_answers_of_other_conditions_are_not_used(run):
     file = inputs.folder(run, check) / "base.json"
     stored = files.read_json(file)
     files.write_json(file, stored | {"conditions": stored["conditions"] | {"precision": "bf16"}})
-    with pytest.raises(HarnessError, match=r"base\.json: was made otherwise than now \(precision\); delete"):
+    with pytest.raises(HarnessError, match=r"base\.json: was made under other conditions \(precision\); delete"):
         crosscheck_command.main([str(run.path), "--limit", "2"])
 
 
 def test_another_adapter_than_was_evaluated_is_refused(run):
     adapter = run.evaluated(SEED) / "adapter_model.safetensors"
     adapter.write_bytes(adapter.read_bytes() + b" ")
-    with pytest.raises(HarnessError, match="is not what tuned/seed-3407 was made with"):
+    with pytest.raises(HarnessError, match="has changed since tuned/seed-3407 was made"):
         crosscheck_command.main([str(run.path), "--limit", "2"])
     adapter.unlink()
-    with pytest.raises(HarnessError, match="what seed 3407 trained is gone"):
+    with pytest.raises(HarnessError, match="the weights trained with seed 3407 are missing"):
         crosscheck_command.main([str(run.path), "--limit", "2"])
 
 
@@ -399,7 +399,7 @@ def test_an_adapter_that_peft_cannot_place_is_refused(run, tmp_path):
     renamed = {key.replace("layers", "blocks"): value for key, value in adapter_weights(adapter).items()}
     wrong = save_copy(adapter, renamed, tmp_path / "wrong")
     material = inputs.prepare(run, Check(limit=2))
-    with pytest.raises(HarnessError, match="is no adapter of this checkpoint"):
+    with pytest.raises(HarnessError, match="is not an adapter of this checkpoint"):
         worker._transformers(run, Check(), material, material.checkpoint, wrong)
 
 
@@ -478,7 +478,7 @@ def test_the_vllm_backend_is_started_as_our_own_engine_is(run, monkeypatch):
 
 
 def lm_evals_vllm(monkeypatch) -> type:
-    """As fake_vllm, with what lm-eval's backend asks of vLLM besides."""
+    """As fake_vllm, with what lm-eval's backend needs in addition."""
 
     class LLM(fake_vllm.LLM):
         asked_with: list = []  # noqa: RUF012

@@ -1,4 +1,4 @@
-"""Questions to both models: the evaluation's answers, sampling that can be repeated, what is said of the format."""
+"""Questions to both models: the evaluation's answers, repeatable sampling, and the line about the format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUESTION = "Tom has 4 pens and buys 7 more pens. How many pens does Tom have now
 
 
 def answers(printed: str, side: str) -> list[str]:
-    """The text of one model after each question, out of what is printed where the output is no terminal."""
+    """The text of one model after each question, from the output to a pipe."""
     ends = {"base": "\n--- tuned\n", "tuned": "\nbase: "}
     return [part.partition(ends[side])[0] for part in printed.split(f"--- {side}\n")[1:]]
 
@@ -71,7 +71,7 @@ def test_questions_come_a_line_each_and_a_seed_repeats_its_answers(finished, mon
         return answers(capfd.readouterr().out, "base")
 
     first = said()
-    assert len(first) == 2 and first == said() and first[0] != first[1]  # the second asking draws anew
+    assert len(first) == 2 and first == said() and first[0] != first[1]  # asked again, it is sampled with another seed
     assert first != said("--seed", "1")
     assert len(set(said("--greedy"))) == 1
     assert len(said(lines=b"no UTF-8: \xff\xfe\n")) == 1
@@ -96,7 +96,7 @@ def test_a_person_is_asked_line_by_line_and_a_question_too_long_ends_nothing(fin
     os.close(terminal)
     os.close(other)
     assert process.returncode == 0, err
-    assert "A question a line" in out and "which leaves 0 for its answer" in out and len(answers(out, "tuned")) == 1
+    assert "One question on each" in out and "which leaves 0 for its answer" in out and len(answers(out, "tuned")) == 1
 
 
 def test_a_terminal_shows_both_whole_and_nothing_in_them_acts(monkeypatch):

@@ -1,4 +1,4 @@
-"""Scoring a finished run again: what changes is said and written, nothing else is, and no model is loaded."""
+"""Scoring a finished run again: changes are printed and written, nothing else is, and no model is loaded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def contents(run: RunDir) -> dict[str, bytes]:
 
 
 def by_an_older_scorer(run: RunDir) -> None:
-    """As a scorer would have left it that took 3 wrong base answers for right, and missed 5 tuned answers."""
+    """A run as scored by a scorer that took 3 wrong base answers for right and missed 5 tuned answers."""
     for folder, chosen, right in ((run.base, range(30, 33), True), (run.tuned(SEED), range(50, 55), False)):
         result = files.read_json(folder / "result.json")
         result["conditions"]["scorer"] = "0"
@@ -72,7 +72,7 @@ def test_a_kill_between_its_writes_is_put_right_by_scoring_again(tmp_path):
         write.write(run)
     rescore.rescore(run)
     changed = {name for name in contents(run) if contents(run)[name] != whole.get(name)}
-    assert changed <= {str(run.manifest), str(run.report), str(run.page)}  # which name the scoring anew
+    assert changed <= {str(run.manifest), str(run.report), str(run.page)}  # they name the second scoring
 
 
 def test_a_kill_before_the_new_report_leaves_no_old_one(tmp_path, monkeypatch):
@@ -96,7 +96,7 @@ def test_only_the_reading_may_change(tmp_path):
         score["why"] = "because"
     files.write_json(run.base / "result.json", result)
     done = harness("rescore", run.path)
-    assert "base: none of 60 verdicts changed; of 4 others the answer, the rule or the reason." in done.stdout
+    assert "base: none of 60 verdicts changed; for 4 others only the answer, the rule or the reason did." in done.stdout
 
 
 def test_where_nothing_changes_it_says_so_and_changes_nothing(finished, tmp_path):
@@ -111,7 +111,7 @@ def test_where_nothing_changes_it_says_so_and_changes_nothing(finished, tmp_path
     panel = files.read_json(copy.summary)["panel"]  # of texts that a model wrote
     assert panel["ours"]["n"] == 48 and all(entry["difference"]["n"] == 48 for entry in panel["scorers"])
     changed = {name for name, content in contents(copy).items() if content != before[name]}
-    assert changed <= {str(copy.report)}  # which counts the other runs beside it
+    assert changed <= {str(copy.report)}  # it counts the other runs in the folder
 
 
 def test_no_model_library_is_loaded(tmp_path):
@@ -197,7 +197,7 @@ REFUSED = {
     another_gold: ("its questions and golds are not those that were asked",),
     no_result: ("base/result.json: conditions is missing",),
     other_conditions: ("under different conditions (precision",),
-    no_tuned_evaluation: ("not finished", "goes on with it"),
+    no_tuned_evaluation: ("not finished", "resumes it"),
 }
 
 

@@ -36,7 +36,7 @@ SHIPPED = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_experiment_has_a_plan(name, tmp_path, capsys):
-    """On the embedded model and data where the file names what only the hub has."""
+    """With the embedded model and data, if the file names ones from the hub."""
     here = ["model.id=tiny", "data.path=tiny", "eval.max_new_tokens=64"]
     assert run_command.main([f"exp/{name}.yaml", *here, "--dry-run", "--results", str(tmp_path / "results")]) == 0
     plan = capsys.readouterr().out
@@ -61,7 +61,7 @@ def test_a_plan_of_several_trainings_says_that_their_mean_detects_something_else
 
 def test_one_question_is_too_few_for_several_trainings(tmp_path):
     done = harness("run", "exp/quickstart.yaml", "eval.limit=1", "train.seeds=[1,2]", "--results", tmp_path / "results")
-    refused(done, "eval.limit: several training seeds take at least 2 questions")
+    refused(done, "eval.limit: several training seeds need at least 2 questions")
     assert not (tmp_path / "results").exists()
 
 
@@ -298,7 +298,7 @@ def test_a_stage_that_is_killed_is_named_and_ctrl_c_ends_with_a_line(tmp_path):
         while True:
             assert process.poll() is None
             for child in psutil.Process(process.pid).children():
-                with contextlib.suppress(psutil.NoSuchProcess):  # git, which tells the commit, comes and goes
+                with contextlib.suppress(psutil.NoSuchProcess):  # git, which is asked for the commit, comes and goes
                     if "harness.evaluate" in child.cmdline():
                         return child
             time.sleep(0.01)
@@ -378,7 +378,7 @@ def test_settings_may_stand_before_and_after_options(tmp_path, capsys):
 
 
 def test_answers_that_were_deleted_are_made_again(finished, tmp_path):
-    """A report beside it does not make a run complete."""
+    """A report in its folder does not make a run complete."""
     copy = tmp_path / "results" / finished.name
     shutil.copytree(finished, copy)
     shutil.rmtree(copy / "tuned")

@@ -62,7 +62,7 @@ def opened(folder: Path) -> RunDir:
 
 
 def copied(folder: Path, place: Path) -> RunDir:
-    """The run somewhere else, with nothing of what its neighbours share."""
+    """A copy of the run without its shared base evaluations."""
     shutil.copytree(folder, place / folder.name)
     return opened(place / folder.name)
 
@@ -75,7 +75,7 @@ def result(folder: Path) -> dict:
 
 
 def test_a_seed_trains_alike_alone_resumed_and_after_another(staged, tmp_path):
-    """The run trained each seed in a process of its own, the second in two; here one process trains both."""
+    """The run trained each seed in its own process, the second in two; here one process trains both."""
     done = harness("train", "exp/quickstart.yaml", *STAGED, "--results", tmp_path)
     assert done.returncode == 0, done.stderr
     (straight,) = tmp_path.glob("quickstart-*")
@@ -144,7 +144,7 @@ def test_the_second_evaluation_of_the_base_differs_in_order_alone(staged):
 
 
 def test_a_base_evaluated_without_it_is_given_it_later(staged, tmp_path):
-    """The digest leaves it out, so that the run is the same; only the second evaluation is lacking."""
+    """The noise floor is not in the digest, so that the run is the same; only the second evaluation is missing."""
     run = copied(staged, tmp_path)
     shutil.rmtree(run.again)
     assert [stage.name for stage in run_stages.stages(run) if not stage.done] == ["base again"]
@@ -222,7 +222,7 @@ def test_the_curve_is_scored_on_dev_and_the_chosen_adapter_on_test(staged):
 
 
 def test_the_tuned_stage_asks_the_adapter_that_was_chosen(staged, tmp_path):
-    """As where dev had preferred the other one: another adapter is proven and evaluated."""
+    """As if dev had preferred the other one: another adapter is proven and evaluated."""
     run = copied(staged, tmp_path)
     shutil.rmtree(run.tuned(1))
     file = run.curve(1) / "curve.json"
@@ -318,5 +318,5 @@ def test_every_evaluation_is_scored_anew_and_the_choice_must_stand(staged, tmp_p
     other = files.read_json(run.curve(1) / "curve.json")
     files.write_json(run.curve(1) / "curve.json", other | {"chosen": 6 - other["chosen"]})
     refused(
-        harness("rescore", run.path), f"chooses step {other['chosen']}, and step {6 - other['chosen']} was evaluated"
+        harness("rescore", run.path), f"chooses step {other['chosen']}, but step {6 - other['chosen']} was evaluated"
     )

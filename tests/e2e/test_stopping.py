@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a line that says where and how to go on, the shell's exit code, and no process left."""
+"""Ctrl-C and SIGTERM: a line that says where and how to resume, the shell's exit code, and no process left."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_stage_alone_is_stopped_likewise(tmp_path):
     assert "of 1200 completions. The same command resumes: " in errors and "harness.evaluate quickstart" in errors
 
 
-def test_a_stopped_benchmark_says_that_it_begins_anew_and_leaves_nothing(tmp_path):
+def test_a_stopped_benchmark_says_that_it_starts_over_and_leaves_nothing(tmp_path):
     process = started(
         "bench", "train", "exp/quickstart.yaml", "--paths", "trl-hf", "--steps", "500",
         stderr=subprocess.PIPE, start_new_session=True, env=os.environ | {"TMPDIR": str(tmp_path)},
@@ -153,7 +153,7 @@ def test_a_second_ctrl_c_ends_a_stage_that_does_not_end():
     )  # fmt: skip
     assert process.stdout.readline() == "on\n"
     os.killpg(process.pid, signal.SIGINT)
-    os.killpg(process.pid, signal.SIGTERM)  # as good as at once: not a second wish
+    os.killpg(process.pid, signal.SIGTERM)  # almost at once: counts as the same signal
     time.sleep(1)
     assert process.poll() is None and not nothing_is_left(process.pid)  # it is given time
     os.killpg(process.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The learning curve's numbers, the choice of a checkpoint, and what the report says of both."""
+"""The learning curve's numbers, the choice of a checkpoint, and what the report says about both."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_several_samples_are_question_means(tmp_path):
         one["scores"] = [score | {"id": a["id"], "sample": i} for a, b in pairs for i, score in enumerate((a, b))]
         files.write_json(run.curve(3407) / f"step-{step}" / "result.json", one)
     base = learning_curve.write(run, 3407).points[0]
-    # A list beside its mirror image: the first and the last four questions have one of two samples right.
+    # A list and its mirror image: the first and the last four questions have one of two samples right.
     expected = rates.mean([0.5] * 4 + [0.0] * 2 + [0.5] * 4)
     assert (base.accuracy.value, base.accuracy.low) == (0.4, expected.low)
     assert base.accuracy.method == expected.method and base.completions == 20

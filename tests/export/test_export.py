@@ -1,4 +1,4 @@
-"""A merge against PEFT's own, exports read again from the disk, what rounding takes away, and what is refused."""
+"""A merge compared with PEFT's, exports read again from the disk, losses by rounding, and what is refused."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ TINY = Checkpoint("tiny", CHECKPOINT)
 
 @pytest.fixture
 def run(finished, tmp_path) -> Path:
-    """A copy of the finished run, to be changed at will."""
+    """A copy of the finished run that a test may change."""
     return Path(shutil.copytree(finished, tmp_path / finished.name))
 
 
 def exported(to: str, stored: str, **others) -> Export:
-    """What an export of the first training leaves on record."""
+    """The record of an export of the first training."""
     usual = {"seed": 3407, "step": 60, "full": False, "vision": False, "change": None, "check": None}
     return Export(to, "a" * 64, "b" * 64, stored, run="quickstart-27b891f3", **usual | others)
 
@@ -118,7 +118,7 @@ def test_a_multimodal_base_in_several_files_keeps_its_names(tmp_path):
     model.save_pretrained(tmp_path / "saved", max_shard_size="60KB")
     saved, base = (Checkpoint("multimodal", tmp_path / name) for name in ("saved", "base"))
     shutil.copytree(saved.path, base.path)
-    # As published: what transformers 5 saves lacks the vision_model, which vLLM looks for.
+    # As published: names saved by transformers 5 have no vision_model, which vLLM expects.
     index = json.loads((base.path / "model.safetensors.index.json").read_text())
     published = {name: name.replace("vision_tower.", "vision_tower.vision_model.") for name in index["weight_map"]}
     index["weight_map"] = {published[name]: file for name, file in index["weight_map"].items()}
@@ -151,7 +151,7 @@ def test_a_multimodal_base_in_several_files_keeps_its_names(tmp_path):
     figures = merge.change(base, tmp_path / "merged", added)
     assert figures.changed_in_targets > 0.99 and figures.targets == 5 and figures.changed < 0.5
 
-    # A model that transformers saved under its own names, as one does whose every weight was trained, gets the base's.
+    # A model that transformers saved under its own names, as if all weights were trained, gets the base's names.
     merge.write(base, {}, torch.bfloat16, tmp_path / "full", saved)
     assert merge.Weights(tmp_path / "full").file_of.keys() == names.keys() != merge.Weights(saved.path).file_of.keys()
     assert merge.change(base, tmp_path / "full", ()).changed == 0
@@ -242,7 +242,7 @@ def test_an_adapter_that_rounding_takes_away_is_refused_and_float32_keeps_it(run
 
 
 def test_a_merge_at_half_its_size_or_without_a_matrix_is_refused(run, tmp_path):
-    # Of changes this small the log-probs are linear in what is added: half of it makes half the change, and correlates.
+    # For such small changes the log-probs are linear in the update: half of it gives half the change, which correlates.
     with_b(run, 0.1)
     found = trained.find(directory.existing(run), None)
     asked, added = fidelity.probes(found), merge.deltas(TINY, found.path)
@@ -283,7 +283,7 @@ def test_a_record_that_lacks_a_field_is_one_line_that_names_it(tmp_path):
         record.read(tmp_path)
 
 
-def test_what_a_kill_left_is_made_anew(run):
+def test_what_a_kill_left_is_made_again(run):
     left = run / "export/.merged.part"
     left.mkdir(parents=True)
     (left / "model-00009-of-00009.safetensors").write_bytes(b"torn")
@@ -341,7 +341,7 @@ def test_weights_that_are_not_those_that_were_scored_are_refused(run):
     weights = lora.with_b_scaled(lora.adapter_weights(adapter_of(run)), 2)
     other = lora.save_copy(adapter_of(run), weights, run.parent / "other")
     shutil.copy(other / "adapter_model.safetensors", adapter_of(run))
-    with pytest.raises(HarnessError, match="is not what was evaluated"):
+    with pytest.raises(HarnessError, match="has changed since it was evaluated"):
         export_command.main([str(run), "--to", "merged"])
     manifest = files.read_json(run / "manifest.json")
     manifest["inputs"]["base weights"] = "0" * 64
@@ -358,7 +358,7 @@ def test_all_weights_trained_are_the_export_in_the_dtype_of_the_base(tmp_path):
     trained_weights = load_file(found.path / "model.safetensors")
     for name, weight in load_file(folder / "model.safetensors").items():
         assert torch.equal(weight, trained_weights[name].to(torch.bfloat16))
-    # A hundredth of a number is two and a half of the steps between neighbours in bfloat16 (8 bits): few stay.
+    # A hundredth of a number is two and a half steps of bfloat16 (8 bits): few numbers stay unchanged.
     assert record["full"] and 0.5 < record["change"]["changed"] < 1 and record["check"]["correlation"] > 0.98
     assert "all weights, trained in fp32" in (folder / "README.md").read_text()
 

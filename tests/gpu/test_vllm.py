@@ -97,7 +97,7 @@ def test_a_completion_does_not_depend_on_what_shares_its_batch(running, question
 
 
 def test_an_adapter_of_zeros_is_the_base(running, questions, tmp_path):
-    """What is left of the difference between base and tuned is the weights' doing."""
+    """The remaining difference between base and tuned comes from the weights."""
     prompts = [prompt.ids for prompt in questions.prompts[:QUESTIONS]]
     wanted, settings = requests(prompts), sampling(questions, max_new_tokens=72)
     assert completions(running, wanted, settings, adapter(tmp_path, 0)) == completions(running, wanted, settings)
@@ -121,7 +121,7 @@ def test_sampling_follows_the_models_distribution(running, questions):
 
 
 def test_a_killed_evaluation_goes_on_to_the_result_of_a_straight_one(tmp_path):
-    """Kill -9 among the completions, then the same command: the rest is made, and no GPU memory stays taken."""
+    """Kill -9 during the completions, then the same command: the rest is made, and no GPU memory stays allocated."""
     free = machine.gpus()[0].free
     command = ["evaluate", "exp/quickstart.yaml", "--side", "base", *SAMPLED, "--results"]
     killed = started(*command, tmp_path / "k")
@@ -137,7 +137,7 @@ def test_a_killed_evaluation_goes_on_to_the_result_of_a_straight_one(tmp_path):
     print(f"\nkilled with {len(kept)} of 4800 completions on the disk")
     assert 200 < len(kept) < 4800
     assert memory_is_back(free)
-    straight = started(*command, tmp_path / "s")  # beside the other: starting takes most of the time
+    straight = started(*command, tmp_path / "s")  # in parallel with the other: starting takes most of the time
     again = harness(*command, tmp_path / "k")
     assert straight.wait() == again.returncode == 0, again.stderr
     assert f"base evaluation: {4800 - len(kept)} completions" in again.stdout

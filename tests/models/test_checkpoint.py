@@ -1,4 +1,4 @@
-"""Where a model's files come from: folders, the hub's cache, and one line for what is not whole."""
+"""Where a model's files come from: folders, the hub's cache, and one line if they are incomplete."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_weights_hash_is_of_the_content(tmp_path):
 
 @pytest.fixture
 def cached(tmp_path, monkeypatch):
-    """The hub's cache (which may not be left, as conftest says) with this model as transformers fetches one."""
+    """The hub's cache (offline, as conftest sets) with this model as fetched by transformers."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     repository = tmp_path / "models--google--gemma-3-1b-it"
     (repository / "refs").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The transformers engine on the embedded checkpoint, held against plain transformers and PEFT."""
+"""The transformers engine on the embedded checkpoint, compared with plain transformers and PEFT."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_the_proof_fails_for_an_engine_that_scores_with_the_adapter_and_generate
 
 
 def test_the_proof_fails_for_an_engine_stuck_on_one_adapter(questions, ids, tmp_path):
-    """Whatever copy it is given it applies the amplified weights: the zeroed copy must give it away."""
+    """An engine that applies the amplified weights for any copy: the zeroed copy must reveal that."""
     good = adapter(tmp_path, 0.3)  # so strong that PEFT needs no amplification
 
     class Stuck(TransformersEngine):

@@ -1,4 +1,4 @@
-"""Messages to token ids, and the gate: one BOS, nothing lost, a turn that ends, a context that suffices."""
+"""Messages to token ids, and their checks: one BOS, nothing lost, a turn that ends, a context that is large enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vLLM engine's own logic, over a stand-in for vLLM (see fake_vllm); tests/test_gpu.py has the real one."""
+"""The vLLM engine's own logic, over a stand-in for vLLM (see fake_vllm); tests/gpu has the real one."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_an_adapter_is_known_by_its_content(running, tmp_path):
 
 
 def test_an_evaluation_goes_on_where_it_stopped_and_shares_its_base(llm, tmp_path, monkeypatch):
-    """The stage itself, stopped after some completions: the same rows as in a straight run, each made once."""
+    """The stage itself, stopped after some completions: the same rows as in an uninterrupted run, each made once."""
     straight, stopped = RunDir(tmp_path / "a" / "run", CONFIG), RunDir(tmp_path / "b" / "run", CONFIG)
     evaluation.evaluate(straight, "base")
     step = fake_vllm.LLM.step

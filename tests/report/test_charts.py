@@ -119,7 +119,7 @@ def test_an_interval_that_ends_at_0_is_unclear():
 
 
 def test_colours_have_the_contrast_that_eyes_need():
-    """WCAG 2.2: 4.5:1 for text, 3:1 for what a control or a shape is told by; formula of its relative luminance."""
+    """WCAG 2.2: contrast 4.5:1 for text, 3:1 for controls and shapes; with its formula of relative luminance."""
     light, dark = charts.style().split("@media")[:2]
     for part in (light, dark):
         colours = dict(re.findall(r"--([\w-]+): (#\w{6})", part.partition("svg.chart")[0]))

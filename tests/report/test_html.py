@@ -1,4 +1,4 @@
-"""Pages: what a model wrote stays text, one file is enough, and the policy that would stop what escaped."""
+"""Pages: what a model wrote stays text, one file is enough, and the policy stops what got past the escaping."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_long_text_keeps_its_ends_and_says_what_is_left_out():
     shown = html.model_text("a" * html.HEAD + "b" * 95_000 + "c" * html.TAIL)
     assert shown.startswith("a" * html.HEAD + "<span") and shown.endswith("span>" + "c" * html.TAIL)
     assert "… 95,000 characters left out …" in shown and "b" not in Tree(shown).text.replace("characters", "")
-    # What is left out costs nothing: a text a hundred times as long takes no longer.
+    # Text that is left out takes no time: a text a hundred times as long is as fast.
     short, long = ("<" * length + "\0" * 100_000 for length in (100_000, 10_000_000))
     assert growth(html.model_text, short, long) < 25
 

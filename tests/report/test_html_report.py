@@ -131,7 +131,7 @@ def test_in_a_browser_nothing_runs_filters_work_and_360_pixels_are_enough(tmp_pa
     opened = dom(run.page.as_uri() + "#outcome=lost&rule=solution", tmp_path)
     assert title in opened and opened.count("<script>") == 1 and "<img" not in opened
     assert "2 of 100 questions shown" in opened
-    # What had got past all escaping would still meet the policy.
+    # Text that got past all escaping would still be stopped by the policy.
     broken = tmp_path / "broken.html"
     broken.write_text(run.page.read_text().replace("<main>", f"<main>{HOSTILE[0]}{HOSTILE[2]}"))
     assert title in dom(broken.as_uri(), tmp_path)
@@ -245,7 +245,7 @@ def test_typing_filters_and_the_address_remembers_it(run, tmp_path):
 
 
 def test_1319_long_answers_are_drawn_in_one_page(tmp_path, monkeypatch):
-    """Every answer of 2,000 characters: gained and lost are all there, of the rest what the page can hold."""
+    """Every answer has 2,000 characters: all gained and lost ones are shown, and of the others as many as fit."""
     for name, text in constructed.TEXTS.items():
         monkeypatch.setitem(constructed.TEXTS, name, "Let me see. " * 160 + text)
     run = make_run(tmp_path, (BASE * 14)[:1319], (TUNED * 14)[:1319])

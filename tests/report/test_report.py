@@ -55,7 +55,7 @@ def test_the_report_tells_counts_standard_error_correlation_and_what_can_be_dete
     )
     assert told in run.report.read_text() and told in run.page.read_text()
     nothing = reported(tmp_path / "same", ["right"] * 9, ["right"] * 9).report.read_text()
-    assert "Accuracy: right answers 9 and 9 of 9.\n" in nothing  # a standard error of 0 is no certainty
+    assert "Accuracy: right answers 9 and 9 of 9.\n" in nothing  # a standard error of 0 does not mean certainty
 
 
 def test_cut_completions_stay_in_n_and_count_as_wrong(tmp_path):

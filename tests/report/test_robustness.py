@@ -1,4 +1,4 @@
-"""What the report says of seeds, scorers, cut answers, doing nothing and several samples; in Markdown and the page."""
+"""What the report says about seeds, scorers, cut answers, the noise floor and samples; in Markdown and the page."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_one_seed_has_no_section_on_seeds(tmp_path):
 
 
 def test_scorers_that_disagree_are_loud_and_say_why(tmp_path):
-    """Where the answer moves into a block with a number after it, the last number says the contrary."""
+    """If the answer moves into a block with a number after it, scorers of the last number have the opposite sign."""
     base = ["right at the end"] * 60 + ["wrong"] * 40
     run = reported(tmp_path, base, ["right in the block"] * 80 + ["wrong"] * 20)
     head = first_screen(run)

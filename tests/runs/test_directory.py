@@ -1,4 +1,4 @@
-"""The run directory: whole files, torn lines, one writer, and inputs that may not change under a run."""
+"""The run directory: complete files, torn lines, one writer, and inputs that must not change during a run."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_torn_last_line_is_dropped_and_appending_goes_on(tmp_path):
         stream.write('{"n": 3, "text": "cut in the mid')
     torn = log.read_bytes()
     assert files.read_lines(log) == [{"n": 1}, {"n": 2}]
-    assert log.read_bytes() == torn  # who reads writes nothing
+    assert log.read_bytes() == torn  # reading writes nothing
     files.append_lines(log, [{"n": 3, "text": "a\u2028b"}])
     assert [row["n"] for row in files.read_lines(log)] == [1, 2, 3]
     log.write_text('{"n": 1')

@@ -1,4 +1,4 @@
-"""What a machine is found to have, and what the doctor says of it."""
+"""What is found on a machine, and what the doctor says about it."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_the_doctor_names_old_drivers_small_cards_and_missing_packages(monkeypat
 
     monkeypatch.setattr(doctor, "version", without_vllm)
     said = doctor_on(monkeypatch, SMALL)
-    for part in ("too old a driver", "no bf16", "vllm: missing, ==0.26.0 is wanted", 'pip install -e ".[gpu]"'):
+    for part in ("driver too old", "no bf16", "vllm: missing, expected ==0.26.0", 'pip install -e ".[gpu]"'):
         assert part in said
     assert "too old" not in doctor_on(monkeypatch, BIG)
 
@@ -138,9 +138,9 @@ def test_which_experiments_fit_is_told_by_their_memory(monkeypatch):
     four = loading.load(loading.find_experiment("grpo_r8"))
     assert doctor._fits(four, [BIG]).startswith("yes: about 10.0 GiB for the evaluation and 10.0 GiB for the training")
     small = doctor._fits(four, [SMALL])
-    assert small.startswith("no: it takes about 10.0 GiB") and small.endswith("5.4 GiB of GPU memory")
+    assert small.startswith("no: it needs about 10.0 GiB") and small.endswith("5.4 GiB of GPU memory")
     unknown = loading.load(loading.find_experiment("grpo_r8"), ["model.id=somebody/model"])
-    assert "not known" in doctor._fits(unknown, [BIG])
+    assert "is unknown" in doctor._fits(unknown, [BIG])
 
 
 UNFIT = [
@@ -154,7 +154,7 @@ UNFIT = [
 
 @pytest.fixture
 def cuda_torch(tmp_path, monkeypatch):
-    """A torch with CUDA, as far as its files tell (CI has none); every other package is there too."""
+    """A torch whose files name a CUDA version (CI has none); every other package is installed too."""
     (tmp_path / "version.py").write_text("__version__ = '2.11.0+cu131'\ncuda: Optional[str] = '13.1'\nhip = None\n")
     spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
     monkeypatch.setattr(machine, "find_spec", lambda name: spec)

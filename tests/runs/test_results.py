@@ -1,4 +1,4 @@
-"""result.json as a typed record: what is read back, what it was before, and one line for what does not fit."""
+"""result.json as a typed record: what is read back, older versions, and one line for what does not match."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_scored_completions_have_what_the_statistics_ask_for(tmp_path):
 
 
 def damaged(path: str):
-    """A change of a result.json: the field at this path is gone."""
+    """A change of a result.json: the field at this path is missing."""
 
     def change(result: dict) -> None:
         *parents, name = path.split(".")

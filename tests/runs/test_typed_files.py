@@ -1,4 +1,4 @@
-"""What lies beside result.json: written again byte for byte, and one line for what does not fit."""
+"""The other files of a run: written again byte for byte, and one line for what does not match."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def content(**others) -> Content:
 
 
 def test_the_digest_of_a_content_is_that_of_its_json_and_stays_what_it_was():
-    """Where it changed, every base that is shared would be generated again."""
+    """If it changed, every shared base would be generated again."""
     assert content().digest == "f43b6ae276247257"
     assert content(seed=1, again=True).digest == "2b4f51385ed5481d"
     assert content(adapters=True).digest == "18782f4892839aac"

@@ -1,4 +1,4 @@
-"""Seeded bootstraps against exact results, other libraries and their own promises."""
+"""Seeded bootstraps compared with exact results, other libraries and their documentation."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_seeded_bootstrap_agrees_with_scipy():
 def test_no_interval_has_zero_width():
     half = mean(np.full(50, 0.5))
     assert (half.value, half.se, half.method) == (0.5, 0.0, RULE_OF_THREE)
-    # Were other values likelier than 1 - .025^(1/50), fifty equal ones would have a chance under 2.5%.
+    # If other values were more likely than 1 - .025^(1/50), fifty equal ones would have a probability under 2.5%.
     other = 1 - 0.025 ** (1 / 50)
     assert (half.low, half.high) == (pytest.approx(0.5 * (1 - other)), pytest.approx(0.5 * (1 + other)))
     # At an end of the scale that is Clopper and Pearson's, of which the design gives a value for 1,319 of 1,319.

@@ -1,4 +1,4 @@
-"""Intervals and tests against published values, brute force, other libraries, and their own promises."""
+"""Intervals and tests compared with published values, brute force, other libraries, and their documentation."""
 
 from __future__ import annotations
 

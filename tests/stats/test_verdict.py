@@ -1,4 +1,4 @@
-"""What is said about a difference: the rule, the sentences, and the power that they claim."""
+"""The verdict on a difference: the rule, the sentences, and the power that they state."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ PARTS = (
 
 
 def generated(count: int):
-    """Short texts that hold what the rules look for, and pieces of it; a third of them end in the gold."""
+    """Short texts made from what the rules look for, and from pieces of it; a third of them end in the gold."""
     draw = random.Random(1)
     for _ in range(count):
         text, gold = "".join(draw.choices(PARTS, k=draw.randint(0, 12))), draw.choice(GOLDS)
@@ -213,7 +213,7 @@ def test_the_linear_rules_are_the_published_ones(name):
 
 
 def test_on_gsm8k_the_gold_alone_gives_every_rule_what_the_whole_solution_does(gsm8k_folder):
-    """All rules find the reference solution right, and every original reads the same gold from it as we hand on."""
+    """All rules judge the reference solution right, and every original reads from it the gold that we pass on."""
     count = 0
     for name in ("train", "test"):
         for line in (gsm8k_folder / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():

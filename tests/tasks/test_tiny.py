@@ -1,4 +1,4 @@
-"""The embedded tiny model: its problems are held out for real, and its checkpoint is what the README says."""
+"""The embedded tiny model: its problems are really held out, and its checkpoint is as the README says."""
 
 from __future__ import annotations
 

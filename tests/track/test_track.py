@@ -38,7 +38,7 @@ pytest.importorskip("swanlab")
 
 @pytest.fixture(autouse=True)
 def _patient(monkeypatch) -> None:
-    """On a slow machine SwanLab takes longer than a person is left without a line."""
+    """On a slow machine SwanLab takes longer than PATIENCE_SECONDS, and a line would be printed."""
     monkeypatch.setattr(follow, "START_SECONDS", HANG)
     monkeypatch.setattr(follow, "PATIENCE_SECONDS", HANG)
 
@@ -70,7 +70,7 @@ def read(run: Path) -> SimpleNamespace:
 
 
 def logged(run: Path, seed: int, place: str) -> dict[str, list[tuple[int, float]]]:
-    """What metrics.jsonl says, by the key that SwanLab shall have it under."""
+    """The numbers of metrics.jsonl, by the key that SwanLab should have."""
     series = defaultdict(list)
     for row in files.read_lines(run / f"train/seed-{seed}/metrics.jsonl"):
         for key, value in row.items():
@@ -89,7 +89,7 @@ def scores(summary: dict, name: str, of: str, quantities: tuple[str, ...]) -> di
 
 
 def singles(summary: dict, steps: int) -> dict[str, list[tuple[int, float]]]:
-    """The scores that there is one of: the base's at step 0, the others at the last step."""
+    """The scores with a single value: the base's at step 0, the others at the last step."""
     after = scores(summary, "tuned", "tuned", QUANTITIES)
     after |= scores(summary, "difference", "difference", QUANTITIES[:3])
     before = scores(summary, "base", "base", QUANTITIES)
@@ -100,7 +100,7 @@ QUANTITIES = ("accuracy", "strict", "format", "tags")
 
 
 def test_the_demo_is_tracked_offline_and_its_numbers_are_those_of_the_files(finished):
-    """The real command, on its defaults; SwanLab's store holds doubles, so that equal is equal."""
+    """The real command with its defaults; SwanLab stores doubles, so that numbers are exactly equal."""
     found = read(finished)
     assert [(start.project, start.name) for start in found.starts] == [("grpo-harness", finished.name)]
     assert found.ends == [1]  # RUN_STATE_FINISHED
@@ -207,7 +207,7 @@ sys.exit(cli.exit_code(lambda: track.main(sys.argv[1:])))
 
 
 def test_a_copied_run_is_tracked_again_alone_under_its_own_id(finished, tmp_path):
-    """Without a home and a network; what other work has set has no say; what a model wrote does nothing."""
+    """Without a home and a network; settings of other work have no effect; a model's text does nothing."""
     copy = copied(finished, tmp_path)
     samples = files.read_lines(copy / "base/samples.jsonl")
     samples = [row | {"text": "\x1b[2J<b>\u202e"} for row in samples]
@@ -266,7 +266,7 @@ def test_a_killed_experiment_goes_on_in_its_one_run(finished, monkeypatch, tmp_p
     assert list(server.runs.values()) == [["FINISHED"]]  # one run, ended once: killed is not ended
     expected = logged(run, 9, "train") | singles(files.read_json(run / "summary.json"), 12)
     got = {key: sorted(rows) for key, rows in server.scalars.items()}
-    steps = [step for step, _ in expected.pop("train/step_time")]  # how long one took is another number every time
+    steps = [step for step, _ in expected.pop("train/step_time")]  # the duration differs every time
     assert [step for step, _ in got.pop("train/step_time")] == steps
     assert got == expected
     assert not [file for file in run.rglob("*") if file.is_file() and KEY.encode() in file.read_bytes()]
@@ -312,13 +312,13 @@ def test_a_learning_curve_is_shown_at_its_steps_and_the_tuned_scores_at_the_chos
 
 
 def test_what_a_training_will_take_again_is_not_shown(tmp_path):
-    """A training was killed after step 3 and goes on from step 2, on a machine where step 3 comes out otherwise."""
+    """A training was killed after step 3 and is resumed from step 2, on a machine where step 3 gives other numbers."""
     run = directory.open_run("quickstart", [*SMALL], tmp_path)
     log = run.train(3407) / "metrics.jsonl"
     files.write_lines(log, [{"step": step, "loss": 0.5} for step in (1, 2, 3)])
     reader = Reader(run, following=True)
     assert list(reader.new()) == []
-    assert [shown.step for shown in Reader(run, following=False).new()] == [1, 2, 3]  # nothing goes on: as it was left
+    assert [shown.step for shown in Reader(run, following=False).new()] == [1, 2, 3]  # not running: all are shown
     files.write_lines(log, files.read_lines(log)[:2])  # as the recorder does when it starts
     assert [(shown.step, shown.numbers) for shown in reader.new()] == [(s, {"train/loss": 0.5}) for s in (1, 2)]
     files.append_lines(log, [{"step": 3, "loss": 0.25, "grad_norm": None}])
@@ -328,14 +328,14 @@ def test_what_a_training_will_take_again_is_not_shown(tmp_path):
     assert list(reader.new()) == []
 
 
-def test_a_long_log_is_parsed_once_and_anew_where_it_was_written_anew(tmp_path):
+def test_a_long_log_is_parsed_once_and_again_if_it_was_rewritten(tmp_path):
     run = directory.open_run("quickstart", [*SMALL], tmp_path)
     log = run.train(3407) / "metrics.jsonl"
     files.write_lines(log, [{"step": 1}, {"step": 2}])
     reader = Reader(run, following=False)
     assert [shown.step for shown in reader.new()] == [1, 2]
     with log.open("r+b") as stream:
-        stream.write(b"no JSON")  # over the first row, in place: who reads it again fails
+        stream.write(b"no JSON")  # over the first row, in place: reading it again would fail
     files.append_lines(log, [{"step": 3}])
     assert [shown.step for shown in reader.new()] == [3]
     files.write_lines(log, [{"step": step} for step in (1, 2, 3, 4)])
@@ -398,7 +398,7 @@ def work():
 
 def say(line, told=track.say):
     told(line)
-    if line.startswith("SwanLab gets the rest"):  # as a person who reads it does
+    if line.startswith("SwanLab is finishing"):  # as a user who reads it would
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 track.say = say
@@ -416,7 +416,7 @@ def test_ctrl_c_ends_the_wait_for_a_tracker_and_not_the_experiment(finished, tmp
     assert (done.returncode, done.stderr) == (0, "")
     offline, waits, given_up = done.stdout.splitlines()
     assert offline.startswith(f"SwanLab: offline; swanlab sync '{copy}/swanlab/run-")
-    assert waits == "SwanLab gets the rest; that may take 60 s, and Ctrl-C does without."
+    assert waits == "SwanLab is finishing; that may take 60 s, and Ctrl-C skips it."
     assert "(stopped)" in given_up and f"python -m harness.track '{copy}' tracks it again" in given_up
 
 

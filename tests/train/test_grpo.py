@@ -1,4 +1,4 @@
-"""GRPO training: settings that arrive, prompts that match, rollouts that stop, and what is left to read."""
+"""GRPO training: settings that arrive, prompts that match, rollouts that stop, and the files that are written."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_one_setting_silently_changed_stops_the_run(built, monkeypatch, where, n
 
 @pytest.mark.parametrize(("key", "bits"), [("load_in_4bit", "4bit"), ("load_in_8bit", "8bit")])
 def test_weights_that_a_library_left_unquantized_stop_the_run(built, key, bits):
-    """Unsloth loads 16-bit weights, and prints a line, where bitsandbytes cannot run."""
+    """If bitsandbytes cannot run, Unsloth loads 16-bit weights and prints a line."""
     asked = CONFIG.model_copy(update={"model": CONFIG.model.model_copy(update={key: True})})
     with pytest.raises(HarnessError, match=rf"those that were asked for: quantized \(asked '{bits}', got None\)"):
         effective_settings.check_settings(built.trainer, asked, 3407, built.end)
@@ -170,7 +170,7 @@ def test_trls_own_vllm_has_to_follow_the_adapter(built, sampled_by_vllm, monkeyp
     asked = VLLM.model_copy(update={"train": VLLM.train.model_copy(update={"backend": "trl"})})
     monkeypatch.delattr(built.trainer.model, "vllm_engine")
     monkeypatch.delattr(sampled_by_vllm, "_unsloth_load_lora")
-    with pytest.raises(HarnessError, match=r"asked: vllm_takes_adapter \(asked True, got False\)"):
+    with pytest.raises(HarnessError, match=r"asked for: vllm_takes_adapter \(asked True, got False\)"):
         effective_settings.check_settings(built.trainer, asked, 3407, built.end)
     trl_backend.BACKEND.built(built.trainer)
     effective_settings.check_settings(built.trainer, asked, 3407, built.end)
@@ -213,7 +213,7 @@ def test_a_vision_tower_that_full_finetuning_trains_is_seen():
 
 
 def test_a_padding_token_that_ends_the_turn_is_exchanged_with_a_line(capsys):
-    """Unsloth takes it for padding wherever it stands: the ends of all turns would be left out."""
+    """Unsloth treats the token as padding wherever it occurs: the ends of all turns would be left out."""
     tokenizer, end = grpo.training_tokenizer(CHECKPOINT)
     encoded = prompts.encode(tokenizer, gsm8k.load(CONFIG.data).train[:2], CONFIG.prompt.system)
     grpo._set_padding(tokenizer, CHECKPOINT, encoded)
@@ -224,7 +224,7 @@ def test_a_padding_token_that_ends_the_turn_is_exchanged_with_a_line(capsys):
 
 
 def test_unsloth_gets_the_trainings_tokenizer_with_the_rest_of_the_processor(tmp_path):
-    """With the checkpoint's own it may add a padding token, and weights for it that cannot be trained through."""
+    """With the checkpoint's own tokenizer, Unsloth may add a padding token with weights that cannot be trained."""
     shutil.copytree(CHECKPOINT.path, tmp_path / "model")
     for name in ("preprocessor_config.json", "model.safetensors.index.json"):
         (tmp_path / "model" / name).write_text("{}")
@@ -242,7 +242,7 @@ def test_a_model_that_was_given_another_vocabulary_is_refused(built):
     unsloth_backend._same_vocabulary(built.trainer.model, CHECKPOINT)
     embedding = torch.nn.Embedding(CHECKPOINT.text_config["vocab_size"] + 1, 4)
     grown = SimpleNamespace(get_input_embeddings=lambda: embedding)
-    with pytest.raises(HarnessError, match=r"made \d+ tokens of tiny's \d+; set train.backend to trl"):
+    with pytest.raises(HarnessError, match=r"from \d+ to \d+ tokens; set train.backend to trl"):
         unsloth_backend._same_vocabulary(grown, CHECKPOINT)
 
 
@@ -388,7 +388,7 @@ def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_a
 
 
 def test_killed_between_its_last_step_and_its_adapter_a_training_takes_no_step_more(tmp_path):
-    """With a constant learning rate a step too many would be another adapter."""
+    """With a constant learning rate, one step too many would give another adapter."""
     run = directory.open_run("quickstart", [*SMALL, "train.steps=2", "train.lr_scheduler=constant"], tmp_path)
     assert harness("train", run.path).returncode == 0
     (folder,) = (run.path / "train").iterdir()

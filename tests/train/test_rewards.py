@@ -99,7 +99,7 @@ def test_the_tutorials_quirks(text, expected):
 
 
 def plain_tutorial(text: str, gold: str) -> list[float]:
-    """What the tutorial says of one text, told again with plain patterns and none of our code."""
+    """The tutorial's rewards of one text, reimplemented with plain patterns and none of our code."""
     whole = re.compile(rf"^[\s]{{0,}}{WS}.+?{WE}.*?{SS}(.+?){SE}[\s]{{0,}}$", re.MULTILINE | re.DOTALL)
     first_number = re.compile(rf"{SS}.*?([\d\.]{{1,}})", re.MULTILINE | re.DOTALL)
     found, number = whole.search(text), first_number.search(text)
@@ -450,7 +450,7 @@ def picky(completions, **columns):
     ],
 )
 def test_a_mistake_is_found_before_the_first_evaluation(tmp_path, function, parts):
-    """The function sees what the training gives it; one that cannot do with an empty completion would end it later."""
+    """The function gets what the training passes; failing on an empty completion, it would end the training later."""
     (tmp_path / "mine.py").write_text(CALLED.lstrip())
     setting = f"rewards.functions=[{{name: check_answer}}, {{name: {tmp_path}/mine.py:{function}}}]"
     results = tmp_path / "results"
@@ -463,7 +463,7 @@ def test_a_mistake_is_found_before_the_first_evaluation(tmp_path, function, part
 
 
 def test_the_example_pays_for_short_working(tmp_path, monkeypatch):
-    """200 characters earn nothing: 50 leave 1 - 50 / 200. It is found from anywhere, as the experiments are."""
+    """200 characters earn nothing: 50 give 1 - 50 / 200. The file is found from any folder, as the experiments are."""
     monkeypatch.chdir(tmp_path)
     example = loading.load(loading.find_experiment("quickstart_brevity"))
     assert [function.weight for function in example.rewards.functions] == [1.0, 1.0, 1.0, 1.0, 0.5]
@@ -477,7 +477,7 @@ def test_the_example_pays_for_short_working(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     quick = loading.load(loading.find_experiment("quickstart"))
     alike = quick.model_copy(update={"rewards": example.rewards, "name": example.name})
-    assert alike == example  # the reward is all that differs
+    assert alike == example  # only the reward differs
 
 
 def test_an_unknown_profile():

@@ -1,4 +1,4 @@
-"""What a stage prints, what it keeps from being printed, and how long work is shown with and without a terminal."""
+"""What a stage prints, what it suppresses, and how long work is shown with and without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's log: every process adds to it, whole lines, nothing that acts on a terminal, and what a process died of."""
+"""A run's log: every process appends complete lines without control characters, and the error that ended it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ sys.exit(exit_code(main))
 
 
 def test_no_secret_gets_into_it(tmp_path):
-    """What a library says of the network may quote a proxy's password, or a token of the environment."""
+    """A library's message about the network may quote a proxy's password, or a token from the environment."""
     environment = os.environ | {"HF_TOKEN": "hf_AbCdEfGh", "SOME_KEY": "on"}
     command = [sys.executable, "-c", WHISPERS, tmp_path]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=HANG)
@@ -109,7 +109,7 @@ def test_no_secret_gets_into_it(tmp_path):
 
 @pytest.mark.parametrize(("gone", "said"), [(True, "the output is no longer read"), (False, "BrokenPipeError")])
 def test_the_log_says_that_nobody_read_the_output(tmp_path, gone, said):
-    """As `| head -1` ends it. A pipe of another process that breaks is no such thing, and not passed over."""
+    """As with `| head -1`. A broken pipe to another process is a different error, and must not be ignored."""
     stage = STAGE if gone else STAGE.replace('say(f"', 'raise BrokenPipeError(f"')
     ours, theirs = os.pipe()
     if gone:

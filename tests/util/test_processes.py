@@ -1,4 +1,4 @@
-"""What outlives a stage is found and ended, also when its own parent is gone."""
+"""Processes that outlive a stage are found and ended, even if their parent is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dataclasses as files: what is read back, and one line for what does not fit."""
+"""Dataclasses as files: what is read back, and one line for what does not match."""
 
 from __future__ import annotations
 

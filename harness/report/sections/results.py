@@ -94,18 +94,18 @@ def _decoding(sampling: SamplingParameters) -> str:
 def _precision(numbers: Summary) -> Iterator[str]:
     """The counts behind the rates, and the precision of the comparison; over several seeds a table shows it."""
     base, tuned, d = numbers.base.accuracy, numbers.tuned.accuracy, numbers.difference.accuracy
-    told = []
+    details = []
     if base.k is not None and tuned.k is not None:
-        told.append(f"right answers {base.k:,} and {tuned.k:,} of {numbers.n:,}")
+        details.append(f"right answers {base.k:,} and {tuned.k:,} of {numbers.n:,}")
     if isinstance(d, PairedRecord):
         if d.se:
-            told.append(f"paired standard error of the difference {100 * d.se:.2f} points")
+            details.append(f"paired standard error of the difference {100 * d.se:.2f} points")
         if d.correlation is not None:
-            told.append(f"correlation of base and tuned over the questions {d.correlation:.2f}")
+            details.append(f"correlation of base and tuned over the questions {d.correlation:.2f}")
     if d.detectable is not None and numbers.verdict.kind == "detected":  # else it is in the first sentence
-        told.append(f"this design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power")
-    if told:
-        yield f"Accuracy: {', '.join(told)}."
+        details.append(f"this design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power")
+    if details:
+        yield f"Accuracy: {', '.join(details)}."
 
 
 def _retraining(numbers: Summary) -> str:
