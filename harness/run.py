@@ -39,6 +39,7 @@ from harness.util.interrupts import command
 from harness.util.logs import LOG
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
+DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan says what their mean detects
 SHOWN_IDS = 24
 
 
@@ -135,13 +136,24 @@ def plan(run: RunDir) -> None:
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     if t.seeds[1:]:
-        say(
-            f"That is for each training by itself: what the mean of {len(t.seeds)} detects depends on how much they "
-            f"differ, which the report shows."
-        )
+        say(_plan_seeds(n, len(t.seeds)))
     _plan_prompts(config, data, training)
     if reason := machine.cannot_run(config):
         say(f"This experiment cannot run on this machine: {reason}")
+
+
+def _plan_seeds(n: int, count: int) -> str:
+    """What the mean of several trainings detects, which depends on how much they differ."""
+    psi, found = DISCORDANCES[1], []
+    for deviation in DEVIATIONS:
+        effect = power.planned(n, psi, deviation / 100, count)
+        found.append(f"{f'{100 * effect:.2f} points' if effect else 'nothing'} at {deviation:g}")
+    unknown = " The report will give no power: two seeds do not bound how much trainings vary."
+    return (
+        f"That is for each training by itself: what the mean of {count} detects depends on how much they differ. If "
+        f"{psi:.0%} of the questions change, by standard deviation of the trainings in points: "
+        f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
+    )
 
 
 def _plan_prompts(config: Config, data: Data, training: Data) -> None:

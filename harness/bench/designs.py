@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats import paired, paired_tests, pass_at_k, rates, seeds
-from harness.stats.intervals import NORMAL, wilson
+from harness.stats.intervals import NORMAL, bootstrap_mean, wilson
 
 N = 1319
 SLOW = 10  # designs whose intervals take 10,000 resamples each get this many times fewer replications
@@ -70,7 +70,11 @@ def _question_means() -> Iterator[Simulated]:
             found = paired.paired_difference(base, tuned)
             p_values = {"mid-p": found.mid_p, "exact p": found.exact_p}
             p_values["(mid-p, sign test)"] = paired_tests.mcnemar(found.gained, found.lost).mid_p
-            return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)}, p_values)
+            intervals = {"interval rule": (found.low, found.high)}
+            if uncertain < 0.05:
+                plain = bootstrap_mean(tuned - base)
+                intervals["(plain bootstrap)"] = plain.low, plain.high
+            return Draw(found.gained + found.lost, intervals, p_values)
 
         return one
 
@@ -95,6 +99,31 @@ def _question_means() -> Iterator[Simulated]:
         return Draw(found.gained + found.lost, {"interval rule": (found.low, found.high)})
 
     yield Design("K 8, 2 flips among 16 steps", 200, 0.01, False), 1, flip_among_steps
+
+    def gains_among_steps(n: int, gains: int, steps: int) -> OneDraw:
+        def one(rng: np.random.Generator) -> Draw:
+            kind, up = rng.random(n), rng.random(n) < 0.5
+            step = np.where(up, 1, -1) * ((kind >= gains / n) & (kind < (gains + steps) / n)) / 8
+            base = np.where(kind < gains / n, 0.0, 0.5)
+            tuned = base + np.where(kind < gains / n, 1.0, step)
+            found, plain = paired.paired_difference(base, tuned), bootstrap_mean(tuned - base)
+            intervals = {"interval rule": (found.low, found.high), "(plain bootstrap)": (plain.low, plain.high)}
+            return Draw(found.gained + found.lost, intervals)
+
+        return one
+
+    for n, gains, steps in (
+        (200, 1, 5),
+        (N, 2, 5),
+        (200, 1, 12),
+        (200, 2, 30),
+        (N, 1, 12),
+        (N, 2, 30),
+        (N, 5, 30),
+        (N, 1, 100),
+    ):
+        name = f"K 8, {gains} gain{'s' * (gains > 1)} among {steps} steps"
+        yield Design(name, n, gains / n, False), 1, gains_among_steps(n, gains, steps)
     for n, uncertain in ((N, 0.03), (200, 0.1)):
         yield Design(f"K 8, same mean, {uncertain:.0%} open", n, 0.0, True), 1, draw(n, uncertain, decided)
 
@@ -128,7 +157,7 @@ def _several_runs() -> Iterator[Simulated]:
             found = seeds.over_seeds(base, tuned)
             half = NORMAL.inv_cdf(0.975) * found.se_question
             intervals = {
-                "t over seeds": (found.low, found.high),
+                "over seeds": (found.low, found.high),
                 "(questions only)": (found.estimate - half, found.estimate + half),
             }
             return Draw(float((tuned != base).sum()) / s, intervals)
@@ -174,8 +203,12 @@ def _near_one() -> Iterator[Simulated]:
     def of_means(n: int, never: float) -> OneDraw:
         def one(rng: np.random.Generator) -> Draw:
             scores = rng.binomial(8, np.where(rng.random(n) < never, 0.0, 0.995)) / 8
-            found = rates.mean(scores)
-            return Draw(float(n - scores.sum()), {"bootstrap of question means": (found.low, found.high)})
+            found, plain = rates.mean(scores), bootstrap_mean(scores)
+            intervals = {
+                "bootstrap of question means": (found.low, found.high),
+                "(none added near an end)": (plain.low, plain.high),
+            }
+            return Draw(float(n - scores.sum()), intervals)
 
         return one
 
@@ -187,8 +220,8 @@ def _near_one() -> Iterator[Simulated]:
             scores = rng.random((3, n)) < np.where(rng.random(n) < never, 0.0, 0.995)
             found, lost = seeds.mean(scores), seeds.over_seeds(np.ones(n), scores)
             intervals = {
-                "t over seeds": (found.low, found.high),
-                "t over seeds, difference": (lost.low + 1, lost.high + 1),
+                "over seeds": (found.low, found.high),
+                "over seeds, difference": (lost.low + 1, lost.high + 1),
             }
             return Draw(float(n - scores.mean(axis=0).sum()), intervals)
 

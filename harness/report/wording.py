@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.report.charts import Mark
 from harness.report.summary import Summary
 from harness.stats.records import Difference, Estimate, PairedRecord, SeedsRecord
-from harness.stats.seeds import SATTERTHWAITE
+from harness.stats.seeds import OVER_SEEDS
 from harness.stats.verdict import spell_p
 
 
@@ -36,7 +36,7 @@ def difference_mark(difference: Difference) -> Mark:
 
 
 def p_text(difference: PairedRecord | SeedsRecord) -> str:
-    return spell_p(difference.p) + (" (t)" if difference.method == SATTERTHWAITE else "")
+    return spell_p(difference.p) + (" (seeds)" if difference.method == OVER_SEEDS else "")
 
 
 def counts(numbers: Summary, quantity: str, way: str) -> list[int]:

@@ -3,7 +3,7 @@
 If base and tuned were equally good, each question's difference would be as likely as its mirror image. McNemar's test
 asks how often that gives so many gains among the flips. With several samples per question, the sign-flip test asks how
 often it gives so large a sum of differences, and so weights a question by how much it moved. The sign test of the
-questions that rose or fell does not: for equal means of unequal spread it was measured to err in 15 to 28% of cases
+questions that rose or fell does not: for equal means of unequal spread it was measured to err in 17 to 29% of cases
 instead of 5%.
 
 Sources: McNemar 1947, Fagerland, Lydersen and Laake 2013 (mid-p), Fisher 1935 (sign flips).

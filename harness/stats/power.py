@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from operator import index
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.stats import intervals
 from harness.stats.intervals import ALPHA, NORMAL
 from harness.stats.paired import PairedDifference
-from harness.stats.seeds import SeedsDifference
+from harness.stats.seeds import Components, SeedsDifference, Trainings
 
 ONE_WAY = 6  # the fewest changes in one direction for which the exact p is below .05: 2 · 2^-6
 POWER = 0.8
+FEWEST = 3  # training seeds from which a difference over them has a stated power
+LIMIT = 0.03  # chance that the variance of the seeds is over its upper limit: .05, less what normal theory may be off
+CELLS = {1: 200, 2: 40}  # into which the chi of each side is cut, by how many sides have seeds
 
 
 def moved(n: int, estimate: float, se: float | None) -> float:
@@ -58,23 +64,94 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
     """The smallest difference, as a proportion, that `verdict.of` calls detected with 80% power; None: none at all.
 
     From the upper 95% Wilson limit of `moved` / n, which is conservative with several samples: squared changes vary at
-    most as much as 0 and 1 do. Over training seeds: (t_{α/2} + t_β)·SE at the degrees of freedom of the estimate
-    (Bloom 1995); t already allows for the uncertain SE, so no limit of the SE is taken. If few questions changed, it
-    is at least that of the question means as one pair, because their rules also decide.
+    most as much as 0 and 1 do. Over training seeds: `over_seeds` of that limit for the questions and of an upper limit
+    of the seeds' variance, (S - 1)·s² / χ²_LIMIT. s² itself is often far too small, and the power at what it gives is
+    then far below 80%. Two seeds have no useful limit (s² times 707): None. If few questions changed, it is at least
+    that of the question means as one pair, because their rules also decide.
     """
     d = difference
     if not isinstance(d, SeedsDifference):
         changed = moved(d.n, d.estimate, d.se)
         whole = changed > d.gained + d.lost - 1e-6
         return minimum_detectable_effect(d.n, discordance_high(d.n, changed), correction=1.0, whole=whole)
-    if d.df is None:
+    if not d.trainings or min(side.count for side in d.trainings) < FEWEST:
         return None
-    from scipy.special import stdtrit  # quantiles of Student's t
-
-    effects = [d.se * float(stdtrit(d.df, 1 - ALPHA / 2) + stdtrit(d.df, POWER))]
+    share, sides = _upper_limits(d)
+    effect = over_seeds(Components(math.sqrt(share / d.n), sides))
+    if effect > share:  # which as many questions have to change as
+        effect = over_seeds(Components(math.sqrt(min(1.0, effect) / d.n), sides))
     if d.means:
-        effects.append(detectable(d.means) or math.inf)
-    return max(effects) if max(effects) <= 1 else None
+        effect = max(effect, detectable(d.means) or math.inf)
+    return effect if effect <= 1 else None
+
+
+def _upper_limits(d: SeedsDifference) -> tuple[float, tuple[Trainings, ...]]:
+    """Of the mean squared change a question, and of the standard error of each side's seeds."""
+    from scipy.special import chdtri  # the χ² that is exceeded with a given chance
+
+    sides = (
+        Trainings(side.se * math.sqrt((side.count - 1) / float(chdtri(side.count - 1, 1 - LIMIT))), side.count)
+        for side in d.trainings
+    )
+    return discordance_high(d.n, moved(d.n, d.estimate, d.se_question)), tuple(sides)
+
+
+def over_seeds(true: Components, power: float = POWER) -> float:
+    """The smallest difference, as a proportion, that `seeds.over_seeds` finds with this power; may exceed 1.
+
+    true: the standard errors as they are, not as estimated. By bisection of `chance_over_seeds`.
+    """
+    halves, weights = _half_widths(true)
+    low, high = 0.0, float(halves.max()) + true.se * NORMAL.inv_cdf(power)
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _found(middle, true.se, halves, weights) < power else (low, middle)
+    return high
+
+
+def chance_over_seeds(difference: float, true: Components) -> float:
+    """The power of the interval of `seeds.over_seeds` at a difference, given the true standard errors.
+
+    The estimate is normal and each side's S - 1 times estimated over true variance of the seeds is χ² of S - 1 degrees
+    of freedom, independent of it: power = E[Φ((δ - h) / se) + Φ((-δ - h) / se)] over the half-width
+    h = sqrt((z·SE_question)² + Σ (t·SE_seed)²·χ² / (S - 1)). SE_question is taken as known: it has n - 1.
+    """
+    return _found(difference, true.se, *_half_widths(true))
+
+
+def _found(difference: float, se: float, halves: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    from scipy.special import ndtr
+
+    return float(weights @ (ndtr((difference - halves) / se) + ndtr((-difference - halves) / se)))
+
+
+def _half_widths(true: Components) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The half-widths of the 95% interval, and the chance of each: chi cut into equal cells, of each side."""
+    from scipy.special import chdtr, chdtri, stdtrit
+
+    squares, weights = np.array([(NORMAL.inv_cdf(1 - ALPHA / 2) * true.se_question) ** 2]), np.ones(1)
+    for side in true.trainings:
+        df = side.count - 1
+        edges = np.linspace(0, math.sqrt(chdtri(df, 1e-10)), CELLS[len(true.trainings)] + 1)
+        chances = np.diff(chdtr(df, edges**2))
+        middles = (edges[1:] + edges[:-1]) / 2
+        term = (float(stdtrit(df, 1 - ALPHA / 2)) * side.se * middles) ** 2 / df
+        squares, weights = np.add.outer(squares, term).ravel(), np.multiply.outer(weights, chances).ravel()
+    return np.sqrt(squares), weights / weights.sum()
+
+
+def planned(n: int, discordance: float, deviation: float, count: int) -> float | None:
+    """What the mean of `count` training seeds finds with 80% power, were the seeds' deviation known; None: nothing.
+
+    discordance: the share of the n questions that change; deviation: the standard deviation of the trainings'
+    accuracies on the same questions, as a proportion. All are assumed to change the same questions: the worst case.
+    """
+    pair = minimum_detectable_effect(n, discordance, correction=1.0)
+    if pair is None:
+        return None
+    seeds = Trainings(deviation / math.sqrt(count), count)
+    effect = max(pair, over_seeds(Components(math.sqrt(discordance / n), (seeds,))))
+    return effect if effect <= discordance else None
 
 
 def one_way(n: int) -> float | None:

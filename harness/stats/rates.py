@@ -57,8 +57,8 @@ def mean(scores: ArrayLike) -> Mean:
     """The mean of scores in [0, 1], shape (n,), such as pass@k; a rate if all are 0 or 1. ValueError for others.
 
     Near 0 and 1 (`near_an_end`) the bootstrap misses the questions that happened not to be drawn, so one of each kind
-    is added: with 8 samples, 1% of 100 questions never right and the others right in 99.5%, it covers 98.5% instead of
-    70% (2,000 simulations; more in `harness.bench coverage`).
+    is added: with 8 samples, 1% of 100 questions never right and the others right in 99.5%, it covers 98% instead of
+    67% (`python -m harness.bench coverage`, as all such figures).
     """
     values = intervals.column("scores", scores)
     if values.min() < 0:

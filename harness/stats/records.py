@@ -44,7 +44,7 @@ class Difference(Estimate):
     method: str  # of the interval
     n: int  # questions
     se: float | None  # standard error; None for n = 1; 0 does not mean certainty
-    detectable: float | None  # smallest difference that this design finds with 80% power; None: none
+    detectable: float | None  # smallest difference that this design finds with 80% power; None: none, or not known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,6 @@ class SeedsRecord(Difference):
     mid_p: None = None
     exact_p: None = None
     p: float  # two-sided
-    df: float | None  # degrees of freedom of t; None if nothing varies
     se_question: float  # what the questions contribute to se
     se_seed: float  # what the trainings contribute
     per_seed: tuple[float, ...]  # the difference of each seed

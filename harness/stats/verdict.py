@@ -4,11 +4,10 @@ Detected: 0 lies strictly outside the interval, and the p-values are below .05. 
 disagree. Otherwise "no difference detected", never "no effect", with the smallest difference that this rule finds with
 80% power. That is Miller's formula with McNemar's continuity correction, because the rule requires the exact p too: by
 enumeration the formula alone has 76 to 79% power at n = 1,319; corrected it has 80 to 83% if at least 25 questions are
-expected to change, and more if fewer are; with several samples it is conservative (83% at K = 8, n = 1,319 and 87% at
-K = 4, n = 200, 600 simulations each).
+expected to change; with several samples it is conservative (85% at K = 8, n = 1,319, 84% at K = 4, n = 200). These
+figures are from `python -m harness.bench coverage`. Over training seeds: `harness.stats.power.over_seeds`.
 
-Sources: Miller 2024, arXiv 2411.00640 (power), Edwards 1948 (continuity correction), Bloom 1995 (the smallest effect
-that a t test finds).
+Sources: Miller 2024, arXiv 2411.00640 (power), Edwards 1948 (continuity correction).
 """
 
 from __future__ import annotations
@@ -87,7 +86,11 @@ class Verdict:
         """What this design would have detected."""
         if self.detectable is not None:
             return f"this design detects ≥ {100 * self.detectable:.2f} {points} with {POWER:.0%} power"
-        if isinstance(self.difference, SeedsRecord) or self.one_way is None:
+        if isinstance(self.difference, SeedsRecord):
+            if len(self.difference.per_seed) < power.FEWEST:
+                return "no power is given: two seeds do not bound how much trainings vary"
+            return f"this design is not known to detect any difference with {POWER:.0%} power"
+        if self.one_way is None:
             return "this design cannot detect any at this discordance"
         return (
             "this design cannot detect any at this discordance, but were all changes in one direction it would detect "
@@ -99,7 +102,7 @@ class Verdict:
 
 
 def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
-    """The verdict about one difference. Over several seeds, interval and p are those of one t test if many changed."""
+    """The verdict about one difference. Over several seeds, p is from the formula of the interval."""
     d = difference if isinstance(difference, Difference) else record(difference)
     if isinstance(d, SeedsRecord):
         tests, discordance, discordance_high = {"p": d.p}, None, None
@@ -131,7 +134,7 @@ def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | See
     shared = {"value": d.estimate, "low": d.low, "high": d.high, "method": d.method, "n": d.n, "se": d.se}
     shared["detectable"] = power.detectable(d)
     if isinstance(d, SeedsDifference):
-        names = ("p", "df", "se_question", "se_seed", "per_seed")
+        names = ("p", "se_question", "se_seed", "per_seed")
         return SeedsRecord(base=d.first, tuned=d.second, **shared, **{name: getattr(d, name) for name in names})
     names = ("base", "tuned", "gained", "lost", "mid_p", "exact_p", "correlation")
     return PairedRecord(**shared, **{name: getattr(d, name) for name in names})

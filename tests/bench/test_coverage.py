@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.bench import designs
-from harness.bench.coverage import Row, _multinomial, flips, rate, study, tally
+from harness.bench import coverage, outcomes, power, seed_designs
+from harness.bench.coverage import Row, flips, rate, study, tally
 from harness.bench.designs import Design, Draw
 from tests.conftest import harness
 
@@ -106,7 +106,7 @@ SHRUNK = {
 
 @pytest.mark.parametrize(
     ("design", "times", "draw"),
-    [pytest.param(*each, id=f"{each[0].name}, n {each[0].n}") for each in designs.simulated()],
+    [pytest.param(*each, id=f"{each[0].name}, n {each[0].n}") for each in coverage.simulated()],
 )
 def test_intervals_lie_around_the_truth_of_their_design(design, times, draw):
     """The centres are within .02 widths, apart from simulation error; with a wrong truth they were .2 or more off."""
@@ -138,6 +138,74 @@ def test_question_means_cover_also_where_few_change():
     assert few.coverage > 96 and not few.exception
 
 
+def test_random_numbers_of_a_design_hang_on_its_name_alone():
+    here, again, other, sized = (
+        outcomes.own_rng(Design(name, n, 0.0, True)).random() for name, n in (("a", 9), ("a", 9), ("b", 9), ("a", 8))
+    )
+    assert here == again and len({here, other, sized}) == 3
+    named = [(design.name, design.n) for design, _, _ in coverage.simulated()]
+    assert len(set(named)) == len(named)
+
+
+@pytest.mark.parametrize(("counts", "ratio"), [((2,), 5.0), ((5,), 0.3), ((3,), 1.0), ((2, 5), 1.0)])
+def test_trainings_have_the_ratio_and_the_difference_that_they_are_made_for(counts, ratio):
+    sides = seed_designs.of_ratio(N, counts, 0.04, ratio)
+    rng, means, question, effect = np.random.default_rng(4), [], [], 0.02
+    for _ in range(800):
+        base = sides[0].base(rng)
+        first = [base] if len(sides) == 1 else sides[0].tuned(rng, base)
+        second = sides[-1].tuned(rng, base, effect)
+        d = np.mean(second, axis=0) - np.mean(first, axis=0)
+        means.append(d.mean())
+        question.append(d.var() / N)
+    seed = sum(side.deviation**2 / side.count for side in sides)
+    assert math.sqrt(seed / np.mean(question)) == pytest.approx(ratio, rel=0.1)
+    assert np.mean(means) == pytest.approx(effect, abs=4 * np.std(means) / math.sqrt(800))
+    assert np.var(means) == pytest.approx(seed + np.mean(question), rel=0.2)
+
+
+# ---- power
+
+
+def test_enumerated_power_is_that_of_the_rule_by_binomial_chances():
+    """20 of 200 questions expected to change; the exact test, the strictest part of the rule, has that power alone."""
+    given, bare = power._pair(200, 0.1)
+    for row in (given, bare):
+        gain, expected = (1 + row.points / 10) / 2, 0.0
+        for changed in range(70):
+            lost = [k for k in range(changed // 2 + 1) if 2 * scipy_stats.binom.cdf(k, changed, 0.5) < 0.05]
+            if lost:
+                both = scipy_stats.binom.cdf(lost[-1], changed, 1 - gain) + scipy_stats.binom.sf(
+                    changed - lost[-1] - 1, changed, 1 - gain
+                )
+                expected += scipy_stats.binom.pmf(changed, 200, 0.1) * both
+        assert row.power == pytest.approx(100 * expected, abs=0.3)
+    assert given.power > 82 > 77 > bare.power and bare.exception == ""
+
+
+def test_power_rows_over_seeds_are_what_they_are_called():
+    (side,) = [side for name, side in power.trainings() if side.n == 200]
+    given, stated = power._over_seeds("3 seeds", side, 60)
+    assert given.power == pytest.approx(80, abs=4 * given.error)
+    assert stated.share == pytest.approx(96, abs=4 * stated.error) and stated.points > given.points
+    (only,) = power._over_seeds("2 seeds", seed_designs.of_ratio(200, (2,), 0.1, 0.3)[0], 20)
+    assert only.share is None  # two seeds state none
+
+
+@pytest.mark.parametrize(
+    ("of", "chance", "share", "exception"),
+    [
+        ("over seeds, given", 79.0, None, ""),
+        ("over seeds, given", 76.0, None, "power 76.00%, asked 77 to 83%"),
+        ("over seeds, stated", None, 95.2, ""),
+        ("over seeds, stated", None, 94.0, "80% or more 94.00%, asked 95 to 100%"),
+        ("(without the correction)", 70.0, None, ""),
+    ],
+)
+def test_exceptions_of_power_say_what_was_asked(of, chance, share, exception):
+    assert power.Row("d", 200, of, 3.0, chance, share, 0.1).exception == exception
+
+
 # ---- the table
 
 
@@ -163,6 +231,11 @@ def test_tally_weighs_outcomes():
         ("exact p", 500, None, 5.1, None, "type I error 5.10%, asked 0 to 5%"),
         ("exact p", 500, None, 2.0, None, ""),
         ("(questions only)", 500, 77.0, None, None, ""),
+        ("over seeds", 500, 98.4, None, None, ""),
+        ("over seeds", 500, 98.6, None, None, "coverage 98.60%, asked 94 to 98.5%"),
+        ("over seeds", 5, 99.0, None, None, ""),
+        ("over seeds, both sides", 500, 99.5, None, None, ""),
+        ("over seeds, both sides", 500, 93.5, None, None, "coverage 93.50%, asked 94 to 100%"),
     ],
 )
 def test_exceptions_say_what_was_asked(method, changed, coverage, type_one, error, exception):
@@ -180,4 +253,4 @@ def test_the_command_prints_the_table_and_its_exceptions():
 def test_multinomial_chances_agree_with_scipy():
     counts = np.array([[0, 1, 3, 10], [0, 2, 3, 0]])
     expected = scipy_stats.multinomial.pmf(np.vstack([counts, 10 - counts.sum(axis=0)]).T, 10, [0.2, 0.3, 0.5])
-    assert _multinomial(10, counts, (0.2, 0.3)) == pytest.approx(expected, rel=1e-10)
+    assert outcomes.multinomial(10, counts, (0.2, 0.3)) == pytest.approx(expected, rel=1e-10)

@@ -23,6 +23,7 @@ from harness.models import checkpoint
 from harness.runs import directory
 from harness.runs import stages as run_stages
 from harness.runs.results import read_evaluation
+from harness.stats import power
 from harness.tasks.tiny import CHECKPOINT
 from harness.train import rewards
 from harness.util import files
@@ -46,10 +47,16 @@ def test_every_shipped_experiment_has_a_plan(name, tmp_path, capsys):
 
 
 def test_a_plan_of_several_trainings_says_that_their_mean_detects_something_else(tmp_path, capsys):
-    for seeds, said in (("1", False), ("1,2", True)):
+    for seeds in ("1", "1,2", "1,2,3"):
         settings = [f"train.seeds=[{seeds}]", "--dry-run", "--results", str(tmp_path)]
         assert run_command.main(["exp/quickstart.yaml", *settings]) == 0
-        assert ("the mean of 2 detects depends on" in capsys.readouterr().out) == said
+        plan = capsys.readouterr().out
+        assert ("detects depends on" in plan) == (seeds != "1")
+        assert ("The report will give no power: two seeds do not bound" in plan) == (seeds == "1,2")
+        if seeds == "1,2,3":  # of 1,200 questions
+            effects = [100 * power.planned(1200, 0.1, deviation, 3) for deviation in (0.005, 0.01, 0.02)]
+            assert "the mean of 3 detects depends on" in plan
+            assert "{:.2f} points at 0.5, {:.2f} points at 1, {:.2f} points at 2.".format(*effects) in plan
 
 
 def test_one_question_is_too_few_for_several_trainings(tmp_path):

@@ -59,7 +59,8 @@ def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
     )
     text = of_seeds.report.read_text()
     assert f"{100 * numbers.difference.accuracy.se_seed:.2f} from the trainings" in text
-    assert "one seed" not in text and "measured to cover 92%" not in text
+    assert "The interval takes the latter 4.30 times instead of 1.96" in text  # t of 2 degrees of freedom
+    assert "one seed" not in text and "Two trainings tell little" not in text
     assert "Gained (3 of 15, seed 5)" in text
     assert "with seed 5, the first" in of_seeds.page.read_text()
     svg = (of_seeds.plots / "seeds.svg").read_text()
@@ -67,7 +68,7 @@ def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
 
 
 def test_two_seeds_are_told_to_be_few(tmp_path):
-    in_both(reported(tmp_path, BASE, {1: TUNED[5], 2: TUNED[6]}), "such intervals were measured to cover 92%")
+    in_both(reported(tmp_path, BASE, {1: TUNED[5], 2: TUNED[6]}), "their interval is wide, and no power is given.")
 
 
 def test_one_seed_has_no_section_on_seeds(tmp_path):

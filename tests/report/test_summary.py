@@ -55,7 +55,7 @@ def test_three_seeds_are_combined_and_stand_by_themselves(of_seeds):
     expected = seeds.over_seeds(base, tuned)
     found = of_seeds.difference.accuracy
     assert (found.value, found.low, found.high) == (expected.estimate, expected.low, expected.high)
-    assert (found.p, found.df, found.method) == (expected.p, expected.df, seeds.SATTERTHWAITE)
+    assert (found.p, found.method) == (expected.p, seeds.OVER_SEEDS)
     assert (found.se_question, found.se_seed) == (expected.se_question, expected.se_seed)
     assert found.per_seed == pytest.approx((0.15, 0.10, 0.08))
     assert [getattr(found, name) for name in ("gained", "lost", "mid_p", "exact_p")] == [None] * 4
@@ -87,7 +87,7 @@ def test_over_seeds_rates_and_parts_are_means_and_the_parts_add_up(of_seeds):
     rate = of_seeds.tuned.accuracy
     assert rate.value == pytest.approx(tuned.mean())
     expected = seeds.mean(tuned)
-    assert (rate.low, rate.high, rate.method) == (expected.low, expected.high, seeds.SATTERTHWAITE)
+    assert (rate.low, rate.high, rate.method) == (expected.low, expected.high, seeds.OVER_SEEDS)
     assert of_seeds.tuned.format.low >= 0 and of_seeds.tuned.format.high <= 1
     assert of_seeds.base.accuracy.method == "Wilson"
     parts = of_seeds.decomposition
@@ -330,7 +330,7 @@ def at(numbers, path):
 
 @pytest.mark.parametrize(
     "path",
-    ["n", "conditions.engine", "difference.accuracy.df", "decomposition.by_rule.solution.base", "panel.ours.mid_p",
+    ["n", "conditions.engine", "difference.accuracy.se_seed", "decomposition.by_rule.solution.base", "panel.ours.mid_p",
      "panel.scorers.2.reads", "truncation.highest.p", "noise_floor.format.rate", "of_samples.1.name", "proof.scale",
      "seeds.1.difference.strict.gained", "seeds.0.proof.modules", "verdict.sentence", "tuned.adapter"],
 )  # fmt: skip

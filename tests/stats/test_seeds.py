@@ -7,12 +7,13 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy import optimize
 from scipy import stats as scipy_stats
 
 from harness.stats import power, rates, verdict
 from harness.stats.intervals import RULE_OF_THREE, TANGO
 from harness.stats.paired import paired, paired_difference
-from harness.stats.seeds import SATTERTHWAITE, mean, over_seeds
+from harness.stats.seeds import OVER_SEEDS, Components, Trainings, mean, over_seeds
 
 N = 1319
 
@@ -46,24 +47,77 @@ def test_two_seeds_by_hand():
     assert (found.first, found.second, found.estimate) == (0.5, 0.875, 0.375)
     assert found.per_seed == (0.5, 0.25)
     assert (found.se_seed**2, found.se_question**2) == (pytest.approx(0.015625), pytest.approx(0.6875 / 12))
-    variance = 0.015625 + 0.6875 / 12
-    assert found.se == pytest.approx(math.sqrt(variance))
-    assert found.df == pytest.approx(variance**2 / (0.015625**2 / 1 + (0.6875 / 12) ** 2 / 3))
-    half = scipy_stats.t.ppf(0.975, found.df) * found.se
+    assert found.se == pytest.approx(math.sqrt(0.015625 + 0.6875 / 12))
+    assert found.trainings == (Trainings(pytest.approx(0.125), 2),)
+    half = math.sqrt(scipy_stats.norm.ppf(0.975) ** 2 * 0.6875 / 12 + scipy_stats.t.ppf(0.975, 1) ** 2 * 0.015625)
     few = paired(base, [1, 1, 1, 0.5])  # so few questions that its rule holds too
-    assert found.low == pytest.approx(min(0.375 - half, few.low))
+    assert found.low == pytest.approx(max(-1, min(0.375 - half, few.low)))
     assert found.high == pytest.approx(min(1, max(0.375 + half, few.high)))
-    assert found.p == pytest.approx(max(2 * scipy_stats.t.sf(0.375 / found.se, found.df), few.exact_p))
-    assert (found.method, found.n, found.means) == (f"{SATTERTHWAITE} (no narrower than {few.method})", 4, few)
+    assert found.p == pytest.approx(max(touching(0.375, math.sqrt(0.6875 / 12), (0.125, 1)), few.exact_p))
+    assert (found.method, found.n, found.means) == (f"{OVER_SEEDS} (no narrower than {few.method})", 4, few)
 
 
-def test_where_many_questions_change_the_t_test_decides_alone():
+def touching(estimate, se_question, *sides):
+    """The p at which z and t quantiles, each times its own standard error, add up to the estimate; by scipy alone."""
+
+    def beyond(log_p):
+        tail = math.exp(log_p) / 2
+        parts = [scipy_stats.t.isf(tail, df) * se for se, df in sides]
+        return math.hypot(scipy_stats.norm.isf(tail) * se_question, *parts) - abs(estimate)
+
+    return math.exp(optimize.brentq(beyond, math.log(1e-200), 0.0, xtol=1e-14))
+
+
+def test_where_many_questions_change_the_formula_decides_alone():
     base, tuned = seeded(N, 3, 0.02, 1)
     found = over_seeds(base, tuned)
-    half = scipy_stats.t.ppf(0.975, found.df) * found.se
+    half = math.hypot(scipy_stats.norm.ppf(0.975) * found.se_question, scipy_stats.t.ppf(0.975, 2) * found.se_seed)
     assert (found.low, found.high) == (pytest.approx(found.estimate - half), pytest.approx(found.estimate + half))
-    assert found.p == pytest.approx(2 * scipy_stats.t.sf(abs(found.estimate) / found.se, found.df))
-    assert (found.method, found.means) == (SATTERTHWAITE, None)
+    assert found.p == pytest.approx(touching(found.estimate, found.se_question, (found.se_seed, 2)))
+    assert (found.method, found.means) == (OVER_SEEDS, None)
+
+
+@pytest.mark.parametrize(
+    ("se_question", "sides"),
+    [
+        (0.01, [(0.003, 2)]),
+        (0.01, [(0.05, 2)]),
+        (0.01, [(0.02, 5)]),
+        (0.002, [(0.01, 2), (0.03, 4)]),
+        (0.0, [(0.01, 3)]),
+    ],
+)
+def test_p_is_the_level_at_which_the_interval_touches_zero(se_question, sides):
+    parts = Components(se_question, tuple(Trainings(*side) for side in sides))
+    for estimate in (0.001, 0.02, 0.1, 0.9):
+        expected = touching(estimate, se_question, *((se, count - 1) for se, count in sides))
+        assert parts.p(estimate) == parts.p(-estimate) == pytest.approx(expected, rel=1e-9)
+    assert parts.p(0.0) == 1.0
+    half = parts.half_width()
+    assert half == pytest.approx(
+        math.hypot(1.959963984540054 * se_question, *(scipy_stats.t.ppf(0.975, n - 1) * se for se, n in sides))
+    )
+    # Never at odds with the interval, however close 0 is to its end.
+    assert parts.p(half * (1 + 1e-9)) < 0.05 < parts.p(half * (1 - 1e-9))
+    assert parts.p(half) == pytest.approx(0.05, rel=1e-10)
+
+
+def test_p_of_one_part_alone_is_its_own_test():
+    questions, trainings = Components(0.01, (Trainings(0.0, 3),)), Components(0.0, (Trainings(0.01, 2),))
+    assert questions.p(0.025) == pytest.approx(2 * scipy_stats.norm.sf(2.5))
+    assert trainings.p(0.025) == pytest.approx(2 * scipy_stats.t.sf(2.5, 1))
+    assert 0 < questions.p(1.0) < 1e-250  # as small as it is told to be, and no error
+    assert trainings.p(1e300 * 0.01) >= 0
+
+
+def test_interval_and_p_agree_on_every_draw_where_no_other_rule_joins_in():
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        base = rng.random(300) < 0.5
+        tuned = base ^ (rng.random((rng.integers(2, 6), 300)) < rng.uniform(0.2, 0.4))
+        found = over_seeds(base, tuned)
+        if found.means is None:
+            assert (found.low > 0 or found.high < 0) == (found.p < 0.05)
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (4, 0), (5, 0), (7, 1), (12, 2), (30, 0)])
@@ -76,13 +130,14 @@ def test_seeds_that_are_equal_claim_what_one_of_them_claims(gained, lost):
     assert (power.detectable(three) or math.inf) >= (power.detectable(one) or math.inf)
 
 
-def test_a_rate_over_seeds_is_the_t_interval_of_its_question_means():
+def test_a_rate_over_seeds_is_its_difference_from_nothing():
     _, tuned = seeded(N, 4, 0.02, 2)
     found, against_nothing = mean(tuned), over_seeds(np.zeros(N), tuned)
     assert (found.value, found.se, found.n) == (pytest.approx(tuned.mean()), against_nothing.se, N)
-    half = scipy_stats.t.ppf(0.975, against_nothing.df) * found.se
+    by_seed = scipy_stats.t.ppf(0.975, 3) * np.std(tuned.mean(axis=1), ddof=1) / 2
+    half = math.hypot(scipy_stats.norm.ppf(0.975) * np.std(tuned.mean(axis=0), ddof=1) / math.sqrt(N), by_seed)
     assert (found.low, found.high) == (pytest.approx(found.value - half), pytest.approx(found.value + half))
-    assert found.method == SATTERTHWAITE
+    assert found.method == OVER_SEEDS
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 6])
@@ -119,6 +174,11 @@ def test_two_experiments_share_the_base_which_cancels():
     # Seed variance of both: s²/3 + s²/4 of the seed means.
     expected = np.var(first.mean(axis=1), ddof=1) / 3 + np.var(second.mean(axis=1), ddof=1) / 4
     assert found.se_seed**2 == pytest.approx(expected)
+    # And each its own quantile, as Satterthwaite would not have it.
+    parts = [scipy_stats.t.ppf(0.975, len(side) - 1) * scipy_stats.sem(side.mean(axis=1)) for side in (first, second)]
+    half = math.hypot(scipy_stats.norm.ppf(0.975) * found.se_question, *parts)
+    assert (found.low, found.high) == (pytest.approx(found.estimate - half), pytest.approx(found.estimate + half))
+    assert [side.count for side in found.trainings] == [3, 4]
     swapped = over_seeds(second, first)
     assert (swapped.estimate, swapped.low, swapped.high) == (
         pytest.approx(-found.estimate),
@@ -135,14 +195,16 @@ def test_seeds_without_variation_of_their_own_leave_the_questions():
     found = over_seeds(base, np.repeat(tuned, 3, axis=0))
     alone = paired_difference(base, tuned[0])
     assert found.se_seed == pytest.approx(0, abs=1e-12)
-    assert (found.se, found.df) == (pytest.approx(alone.se), pytest.approx(N - 1))
+    assert found.se == pytest.approx(alone.se)
+    half = scipy_stats.norm.ppf(0.975) * alone.se
+    assert (found.low, found.high) == (pytest.approx(alone.estimate - half), pytest.approx(alone.estimate + half))
     assert found.per_seed == (pytest.approx(alone.estimate),) * 3
 
 
 def test_no_variation_at_all_is_no_certainty():
     base = np.array([1, 0, 1, 1])
     same = over_seeds(base, [base, base])
-    assert (same.estimate, same.se, same.df, same.p, same.method) == (0.0, 0.0, None, 1.0, TANGO)
+    assert (same.estimate, same.se, same.trainings, same.p, same.method) == (0.0, 0.0, (), 1.0, TANGO)
     assert same.low < 0 < same.high
     third = over_seeds(np.zeros(5), np.full((3, 5), 1 / 3))
     assert third.method == RULE_OF_THREE

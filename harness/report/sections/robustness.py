@@ -14,8 +14,9 @@ from harness.report.document import Block, Figure, Loud, Section, Table
 from harness.report.summary import REWARD_SHARE, Summary
 from harness.report.wording import difference_mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
-from harness.stats.records import Difference, Estimate
+from harness.stats.records import Difference, Estimate, SeedsRecord
 from harness.stats.scores import COMPARED, QUANTITIES
+from harness.stats.seeds import quantile
 from harness.stats.verdict import signed, spell_p
 
 TRUNCATED = 0.01  # share of completions cut at the token limit above which the report warns
@@ -87,18 +88,19 @@ def _over_seeds(numbers: Summary) -> Iterator[str]:
         "The interval of a seed is about that one checkpoint; the interval of the mean is about trainings like these "
         f"{count}, with other seeds and on questions like these."
     )
-    if d.df is not None:
+    if isinstance(d, SeedsRecord) and d.se:
         part, question, seed = (f"{100 * se:.2f}" for se in (d.se, d.se_question, d.se_seed))
         yield (
             f"Its standard error is {part} points, {question} from the questions and {seed} from the trainings "
-            f"(squares add up), and t has {d.df:.1f} degrees of freedom."
+            f"(squares add up). The interval takes the latter {quantile(count):.2f} times instead of 1.96, since "
+            f"{count} trainings say only roughly how much trainings vary."
         )
     trained = [entry.train for entry in numbers.seeds or ()]
     if all(each.reward_last is not None for each in trained):
         each = ", ".join(f"{t.reward_first:.2f} to {t.reward_last:.2f} (seed {t.seed})" for t in trained)
         yield f"The mean reward of the first and of the last {REWARD_SHARE:.0%} of the steps: {each}."
     if count == 2:
-        yield "Two trainings tell little about a third: such intervals were measured to cover 92% instead of 95%."
+        yield "Two trainings tell little about a third: their interval is wide, and no power is given."
 
 
 def panel(run: RunDir, numbers: Summary) -> Section:
