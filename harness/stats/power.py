@@ -67,7 +67,9 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
     most as much as 0 and 1 do. Over training seeds: `over_seeds` of that limit for the questions and of an upper limit
     of the seeds' variance, (S - 1)·s² / χ²_LIMIT. s² itself is often far too small, and the power at what it gives is
     then far below 80%. Two seeds have no useful limit (s² times 707): None. If few questions changed, it is at least
-    that of the question means as one pair, because their rules also decide.
+    that of the question means as one pair, because their rules also decide. In `python -m harness.bench coverage` the
+    true power at what runs of 3 and 5 seeds state is 80% or more in 96 to 99.8% of them, and it is 79 to 82% at what
+    `over_seeds` gives for known standard errors.
     """
     d = difference
     if not isinstance(d, SeedsDifference):

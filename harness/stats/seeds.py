@@ -14,13 +14,13 @@ happens to do to one question is in both, which is conservative.
 
 `python -m harness.bench coverage` measures what it covers: 95 to 99% with 2, 3 and 5 seeds if SE_seed is 0.3 to 5 times
 SE_question (Satterthwaite's t on the sum: 87 to 96%), and with few flips and a standard deviation of 1 to 3 points of
-the trainings (86 to 95%). It is widest of need with 2 seeds at a ratio of 0.3 to 1 (98.7%), and if both sides have
-seeds: 95.5 to 99.6%.
+the trainings (86 to 95%). It is most conservative with 2 seeds at a ratio of 0.3 to 1 (98.6%), and if
+both sides have seeds (95.5 to 99.6%).
 
 If few questions change, normal theory does not account for those that happened not to. Then the interval is no
 narrower, and the p no smaller, than those of the question means as one pair under the rules for few changes.
 
-Sources: Miller 2024, arXiv 2411.00640 (components of variance); Howe 1974 and Graybill and Wang 1980 (limits of a sum,
+Sources: Miller 2024, arXiv 2411.00640 (components of variance), Howe 1974 (limits for the mean of a sum: squares added,
 each part with its own quantile).
 """
 
