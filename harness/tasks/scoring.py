@@ -1,8 +1,25 @@
-"""Scoring: a completion's text and its gold answer in, a `Score` out. Nothing else parses a completion.
+r"""Scoring: a completion's text and its gold answer in, a `Score` out. Nothing else parses a completion.
 
-What answers: the last solution block, always, if there is an opening tag (unclosed: to the end of the text).
-Without one: "the answer is N" or "Answer: N", else `\boxed{N}`, else `#### N` (the last of its kind; no words
-before N), else the last number of the text. What a number is: harness.tasks.numbers.
+Where the answer stands. If there is an opening tag, the last solution block, always (unclosed: to the end of the text).
+Else the last explicit phrase ("the answer is N", "Answer: N"; no words before N), else the last `\boxed{}`, else the
+last `#### N`: of each kind the last that holds a number, be it a malformed one. These four mark an answer. Else the
+last number of the text. What a number is: harness.tasks.numbers.
+
+What a marker carries (a block or a box to its end, the others to the end of their sentence) is read by one rule:
+
+1. One number, or one number repeated, is the answer.
+2. Of several, if the first stands in an equation (`16 - 7 = 9`, `x = 9 * 2 = 18`): the number after the last `=`, not
+   counting an explanation as in 3. `x = 18` alone is a name, no equation.
+3. If the first stands before a parenthesis or an explanation ("since", "because", "where", …) that has an equation of
+   its own (`18 (9 * 2 = 18)`, `18 since 16 - 7 = 9`): the first.
+4. Else, in a block, there is no answer: it is ambiguous. Behind the other markers the first is the answer (`18 dollars
+   for 9 eggs`). So it is where an equation stands apart (`18, 9 * 2 = 18`), which in a block must agree with the first.
+
+An operand of an expression without result (`9 + 9`) is no answer, nor is a number that `or`, `to`, `and` or a dash
+joins to the next one, a unit between them or not: `18 or 20`, `18 to 20`, `3 hours and 15 minutes`, `18 and a half`,
+also at the end of a list (`17, 18 or 20`). That holds for the last number of a text too, where the joined number stands
+before it (`between 17 and 18`); so a text that ends in a range, or in a malformed number, has no answer, rather than
+one found further up. What is no number (`3:30`, `1.2.3`, `5^2`) is passed over there.
 
 Everything is linear in the text: tags are found by str.find, and a pattern can read a text in one way only (possessive
 repetition would say so, but is broken in Python before 3.11.5).
@@ -13,52 +30,172 @@ from __future__ import annotations
 import re
 
 from harness.tasks.answer_format import DEFAULT_TAGS, layout
-from harness.tasks.numbers import RUN, after_equals, find_numbers, gold_value, one_number, read_number, same_number
+from harness.tasks.numbers import RUN, Number, find_numbers, gold_value, number_end, read_number, same_number
 from harness.tasks.records import Score, Tags
 
 # Raised whenever a text could score otherwise than before: runs under two versions are not compared.
-VERSION = "1"
+VERSION = "2"
 
 
 _PHRASE = re.compile(r"(?<![a-z])answer[*_ \t]*(?:is|equals|would be|[:=：])", re.IGNORECASE)
-# No words between a marker and its number: only blanks, markup, LaTeX commands and a variable as in "x = 18". What
-# follows a later phrase was looked at for that phrase: reading on from each of many would take quadratic time.
+_HASHES = re.compile(r"#{4,}")
+# No words between a marker and its number: only blanks, markup, LaTeX commands and a variable as in "x = 18".
 _GAP = re.compile(
-    r"(?:[^A-Za-z\d\n.;!?\\]|\\(?![dt]?frac|(?i:answer)[*_ \t]*[:=：])(?:[A-Za-z]+(?![A-Za-z])|[^A-Za-z\n])"
-    r"|[A-Za-z](?=\s?=))*\.?(?=\d|\\[dt]?frac)"
+    r"(?:[^A-Za-z\d\n.;!?\\]|\\(?![dt]?frac)(?:[A-Za-z]+(?![A-Za-z])|[^A-Za-z\n])|[A-Za-z](?=\s?=)"
+    r"|(?:US|Rs\.?|[A-Z]{3})(?=[\s$]?\d|\$))*\.?(?=\d|\\[dt]?frac)"
 )
+_SENTENCE = re.compile(r"[^.;!?\n]*(?:[.;!?](?!\s)[^.;!?\n]*)*")
 _FLAT = r"[^{}\n]*"
 _BOX = re.compile(rf"{_FLAT}(?:\{{{_FLAT}(?:\{{{_FLAT}\}}{_FLAT})*\}}{_FLAT})*")  # braces two deep are enough
-_SENTENCE = re.compile(r"[^.;!?\n]*(?:[.;!?](?!\s)[^.;!?\n]*)*")
+
+# An explanation: a subordinating word, a long dash, or a parenthesis (one more within it) with `=`.
+_EXPLANATION = re.compile(
+    r"\b(?:since|because|as(?=\s\W*(?:\d|[A-Za-z]\s?=))|where|which|when|while|if|given|considering|assuming|using|thanks|due|namely|i\.e)\b"
+    r"|—|\s--\s|(?<!\\)[(\[（](?:[^()=\n]|\([^()=\n]*\))*=",
+    re.IGNORECASE,
+)
+# These explain only where the equation behind them is whole: "18 from 9 * 2 = 18", but not "9 from 3 hens = 9".
+_BY_WAY_OF = re.compile(r"\b(?:after|before|from|by|with|via)\b", re.IGNORECASE)
+_OPERAND = re.compile(r"[\w)\]}]\s?[*×·÷/+−–-]\s?[$£€]?\Z")  # before a number: "x - 5 = 13"
+_APART = re.compile(r"[,;:!?]|\.\s|\b(?:and|or|to)\b|\n(?=[^=]*[^\s\\&=])")
+_RESULT = re.compile(r"[(\[]\s*=")  # 9 * 2 (= 18)
+_NEW_SENTENCE = re.compile(r"[.;!?]\s|\n")
+
+_MARKUP = re.compile(r"\\[A-Za-z]+|[^\w\n,.;:!?&/~～<=—–‑−－﹣-]+")
+_DASH = r"[~～—–‑−－﹣-]"
+_JOINER = re.compile(rf"\b(?:or|to|and)\b|&|{_DASH}", re.IGNORECASE)
+_WORD = r"(?!(?:of|for|in|on|at|from|with|by|than|as|is|are|was|were|so|then)\b)[^\W\d_][\w/-]*\b\.? ?"
+_JOINED = re.compile(  # in a text without markup
+    rf" ?(?:{_WORD}){{0,3}}(?:per \w+ ?)?(?:,? ?\b(?:and/or|or|to|and)\b|&|{_DASH}+) ?"
+    r"(?:(?:about|around|roughly|approximately|maybe|perhaps|possibly|even|rather) )?(?:[A-Za-z] ?= ?)?",
+    re.IGNORECASE,
+)
+_MINUS = re.compile(r"[^\w\n]*")
+_AND_A_HALF = re.compile(
+    r"(?:[^\S\n]?[^\W\d_]+){0,2}\W{1,4}and\s(?:an?|one|two|three)[\s-](?:half|halves|thirds?|quarters?|fourths?|fifths?"
+    r"|sixths?|eighths?|tenths?)\b",
+    re.IGNORECASE,
+)
 
 
-def _after_marker(text: str, start: int) -> tuple[str | None, str]:
-    """The first number after a marker, or what the last `=` of its sentence gives."""
-    sentence = _SENTENCE.match(text, start)[0]
-    numbers = find_numbers(sentence)
-    value = after_equals(sentence, numbers) or (numbers[0][1] if numbers else None)
-    return value or None, "no number as the final answer"
+def _joined(text: str, end: int, start: int) -> bool:
+    """Whether what stands between two numbers joins them into one statement, as "or" does."""
+    if start - end > 60 or not _JOINER.search(text, end, start):  # much cheaper than the rest
+        return False
+    return _JOINED.fullmatch(_MARKUP.sub(" ", text[end:start])) is not None
 
 
-def _without_block(text: str) -> tuple[str | None, str | None, str]:
-    """(answer, rule, why) for a text that has no solution block."""
+def _alone(text: str, numbers: list[Number]) -> str | None:
+    """The value of the first of these, unless the next, or the last of a list, is joined to it."""
+    first = numbers[0]
+    for left, right in zip(numbers, numbers[1:], strict=False):
+        if _joined(text, left.end, right.start):
+            return None
+        if text[left.end : right.start].strip() != ",":
+            break
+    return None if _and_a_half(text, first.end) else first.value or None
+
+
+def _and_a_half(text: str, end: int) -> bool:
+    return text.find("and", end, end + 60) >= 0 and _AND_A_HALF.match(text, end) is not None
+
+
+def _by_equation(text: str, numbers: list[Number]) -> tuple[bool, str | None]:
+    """Whether an equation decides, or explains, what several numbers state (rules 2 and 3), and the answer."""
+    first, sign, last = numbers[0], text.find("=", numbers[0].end), text.rfind("=")
+    if sign < 0:
+        return False, None
+    operand = first.value == "" or _OPERAND.search(text, max(0, first.start - 8), first.start)
+    over = _NEW_SENTENCE.search(text, first.end, sign)
+    over = over.start() if over else sign
+    stop = len(text)
+    explained = _EXPLANATION.search(text, first.end, last + 1)
+    if explained and (first.value != "" or not _RESULT.match(explained[0])):
+        if explained.start() < over:
+            return True, _alone(text, _up_to(numbers, explained.start()))
+        if explained.start() > sign:
+            stop = explained.start()
+    way = None if operand else _BY_WAY_OF.search(text, first.end, over)
+    if way and sum(way.end() <= number.start < sign for number in numbers) > 1:
+        return True, _alone(text, _up_to(numbers, way.start()))
+    last = text.rfind("=", sign, stop)
+    results = [number for number in _up_to(numbers, stop) if number.start > last]
+    result = _alone(text, results) if results else None
+    apart = not operand and _APART.search(text, first.end, sign)
+    return not apart or result == first.value, result
+
+
+def _up_to(numbers: list[Number], stop: int) -> list[Number]:
+    return [number for number in numbers if number.start < stop]
+
+
+def _stated(text: str, place: str, *, block: bool = False) -> tuple[str | None, str] | None:
+    """The answer that a marker carries, and why there is none; None if it holds no number, not even a malformed one."""
+    numbers = find_numbers(text)
+    if not numbers:
+        return None
+    values = {number.value for number in numbers}
+    if values == {None}:
+        return None, f"no number {place}"
+    problem = "an expression" if "" in values else "two different numbers"
+    if len(values) == 1:
+        return _alone(text, numbers[:1]), f"{problem} {place}"
+    decided, answer = _by_equation(text, numbers)
+    if not decided:
+        answer = None if block else _alone(text, numbers)
+    return answer, f"{problem} {place}"
+
+
+def _marked(text: str) -> tuple[str | None, str, str] | None:
+    """(answer, rule, why) by the last marker of the first kind that holds a number."""
     if "nswer" in text or "NSWER" in text:  # much cheaper than the pattern
-        for end in reversed([match.end() for match in _PHRASE.finditer(text)]):
-            if _GAP.match(text, end):
-                answer, why = _after_marker(text, end)
-                return answer, "phrase", why
-    box = text.rfind("\\boxed{") + 7
-    if box >= 7:
-        answer, why = one_number(_BOX.match(text, box)[0], "the box")
-        if not why.startswith("no number"):
-            return answer, "boxed", why
-    hashes = text.rfind("####") + 4
-    if hashes >= 4 and _GAP.match(text, hashes):
-        answer, why = _after_marker(text, hashes)
-        return answer, "hashes", why
-    for match in reversed(list(RUN.finditer(text))):
-        if answer := read_number(text, *match.span()):
-            return answer, "last_number", ""
+        if found := _behind(text, _PHRASE):
+            return found[0], "phrase", found[1]
+    box = len(text)
+    while (box := text.rfind("\\boxed{", 0, box)) >= 0:
+        if found := _stated(_BOX.match(text, box + 7)[0], "in the box"):
+            return found[0], "boxed", found[1]
+    if "####" in text and (found := _behind(text, _HASHES)):
+        return found[0], "hashes", found[1]
+    return None
+
+
+def _behind(text: str, marker: re.Pattern[str]) -> tuple[str | None, str] | None:
+    """What the last marker states that a number follows. It is read up to the next one: all would take quadratic time."""
+    stop = len(text)
+    for match in reversed(list(marker.finditer(text))):
+        if gap := _GAP.match(text, match.end(), stop):
+            end = _SENTENCE.match(text, gap.end(), stop).end()
+            if found := _stated(text[match.end() : end], "as the final answer"):
+                return found
+        stop = match.start()
+    return None
+
+
+def _joined_to(text: str, earlier: list[re.Match[str]], last: re.Match[str], value: str) -> bool:
+    """Whether the last number is joined to the one before it. A dash before a smaller one is a minus: `20-2` ends in 2."""
+    for match in reversed(earlier):
+        end = number_end(match)
+        if not _joined(text, end, last.start()):
+            return False
+        before = read_number(text, match)
+        if before != "":
+            minus = before and "/" not in before + value and _MINUS.fullmatch(text, end, last.start())
+            return before != value and not (minus and float(before) > float(value))
+    return False
+
+
+def _last_number(text: str) -> tuple[str | None, str | None, str]:
+    """(answer, rule, why) by the last number of a text without a marker."""
+    matches = list(RUN.finditer(text))
+    while matches:
+        match = matches.pop()
+        value = read_number(text, match)
+        if value == "" or (value is None and not match.lastindex):
+            continue
+        if value is None or _joined_to(text, matches, match, value) or _and_a_half(text, number_end(match)):
+            return None, "last_number", "no single number at the end"
+        return value, "last_number", ""
     return None, None, "no number in the text"
 
 
@@ -67,18 +204,19 @@ def score(text: str, gold: str, *, finish_reason: str = "stop", tags: Tags = DEF
 
     `rule` is "solution", "phrase", "boxed", "hashes" or "last_number": the rule that decided, also where it
     decided that there is no answer; None if the text holds no number at all. `finish_reason` "length" makes
-    `correct`, `strict` and `exact_format` false and leaves `answer` as found.
+    `correct`, `strict`, `exact_format` and `marked` false and leaves `answer` as found.
     Raises ValueError if `gold` is not one number, or for unusable `tags`.
     """
     target = gold_value(gold)
     parsed = layout(text, tags)
     if parsed.solution is None:
-        answer, rule, why = _without_block(text)
+        answer, rule, why = _marked(text) or _last_number(text)
     else:
-        rule = "solution"
-        answer, why = one_number(parsed.solution, "the solution block")
+        place = "in the solution block"
+        rule, (answer, why) = "solution", _stated(parsed.solution, place, block=True) or (None, f"no number {place}")
     cut = finish_reason == "length"
     same = answer is not None and same_number(answer, target)
     why = "cut at the token limit" if cut else "correct" if same else "wrong number" if answer else why
     correct, exact = same and not cut, parsed.exact and not cut
-    return Score(answer, rule, correct, correct and exact, exact, parsed.counts == (1, 1, 1, 1), why)
+    marked = answer is not None and rule != "last_number" and not cut
+    return Score(answer, rule, correct, correct and exact, exact, parsed.counts == (1, 1, 1, 1), marked, why)

@@ -46,7 +46,7 @@ SAME = {
     "18": "18|$18|18.00|18.|18%|18 %|18 dollars|**18**|+18|018|£18|€18|18 €|US$18|18kg|18 km/h|$18/hour|18th"
     r"|x = 18|= 18|9 * 2 = 18|$x=18$|2x = 36 = 2 * 18, so x = 18|18 = 18|18 or 18|1.8e1|18e0|180E-1|36/2"
     r"|\boxed{18}|$\boxed{18}$|\$18|\(18\)|18 \text{ eggs}|18\%|\frac{36}{2}|18 cm^2|18 m²|18 kg of CO2"
-    "|18 million|18 thousand"
+    "|18cm2|18m^2|18 kg/m^3|18m^{2}|18\\text{ m}^2|18m²|Rs18|Rs. 18|USD18|18USD|EUR 18"
     '|18\n18|18.\nDone.|_18_|`18`|"18"|(18)|18...|...18|~18|<b>18</b>|- 18 eggs|答案是18|18元|１８|١٨',
     "1,000": r"1,000|1000|1000.0|$1,000.00|1{,}000|1\,000|1,\!000|1e3",
     "-5": r"-5|−5|–5|-$5|$-5|-\$5|x = -5|x=-5|= - 5|= - $5|**-5**|(-5)|10/-2 = -5",
@@ -87,7 +87,7 @@ def test_another_number_is_wrong(solution, gold, answer):
 
 NO_NUMBERS = (
     "1,00|10,00|1,0000|1000,000|0,500|1.2.3|1.000,5|10:30|5:5|12/25/2020|3/0|1_000|x18|CO2|x_1|9x2|0x1F|1e1000"
-    r"|cm^2|5^2|5^{2}|(a)^2|5²|1½|½|\sqrt{5}|√5|±5|\pm5|\frac12|\frac{x}{2}|1.5/2|18cm2|eighteen|nan|inf|∞|-|.|$|²"
+    r"|cm^2|5^2|5^{2}|(a)^2|5²|1½|½|\sqrt{5}|√5|±5|\pm5|\frac12|\frac{x}{2}|1.5/2|18 000|1 000|1'018|18, 000|18½|1 1/2|18\sqrt{2}|2\frac{1}{2}|18€50|3:30 pm|eighteen|nan|inf|∞|-|.|$|²"
 )
 
 
@@ -99,9 +99,7 @@ def test_what_is_no_number(solution):
         assert got.why == "no number in the solution block"
 
 
-@pytest.mark.parametrize(
-    "inside", ["18 or 20", "20, 18", "18 eggs of 20", "1 000", "18, 1,00", r"2\frac{1}{2}", "18\n20"]
-)
+@pytest.mark.parametrize("inside", ["18 or 20", "20, 18", "18 eggs of 20", "18, 1,00", "18\n20"])
 def test_two_different_numbers_are_ambiguous(inside):
     for gold in ("18", "20", "1", "0", "2"):
         got = solved(inside, gold)
@@ -204,7 +202,7 @@ def test_a_gold_that_is_no_number_is_refused(gold):
         ("\\boxed{\\boxed{18}} of 20", "18", "boxed"),
         ("\\boxed{\\frac{1}{2}}", "0.5", "boxed"),
         ("\\boxed{18 and so on\n20", "18", "boxed"),
-        ("\\boxed{5, 6}", None, "boxed"),
+        ("\\boxed{5, 6}", "5", "boxed"),
         ("\\boxed{} so 18", "18", "last_number"),
         ("1\n#### 5\n#### 18\nThat took 4 steps", "18", "hashes"),
         ("#### $1,018", "1018", "hashes"),
@@ -226,8 +224,9 @@ def test_which_part_of_the_text_answers(text, answer, rule):
 
 def test_no_answer_has_a_reason():
     assert score("", "18").why == "no number in the text"
-    assert score("The answer is 9 + 9", "18").why == "no number as the final answer"
-    assert score(r"\boxed{5, 6}", "18").why == "two different numbers in the box"
+    assert score("The answer is 9 + 9", "18").why == "an expression as the final answer"
+    assert score(r"\boxed{5 or 6}", "18").why == "two different numbers in the box"
+    assert score("It is 5 or 6", "18").why == "no single number at the end"
 
 
 # --- the format and the finish reason
@@ -275,7 +274,7 @@ def test_tags_ok_means_each_tag_once_in_any_order():
 
 def test_a_truncated_completion_is_wrong_and_keeps_its_answer():
     got = score(f"{HEAD}18{SE}", "18", finish_reason="length")
-    assert got == Score("18", "solution", False, False, False, True, "cut at the token limit")
+    assert got == Score("18", "solution", False, False, False, True, False, "cut at the token limit")
     assert score(f"{WS}16 - 3", "3", finish_reason="length").answer == "3"
 
 
@@ -444,7 +443,7 @@ def test_selftest_names_a_gold_that_is_no_number():
 
 def by_substring(text: str, gold: str, **_: object) -> Score:
     right = gold in text
-    return Score(gold, "solution", right, right, True, True, "")
+    return Score(gold, "solution", right, right, True, True, True, "")
 
 
 def test_a_broken_scorer_fails_its_selftest(monkeypatch):
