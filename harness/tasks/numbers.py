@@ -180,7 +180,7 @@ def find_numbers(text: str) -> list[Number]:
             continue
         start = match.start()
         if found and start - found[-1].end <= 40 and _OPERATOR.fullmatch(text, found[-1].end, start):
-            found[-1], value = found[-1]._replace(value=""), ""
+            found[-1], value = Number(*found[-1][:2], ""), ""
         found.append(Number(start, number_end(match), value))
     return found
 

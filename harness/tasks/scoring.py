@@ -27,6 +27,7 @@ repetition would say so, but is broken in Python before 3.11.5).
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from harness.tasks.answer_format import DEFAULT_TAGS, layout
@@ -48,16 +49,18 @@ _SENTENCE = re.compile(r"[^.;!?\n]*(?:[.;!?](?!\s)[^.;!?\n]*)*")
 _FLAT = r"[^{}\n]*"
 _BOX = re.compile(rf"{_FLAT}(?:\{{{_FLAT}(?:\{{{_FLAT}\}}{_FLAT})*\}}{_FLAT})*")  # braces two deep are enough
 
-# An explanation: a subordinating word, a long dash, or a parenthesis (one more within it) with `=`.
+# An explanation: a word that gives the reason, or a parenthesis (one more within it) with `=`; before an equation also
+# another subordinating word or a long dash.
+_REASON = r"\b(?:since|because|as(?=\s\W*(?:\d|[A-Za-z]\s?=)))\b|(?<!\\)[(\[（](?:[^()=\n]|\([^()=\n]*\))*="
+_BECAUSE = re.compile(_REASON, re.IGNORECASE)
 _EXPLANATION = re.compile(
-    r"\b(?:since|because|as(?=\s\W*(?:\d|[A-Za-z]\s?=))|where|which|when|while|if|given|considering|assuming|using|thanks|due|namely|i\.e)\b"
-    r"|—|\s--\s|(?<!\\)[(\[（](?:[^()=\n]|\([^()=\n]*\))*=",
+    rf"{_REASON}|\b(?:where|which|when|while|if|given|considering|assuming|using|thanks|due|namely|i\.e)\b|—|\s--\s",
     re.IGNORECASE,
 )
 # These explain only where the equation behind them is whole: "18 from 9 * 2 = 18", but not "9 from 3 hens = 9".
 _BY_WAY_OF = re.compile(r"\b(?:after|before|from|by|with|via)\b", re.IGNORECASE)
 _OPERAND = re.compile(r"[\w)\]}]\s?[*×·÷/+−–-]\s?[$£€]?\Z")  # before a number: "x - 5 = 13"
-_APART = re.compile(r"[,;:!?]|\.\s|\b(?:and|or|to)\b|\n(?=[^=]*[^\s\\&=])")
+_APART = re.compile(r"[,;:!?]|\.\s|\b(?:and|or|to)\b|\n")
 _RESULT = re.compile(r"[(\[]\s*=")  # 9 * 2 (= 18)
 _NEW_SENTENCE = re.compile(r"[.;!?]\s|\n")
 
@@ -88,10 +91,12 @@ def _joined(text: str, end: int, start: int) -> bool:
 def _alone(text: str, numbers: list[Number]) -> str | None:
     """The value of the first of these, unless the next, or the last of a list, is joined to it."""
     first = numbers[0]
-    for left, right in zip(numbers, numbers[1:], strict=False):
-        if _joined(text, left.end, right.start):
+    for left, right in itertools.pairwise(numbers):
+        if left.value == "":
+            break
+        if left.value != right.value and _joined(text, left.end, right.start):
             return None
-        if text[left.end : right.start].strip() != ",":
+        if left.value != right.value and text[left.end : right.start].strip() != ",":
             break
     return None if _and_a_half(text, first.end) else first.value or None
 
@@ -102,31 +107,28 @@ def _and_a_half(text: str, end: int) -> bool:
 
 def _by_equation(text: str, numbers: list[Number]) -> tuple[bool, str | None]:
     """Whether an equation decides, or explains, what several numbers state (rules 2 and 3), and the answer."""
-    first, sign, last = numbers[0], text.find("=", numbers[0].end), text.rfind("=")
+    first, sign = numbers[0], text.find("=", numbers[0].end)
     if sign < 0:
         return False, None
+    sentence = _NEW_SENTENCE.search(text, first.end, sign)
+    end = sentence.start() if sentence else sign
+    explained = _EXPLANATION.search(text, first.end, sign + 1)
+    if explained and explained.start() < end and not (first.value == "" and _RESULT.match(explained[0])):
+        return True, _alone(text, _between(numbers, 0, explained.start()))
     operand = first.value == "" or _OPERAND.search(text, max(0, first.start - 8), first.start)
-    over = _NEW_SENTENCE.search(text, first.end, sign)
-    over = over.start() if over else sign
-    stop = len(text)
-    explained = _EXPLANATION.search(text, first.end, last + 1)
-    if explained and (first.value != "" or not _RESULT.match(explained[0])):
-        if explained.start() < over:
-            return True, _alone(text, _up_to(numbers, explained.start()))
-        if explained.start() > sign:
-            stop = explained.start()
-    way = None if operand else _BY_WAY_OF.search(text, first.end, over)
-    if way and sum(way.end() <= number.start < sign for number in numbers) > 1:
-        return True, _alone(text, _up_to(numbers, way.start()))
-    last = text.rfind("=", sign, stop)
-    results = [number for number in _up_to(numbers, stop) if number.start > last]
+    way = None if operand else _BY_WAY_OF.search(text, first.end, end)
+    if way and len(_between(numbers, way.end(), sign)) > 1:
+        return True, _alone(text, _between(numbers, 0, way.start()))
+    because = _BECAUSE.search(text, sign, text.rfind("=") + 1)
+    stop = because.start() if because else len(text)
+    results = _between(numbers, text.rfind("=", sign, stop), stop)
     result = _alone(text, results) if results else None
-    apart = not operand and _APART.search(text, first.end, sign)
+    apart = not operand and _APART.search(text, first.end, len(text[:sign].rstrip("\\& \n")))
     return not apart or result == first.value, result
 
 
-def _up_to(numbers: list[Number], stop: int) -> list[Number]:
-    return [number for number in numbers if number.start < stop]
+def _between(numbers: list[Number], start: int, stop: int) -> list[Number]:
+    return [number for number in numbers if start <= number.start < stop]
 
 
 def _stated(text: str, place: str, *, block: bool = False) -> tuple[str | None, str] | None:
@@ -148,9 +150,8 @@ def _stated(text: str, place: str, *, block: bool = False) -> tuple[str | None, 
 
 def _marked(text: str) -> tuple[str | None, str, str] | None:
     """(answer, rule, why) by the last marker of the first kind that holds a number."""
-    if "nswer" in text or "NSWER" in text:  # much cheaper than the pattern
-        if found := _behind(text, _PHRASE):
-            return found[0], "phrase", found[1]
+    if ("nswer" in text or "NSWER" in text) and (found := _behind(text, _PHRASE)):  # `in` is much cheaper
+        return found[0], "phrase", found[1]
     box = len(text)
     while (box := text.rfind("\\boxed{", 0, box)) >= 0:
         if found := _stated(_BOX.match(text, box + 7)[0], "in the box"):
@@ -161,7 +162,7 @@ def _marked(text: str) -> tuple[str | None, str, str] | None:
 
 
 def _behind(text: str, marker: re.Pattern[str]) -> tuple[str | None, str] | None:
-    """What the last marker states that a number follows. It is read up to the next one: all would take quadratic time."""
+    """What the last marker states that a number follows; read up to the next one, or many would take quadratic time."""
     stop = len(text)
     for match in reversed(list(marker.finditer(text))):
         if gap := _GAP.match(text, match.end(), stop):
@@ -173,7 +174,7 @@ def _behind(text: str, marker: re.Pattern[str]) -> tuple[str | None, str] | None
 
 
 def _joined_to(text: str, earlier: list[re.Match[str]], last: re.Match[str], value: str) -> bool:
-    """Whether the last number is joined to the one before it. A dash before a smaller one is a minus: `20-2` ends in 2."""
+    """Whether the last number is joined to the one before it. A dash before a smaller one is a minus: `20-2` is 2."""
     for match in reversed(earlier):
         end = number_end(match)
         if not _joined(text, end, last.start()):
