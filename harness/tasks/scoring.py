@@ -60,14 +60,14 @@ _EXPLANATION = re.compile(
 # These explain only where the equation behind them is whole: "18 from 9 * 2 = 18", but not "9 from 3 hens = 9".
 _BY_WAY_OF = re.compile(r"\b(?:after|before|from|by|with|via)\b", re.IGNORECASE)
 _OPERAND = re.compile(r"[\w)\]}]\s?[*×·÷/+−–-]\s?[$£€]?\Z")  # before a number: "x - 5 = 13"
-_APART = re.compile(r"[,;:!?]|\.\s|\b(?:and|or|to)\b|\n")
+_APART = re.compile(r"[,;:]|[.!?]\s|\b(?:and|or|to)\b|\n")
 _RESULT = re.compile(r"[(\[]\s*=")  # 9 * 2 (= 18)
 _NEW_SENTENCE = re.compile(r"[.;!?]\s|\n")
 
 _MARKUP = re.compile(r"\\[A-Za-z]+|[^\w\n,.;:!?&/~～<=—–‑−－﹣-]+")
 _DASH = r"[~～—–‑−－﹣-]"
 _JOINER = re.compile(rf"\b(?:or|to|and)\b|&|{_DASH}", re.IGNORECASE)
-_WORD = r"(?!(?:of|for|in|on|at|from|with|by|than|as|is|are|was|were|so|then)\b)[^\W\d_][\w/-]*\b\.? ?"
+_WORD = r"(?!(?:of|for|in|on|at|from|with|by|than|as|is|are|was|were|so|then|which|that)\b)[^\W\d_][\w/-]*\b\.? ?"
 _JOINED = re.compile(  # in a text without markup
     rf" ?(?:{_WORD}){{0,3}}(?:per \w+ ?)?(?:,? ?\b(?:and/or|or|to|and)\b|&|{_DASH}+) ?"
     r"(?:(?:about|around|roughly|approximately|maybe|perhaps|possibly|even|rather) )?(?:[A-Za-z] ?= ?)?",
@@ -117,14 +117,18 @@ def _by_equation(text: str, numbers: list[Number]) -> tuple[bool, str | None]:
         return True, _alone(text, _between(numbers, 0, explained.start()))
     operand = first.value == "" or _OPERAND.search(text, max(0, first.start - 8), first.start)
     way = None if operand else _BY_WAY_OF.search(text, first.end, end)
-    if way and len(_between(numbers, way.end(), sign)) > 1:
+    if way and len(_between(numbers, way.end(), sign)) > 1 and not _apart(text, first.end, way.start()):
         return True, _alone(text, _between(numbers, 0, way.start()))
     because = _BECAUSE.search(text, sign, text.rfind("=") + 1)
     stop = because.start() if because else len(text)
     results = _between(numbers, text.rfind("=", sign, stop), stop)
     result = _alone(text, results) if results else None
-    apart = not operand and _APART.search(text, first.end, len(text[:sign].rstrip("\\& \n")))
-    return not apart or result == first.value, result
+    return bool(operand) or not _apart(text, first.end, sign) or result == first.value, result
+
+
+def _apart(text: str, start: int, stop: int) -> bool:
+    """Whether a clause ends between two places (not right at the second one)."""
+    return _APART.search(text, start, len(text[:stop].rstrip("\\& \n,"))) is not None
 
 
 def _between(numbers: list[Number], start: int, stop: int) -> list[Number]:
