@@ -78,7 +78,8 @@ class Number(NamedTuple):
 
     start: int
     end: int  # without the punctuation behind it
-    value: str | None  # its canonical spelling; None: malformed, or no number; "": an operand
+    value: str | None  # its canonical spelling; None: malformed, or no number
+    operand: bool  # an operator stands between it and a neighbour
 
 
 def _whole(digits: str) -> str | None:
@@ -180,17 +181,19 @@ def find_numbers(text: str) -> list[Number]:
             continue
         start = match.start()
         if found and start - found[-1].end <= 40 and _OPERATOR.fullmatch(text, found[-1].end, start):
-            found[-1], value = Number(*found[-1][:2], ""), ""
-        found.append(Number(start, number_end(match), value))
+            found[-1] = Number(*found[-1][:3], True)
+            found.append(Number(start, number_end(match), value, True))
+        else:
+            found.append(Number(start, number_end(match), value, False))
     return found
 
 
 @lru_cache(maxsize=8192)
 def gold_value(gold: str) -> str:
     """The canonical spelling of a gold answer: "1,000" gives "1000". Raises ValueError if it is no number."""
-    values = {number.value for number in find_numbers(gold)}
-    value = values.pop() if len(values) == 1 else None
-    if not value or "=" in gold or re.search(r"(?<![\\\w])[^\W\d_]", gold):
+    numbers = {number[2:] for number in find_numbers(gold)}
+    value, operand = numbers.pop() if len(numbers) == 1 else (None, False)
+    if value is None or operand or "=" in gold or re.search(r"(?<![\\\w])[^\W\d_]", gold):
         raise ValueError(f"the gold answer must be one number, not {gold[:60]!a}")
     return value
 

@@ -8,8 +8,9 @@ last number of the text. What a number is: harness.tasks.numbers.
 What a marker carries (a block or a box to its end, the others to the end of their sentence) is read by one rule:
 
 1. One number, or one number repeated, is the answer.
-2. Of several, if the first stands in an equation (`16 - 7 = 9`, `x = 9 * 2 = 18`): the number after the last `=`, not
-   counting an explanation as in 3. `x = 18` alone is a name, no equation.
+2. Of several, if the first is an operand of an equation (`16 - 7 = 9`, `x = 9 * 2 = 18`): the number after the last
+   `=`, not counting an explanation as in 3. `x = 18` alone is a name, no equation. In a block the operand may have been
+   named before (`12 gifts, so 12 - 8 = 4 are left`).
 3. If the first stands before a parenthesis or an explanation ("since", "because", "where", …) that has an equation of
    its own (`18 (9 * 2 = 18)`, `18 since 16 - 7 = 9`): the first.
 4. Else, in a block, there is no answer: it is ambiguous. Behind the other markers the first is the answer (`18 dollars
@@ -92,30 +93,34 @@ def _alone(text: str, numbers: list[Number]) -> str | None:
     """The value of the first of these, unless the next, or the last of a list, is joined to it."""
     first = numbers[0]
     for left, right in itertools.pairwise(numbers):
-        if left.value == "":
+        if left.operand:
             break
         if left.value != right.value and _joined(text, left.end, right.start):
             return None
         if left.value != right.value and text[left.end : right.start].strip() != ",":
             break
-    return None if _and_a_half(text, first.end) else first.value or None
+    return None if first.operand or _and_a_half(text, first.end) else first.value
 
 
 def _and_a_half(text: str, end: int) -> bool:
     return text.find("and", end, end + 60) >= 0 and _AND_A_HALF.match(text, end) is not None
 
 
-def _by_equation(text: str, numbers: list[Number]) -> tuple[bool, str | None]:
+def _by_equation(text: str, numbers: list[Number], block: bool) -> tuple[bool, str | None]:
     """Whether an equation decides, or explains, what several numbers state (rules 2 and 3), and the answer."""
     first, sign = numbers[0], text.find("=", numbers[0].end)
     if sign < 0:
         return False, None
     sentence = _NEW_SENTENCE.search(text, first.end, sign)
     end = sentence.start() if sentence else sign
+    # 12 gifts, of which she wraps 8, so 12 - 8 = 4 are left
+    again = block and end == sign and any(number.operand and number.value == first.value for number in numbers)
     explained = _EXPLANATION.search(text, first.end, sign + 1)
-    if explained and explained.start() < end and not (first.value == "" and _RESULT.match(explained[0])):
+    if explained and (explained.start() >= end or (first.operand and _RESULT.match(explained[0]))):
+        explained = None
+    if explained and (not again or _BECAUSE.match(text, explained.start())):
         return True, _alone(text, _between(numbers, 0, explained.start()))
-    operand = first.value == "" or _OPERAND.search(text, max(0, first.start - 8), first.start)
+    operand = again or first.operand or _OPERAND.search(text, max(0, first.start - 8), first.start)
     way = None if operand else _BY_WAY_OF.search(text, first.end, end)
     if way and len(_between(numbers, way.end(), sign)) > 1 and not _apart(text, first.end, way.start()):
         return True, _alone(text, _between(numbers, 0, way.start()))
@@ -140,13 +145,12 @@ def _stated(text: str, place: str, *, block: bool = False) -> tuple[str | None, 
     numbers = find_numbers(text)
     if not numbers:
         return None
-    values = {number.value for number in numbers}
-    if values == {None}:
+    if all(number.value is None for number in numbers):
         return None, f"no number {place}"
-    problem = "an expression" if "" in values else "two different numbers"
-    if len(values) == 1:
+    problem = "an expression" if any(number.operand for number in numbers) else "two different numbers"
+    if len({number[2:] for number in numbers}) == 1:
         return _alone(text, numbers[:1]), f"{problem} {place}"
-    decided, answer = _by_equation(text, numbers)
+    decided, answer = _by_equation(text, numbers, block)
     if not decided:
         answer = None if block else _alone(text, numbers)
     return answer, f"{problem} {place}"

@@ -34,7 +34,7 @@ _WRONG = {  # gold: solutions that must not score right for it, in a perfect for
 }
 # Statements behind a phrase, in a box and after hashes, by their answer; "none" for those that have none.
 _STATED = {
-    "18": "18 dollars for 9 eggs|16 - 7 = 18|x = 9 * 2 = 18|18 since 16 - 7 = 9|18 (16 - 7 = 9)|18 m^2|USD18|18 or 18.00",
+    "18": "18 dollars for 9 eggs|16 - 7 = 18|x = 9 * 2 = 18|18 since 16 - 7 = 9|18 (16 - 7 = 9)|18 m^2|USD18",
     "none": "18 or 20|18 to 20|18-20|18 hours and 15 minutes|18 and a half|18 000|9 + 9|3:30",
     "18,000": "18 thousand|18k|0.018 million",
 }

@@ -341,6 +341,20 @@ def test_a_text_that_ends_in_several_joined_numbers_has_no_answer(text, answer):
     assert (got.answer, got.rule, got.marked) == (answer, "last_number", False)
 
 
+@pytest.mark.parametrize(
+    ("inside", "answer"),
+    [
+        ("She had 12 gifts and wrapped 8, so 12 - 8 = 4 are left", "4"),
+        ("She had 12 gifts, which are 12 - 8 = 4", "4"),
+        ("In 2 days, 9 * 3 = 27", None),
+        ("18. Check: 18 + 2 = 20", None),
+        ("18 since 18 - 9 = 9", "18"),
+    ],
+)
+def test_an_operand_that_a_block_has_named_before(inside, answer):
+    assert solved(inside).answer == answer
+
+
 def test_a_marked_answer():
     assert solved("18").marked and solved("17").marked
     assert not solved("18", finish_reason="length").marked
