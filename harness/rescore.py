@@ -82,9 +82,10 @@ def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion
         name: [(getattr(old, quantity.score), getattr(new, quantity.score)) for old, new in pairs]
         for name, quantity in QUANTITIES.items()
     }
-    judged = [any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True)]
-    read = [(old.answer, old.rule, old.why) != (new.answer, new.rule, new.why) for old, new in pairs]
-    judged, read = sum(judged), sum(now and not before for now, before in zip(read, judged, strict=True))
+    judged_anew = [any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True)]
+    read_anew = [(old.answer, old.rule, old.why) != (new.answer, new.rule, new.why) for old, new in pairs]
+    judged = sum(judged_anew)
+    read = sum(changed and not verdict for changed, verdict in zip(read_anew, judged_anew, strict=True))
     others = f"; of {read:,} others the answer, the rule or the reason" if read else ""
     if not judged:
         return f"none of {len(pairs):,} verdicts changed{others}."

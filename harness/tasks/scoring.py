@@ -116,7 +116,8 @@ def _by_equation(text: str, numbers: list[Number], block: bool) -> tuple[bool, s
     # 12 gifts, of which she wraps 8, so 12 - 8 = 4 are left
     again = block and end == sign and any(number.operand and number.value == first.value for number in numbers)
     explained = _EXPLANATION.search(text, first.end, sign + 1)
-    if explained and (explained.start() >= end or (first.operand and _RESULT.match(explained[0]))):
+    at_once = explained and not text[first.end : explained.start()].strip(" \n.")
+    if explained and ((explained.start() >= end and not at_once) or (first.operand and _RESULT.match(explained[0]))):
         explained = None
     if explained and (not again or _BECAUSE.match(text, explained.start())):
         return True, _alone(text, _between(numbers, 0, explained.start()))

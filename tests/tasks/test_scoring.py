@@ -349,6 +349,9 @@ def test_a_text_that_ends_in_several_joined_numbers_has_no_answer(text, answer):
         ("In 2 days, 9 * 3 = 27", None),
         ("18. Check: 18 + 2 = 20", None),
         ("18 since 18 - 9 = 9", "18"),
+        ("18\n(16 - 7 = 9)", "18"),
+        ("18.\n\nBecause 16 - 7 = 9", "18"),
+        ("18 eggs.\n16 - 7 = 9", None),
     ],
 )
 def test_an_operand_that_a_block_has_named_before(inside, answer):
