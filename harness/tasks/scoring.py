@@ -10,7 +10,7 @@ What a marker carries (a block or a box to its end, the others to the end of the
 1. One number, or one number repeated, is the answer.
 2. Of several, if the first is an operand of an equation (`16 - 7 = 9`, `x = 9 * 2 = 18`): the number after the last
    `=`, not counting an explanation as in 3. `x = 18` alone is a name, no equation. In a block the operand may have been
-   named before (`12 gifts, so 12 - 8 = 4 are left`).
+   named before (`12 gifts, so 12 - 8 = 4 are left`), and later sentences must not speak of other numbers alone.
 3. If the first stands before a parenthesis or an explanation ("since", "because", "where", …) that has an equation of
    its own (`18 (9 * 2 = 18)`, `18 since 16 - 7 = 9`): the first.
 4. Else, in a block, there is no answer: it is ambiguous. Behind the other markers the first is the answer (`18 dollars
@@ -62,6 +62,7 @@ _EXPLANATION = re.compile(
 _BY_WAY_OF = re.compile(r"\b(?:after|before|from|by|with|via)\b", re.IGNORECASE)
 _OPERAND = re.compile(r"[\w)\]}]\s?[*×·÷/+−–-]\s?[$£€]?\Z")  # before a number: "x - 5 = 13"
 _APART = re.compile(r"[,;:]|[.!?]\s|\b(?:and|or|to)\b|\n")
+_ASIDE = re.compile(r"\([^()=\n]*\)")
 _RESULT = re.compile(r"[(\[]\s*=")  # 9 * 2 (= 18)
 _NEW_SENTENCE = re.compile(r"[.;!?]\s|\n")
 
@@ -119,22 +120,29 @@ def _by_equation(text: str, numbers: list[Number], block: bool) -> tuple[bool, s
     at_once = explained and not text[first.end : explained.start()].strip(" \n.")
     if explained and ((explained.start() >= end and not at_once) or (first.operand and _RESULT.match(explained[0]))):
         explained = None
+    if explained and _apart(text, first.end, explained.start()):
+        explained = None
     if explained and (not again or _BECAUSE.match(text, explained.start())):
         return True, _alone(text, _between(numbers, 0, explained.start()))
     operand = again or first.operand or _OPERAND.search(text, max(0, first.start - 8), first.start)
-    way = None if operand else _BY_WAY_OF.search(text, first.end, end)
+    way = None if operand or end < sign else _BY_WAY_OF.search(text, first.end, end)
     if way and len(_between(numbers, way.end(), sign)) > 1 and not _apart(text, first.end, way.start()):
         return True, _alone(text, _between(numbers, 0, way.start()))
     because = _BECAUSE.search(text, sign, text.rfind("=") + 1)
     stop = because.start() if because else len(text)
     results = _between(numbers, text.rfind("=", sign, stop), stop)
     result = _alone(text, results) if results else None
-    return bool(operand) or not _apart(text, first.end, sign) or result == first.value, result
+    sentence = _NEW_SENTENCE.search(text, results[0].end) if results and block else None
+    further = {number.value for number in _between(numbers, sentence.end(), stop)} if sentence else set()
+    if further and result not in further:  # 20 - 2 = 18. She then has 5 left.
+        return False, None
+    agrees = result is not None and result == _alone(text, numbers)
+    return bool(operand) or agrees or not _apart(text, first.end, sign), result
 
 
 def _apart(text: str, start: int, stop: int) -> bool:
     """Whether a clause ends between two places (not right at the second one)."""
-    return _APART.search(text, start, len(text[:stop].rstrip("\\& \n,"))) is not None
+    return _APART.search(_ASIDE.sub("", text[start:stop].rstrip("\\& \n,."))) is not None
 
 
 def _between(numbers: list[Number], start: int, stop: int) -> list[Number]:

@@ -352,9 +352,14 @@ def test_a_text_that_ends_in_several_joined_numbers_has_no_answer(text, answer):
         ("18\n(16 - 7 = 9)", "18"),
         ("18.\n\nBecause 16 - 7 = 9", "18"),
         ("18 eggs.\n16 - 7 = 9", None),
+        ("9 * 2 = 18. She makes $18 with 9 eggs", "18"),
+        ("9 * 2 = 18. After lunch she has 5", None),
+        ("12 novels (two or more) + 6 novels (one) = 18 novels", "18"),
+        ("The total is 75, so the loss is 6x (which is 6 + 0 = 6)", None),
+        ("1 muffin a day (from Monday to Friday)\n7 muffins + 9 muffins = 16", None),
     ],
 )
-def test_an_operand_that_a_block_has_named_before(inside, answer):
+def test_a_block_of_several_clauses(inside, answer):
     assert solved(inside).answer == answer
 
 
