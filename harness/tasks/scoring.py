@@ -116,12 +116,7 @@ def _by_equation(text: str, numbers: list[Number], block: bool) -> tuple[bool, s
     end = sentence.start() if sentence else sign
     # 12 gifts, of which she wraps 8, so 12 - 8 = 4 are left
     again = block and end == sign and any(number.operand and number.value == first.value for number in numbers)
-    explained = _EXPLANATION.search(text, first.end, sign + 1)
-    at_once = explained and not text[first.end : explained.start()].strip(" \n.")
-    if explained and ((explained.start() >= end and not at_once) or (first.operand and _RESULT.match(explained[0]))):
-        explained = None
-    if explained and _apart(text, first.end, explained.start()):
-        explained = None
+    explained = _explained(text, first, sign, end)
     if explained and (not again or _BECAUSE.match(text, explained.start())):
         return True, _alone(text, _between(numbers, 0, explained.start()))
     operand = again or first.operand or _OPERAND.search(text, max(0, first.start - 8), first.start)
@@ -132,12 +127,25 @@ def _by_equation(text: str, numbers: list[Number], block: bool) -> tuple[bool, s
     stop = because.start() if because else len(text)
     results = _between(numbers, text.rfind("=", sign, stop), stop)
     result = _alone(text, results) if results else None
-    sentence = _NEW_SENTENCE.search(text, results[0].end) if results and block else None
-    further = {number.value for number in _between(numbers, sentence.end(), stop)} if sentence else set()
-    if further and result not in further:  # 20 - 2 = 18. She then has 5 left.
+    if results and block and _goes_on(text, results, result):
         return False, None
     agrees = result is not None and result == _alone(text, numbers)
     return bool(operand) or agrees or not _apart(text, first.end, sign), result
+
+
+def _explained(text: str, first: Number, sign: int, end: int) -> re.Match[str] | None:
+    """Where an explanation begins beside the first number: in its sentence, which ends at `end`, or right behind it."""
+    found = _EXPLANATION.search(text, first.end, sign + 1)
+    if found is None or (first.operand and _RESULT.match(found[0])) or _apart(text, first.end, found.start()):
+        return None
+    return found if found.start() < end or not text[first.end : found.start()].strip(" \n.") else None
+
+
+def _goes_on(text: str, results: list[Number], result: str | None) -> bool:
+    """Whether sentences after an equation speak of other numbers alone: 20 - 2 = 18. She then has 5 left."""
+    sentence = _NEW_SENTENCE.search(text, results[0].end)
+    further = {number.value for number in results if sentence and number.start >= sentence.end()}
+    return bool(further) and result not in further
 
 
 def _apart(text: str, start: int, stop: int) -> bool:
