@@ -82,8 +82,10 @@ def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion
         name: [(getattr(old, quantity.score), getattr(new, quantity.score)) for old, new in pairs]
         for name, quantity in QUANTITIES.items()
     }
-    judged = sum(any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True))
-    read = sum(old != new for old, new in pairs) - judged
+    judged_again = [any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True)]
+    read_again = [(old.answer, old.rule, old.why) != (new.answer, new.rule, new.why) for old, new in pairs]
+    judged = sum(judged_again)
+    read = sum(changed and not verdict for changed, verdict in zip(read_again, judged_again, strict=True))
     others = f"; for {read:,} others only the answer, the rule or the reason did" if read else ""
     if not judged:
         return f"none of {len(pairs):,} verdicts changed{others}."

@@ -41,7 +41,7 @@ class Yes(Task):
 
     def score(self, text, gold, *, finish_reason, tags):
         right = gold in text.lower() and finish_reason == "stop"
-        return Score(gold if right else None, "word", right, False, False, False, "word")
+        return Score(gold if right else None, "word", right, False, False, False, right, "word")
 
     def selftest(self, golds, tags):
         return SelfTest(len(list(golds)), 0, 0, ())

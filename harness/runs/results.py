@@ -106,7 +106,7 @@ def read_earlier(folder: Path) -> Evaluation:
     file = folder / "result.json"
     content = files.read_json(file)
     if isinstance(content, dict) and isinstance(content.get("scores"), list):
-        nothing = dataclasses.asdict(Score(None, None, False, False, False, False, ""))
+        nothing = dataclasses.asdict(Score(None, None, False, False, False, False, False, ""))
         content["scores"] = [nothing | score if isinstance(score, dict) else score for score in content["scores"]]
     return typed.parse(Evaluation, json.dumps(content).encode(), str(file))
 

@@ -57,4 +57,5 @@ class Score:
     strict: bool  # correct and exact_format
     exact_format: bool  # the whole text is the format and nothing else
     tags_ok: bool  # each of the four tags occurs exactly once, in any order
+    marked: bool  # a marker held the answer, one number, and the text was not cut
     why: str  # one short phrase for a reader of the samples

@@ -1,8 +1,8 @@
-"""The scorer's self-test: golds in many spellings, which must score right, and texts that must not.
+"""The scorer proves itself before an evaluation: golds in many spellings, and texts that must not score.
 
     python -m harness.scoring --selftest [--golds FILE.jsonl]
 
-An evaluation runs it on its own golds before it asks the model.
+An evaluation runs it on its own golds before it asks anything.
 """
 
 from __future__ import annotations
@@ -28,19 +28,28 @@ _WRONG = {  # gold: solutions that must not score right for it, in a perfect for
     "5": r"-5|−5|-$5|5²|5^{2}|±5|5-5|5 + 5|5 \times 5|5:5|\sqrt{5}|\frac5{2}|5, 6|6, 5|5 = 6",
     "-5": "5|$5|(5)|10-5|10 - 5|- 5 and 5",
     "16": "15|17|16.01|15.99999999999999999999999|16 = 17|1 6|116|160|sixteen",
-    "1,000": "1|1,0000|1,00|1.000|10,00|1,000,000|1000.0.0",
+    "18": "18 or 20|18 to 20|18-20|18 eggs and 20 eggs|18 and a half|18 dollars for 9 eggs|16 since 20 - 2 = 18|18k|18½"
+    "|18 thousand|18 000|18, 000|18'000|3:18|9 + 9|18 = 9 * 2|9 since 9 * 2 = 18|36 (36 / 2 = 18)",
+    "1,000": "1|1 000|1'000|1, 000|1 k|1,0000|1,00|1.000|10,00|1,000,000|1000.0.0",
 }
-# Texts with the right answer, 18, that are not in the exact format; w, W, s and S are the four tags.
+# Statements behind a phrase, in a box and after hashes, by their answer; "none" for those that have none.
+_STATED = {
+    "18": "18 dollars for 9 eggs|16 - 7 = 18|x = 9 * 2 = 18|18 since 16 - 7 = 9|18 (16 - 7 = 9)|18 m^2|USD18",
+    "none": "18 or 20|18 to 20|18-20|18 hours and 15 minutes|18 and a half|18 000|9 + 9|3:30",
+    "18,000": "18 thousand|18k|0.018 million",
+}
+_MARKERS = (("The answer is ", "."), ("\\boxed{", "}"), ("#### ", ""))
+# Texts with the right answer, 18, that are not the format; w, W, s and S are the four tags.
 _NOT_EXACT = """18|s18S|w1Ws18|w1W18S|wWs18S|w Ws18S|w1WsS18|w1Ws S18|.w1Ws18S|w1Ws18S.|.\nw1Ws18S|w1Ws18S\n.|
 s18Sw1W|W1ws18S|w1Ws18Ss18S|w1Ws18s18S|w1Ww1Ws18S|w1s18WS|w1sW18S|w1Ws18S\nS|s18S\nw1Ws18S|w1WWs18S"""
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """The result of the scorer's self-test."""
+    """What the scorer proved about itself before an evaluation."""
 
     golds: int  # gold answers tried
-    spellings: int  # right texts made from them, each of which must score right
+    spellings: int  # right texts made of them, each of which must score right
     adversarial: int  # texts that must score wrong, or must not be in the exact format
     failures: tuple[str, ...]  # each in words; empty if all is well
 
@@ -83,6 +92,9 @@ def selftest(golds: Iterable[str], tags: Tags = DEFAULT_TAGS) -> SelfTest:
         wrong += [(f"{sign}1{size}", gold), (size if sign else f"-1{size}", gold)]
     spellings = len(cases)
     cases += [(f"{head}{inside}{tail}", gold, "correct", False) for inside, gold in wrong]
+    for gold, statements in _STATED.items():
+        marked = [f"{before}{each}{after}" for each in statements.split("|") for before, after in _MARKERS]
+        cases += [(text, gold.replace("none", "18"), "correct", gold != "none") for text in marked]
     fill = dict(zip(map(ord, "wWsS"), order, strict=True))
     cases += [(shape.translate(fill), "18", "exact_format", False) for shape in _NOT_EXACT.split("|")]
     for text, gold, field, expected in cases:
@@ -92,7 +104,7 @@ def selftest(golds: Iterable[str], tags: Tags = DEFAULT_TAGS) -> SelfTest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser("scoring", "Test the scorer on gold answers in many spellings.")
+    parser = Parser("scoring", "Prove the scorer against gold answers in many spellings.")
     parser.add_argument("--selftest", action="store_true", required=True, help="run the self-test")
     parser.add_argument("--golds", type=Path, metavar="FILE.jsonl", help="default: a built-in list")
     args = parser.parse(argv)
@@ -102,10 +114,7 @@ def main(argv: list[str] | None = None) -> int:
             text = args.golds.read_text(encoding="utf-8").strip("\n")
             golds = [json.loads(row)["answer"].rpartition("####")[2].strip() for row in text.split("\n")]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HarnessError(
-                f"--golds: {args.golds} could not be read as JSON lines with an answer each "
-                f"({type(error).__name__}: {error})"
-            ) from None
+            raise HarnessError(f"--golds: no gold answers in {args.golds}: {type(error).__name__}: {error}") from None
     result = selftest(golds)
     counts = f"{result.golds} golds, {result.spellings} spellings, {result.adversarial} adversarial strings"
     end = "all passed" if result.passed else f"{len(result.failures)} FAILED, first: {result.failures[0]}"

@@ -34,6 +34,8 @@ def by_an_older_scorer(run: RunDir) -> None:
         result = files.read_json(folder / "result.json")
         result["conditions"]["scorer"] = "0"
         result["selftest"]["spellings"] = 1
+        for score in result["scores"]:
+            del score["marked"]
         for number in chosen:
             del result["scores"][number]["why"]
             result["scores"][number] |= {"correct": right, "strict": right, "answer": None}

@@ -220,7 +220,7 @@ def test_where_the_scorer_alone_differs_no_completion_is_to_be_deleted(tmp_path)
     with pytest.raises(HarnessError, match=r"delete the result\.json of both, keep the completions, and run again"):
         check_conditions(run, before, other)
     tuned.rename(run.tuned(run.config.train.seeds[0]) / "result.json")
-    with pytest.raises(HarnessError, match=r"\(scorer: 1 and 0\); python -m harness\.rescore .* scores both again"):
+    with pytest.raises(HarnessError, match=r"\(scorer: \d+ and 0\); python -m harness\.rescore .* scores both again"):
         check_conditions(run, before, other)
     with pytest.raises(HarnessError, match=r"\(precision: fp32 and bf16\); delete base/ and tuned/ and run again"):
         check_conditions(run, before, replace(other, precision="bf16"))
