@@ -37,9 +37,7 @@ def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
     """
     texts = completions.texts(log)
     if lost := [(s.id, s.sample) for s in scores if (s.id, s.sample) not in texts]:
-        raise HarnessError(
-            f"{log}: the completion {lost[0]} of result.json is missing; python -m harness.evaluate makes it again"
-        )
+        raise HarnessError(f"{log}: the completion {lost[0]} of result.json is missing; run harness.evaluate again")
     return [Completed(s.id, s.gold, texts[s.id, s.sample], s.correct) for s in scores]
 
 

@@ -1,4 +1,4 @@
-"""What a number is in a model's text, and when two spellings are one number.
+"""What counts as a number in a model's text, and when two spellings are the same number.
 
 Digits (of any script, as in the tutorial's patterns and Python's float) with commas in threes (or LaTeX's `{,}` and
 `\,`), a decimal point, an exponent of up to three digits; or a fraction of whole numbers (`1/2`, `\frac{1}{2}`).
@@ -94,10 +94,10 @@ def _fraction(above: str, below: str) -> str | None:
     numerator, denominator = _whole(above), _whole(below)
     if numerator is None or denominator in (None, "0"):
         return None
-    if max(len(numerator), len(denominator)) > 100:  # int() and gcd are quadratic: `same_number` copes
+    if max(len(numerator), len(denominator)) > 100:  # int() and gcd are quadratic; `same_number` compares these
         return f"{numerator}/{denominator}"
     ratio = Fraction(int(numerator), int(denominator))
-    places = ratio.denominator.bit_length()  # enough, if decimal places can be enough
+    places = ratio.denominator.bit_length()  # enough for any fraction that has a finite decimal expansion
     digits, rest = divmod(ratio.numerator * 10**places, ratio.denominator)
     return f"{ratio.numerator}/{ratio.denominator}" if rest else _unsigned(f"{digits}e-{places}")
 
@@ -199,7 +199,7 @@ def gold_value(gold: str) -> str:
 
 
 def same_number(left: str, right: str) -> bool:
-    """Whether two canonical spellings are one number (long fractions are spelled without being reduced)."""
+    """Whether two canonical spellings are the same number (the spelling of a long fraction is not reduced)."""
     if left == right or "/" not in left + right:
         return left == right
     (a, _, b), (c, _, d) = left.partition("/"), right.partition("/")

@@ -22,8 +22,8 @@ also at the end of a list (`17, 18 or 20`). That holds for the last number of a 
 before it (`between 17 and 18`); so a text that ends in a range, or in a malformed number, has no answer, rather than
 one found further up. What is no number (`3:30`, `1.2.3`, `5^2`) is passed over there.
 
-Everything is linear in the text: tags are found by str.find, and a pattern can read a text in one way only (possessive
-repetition would say so, but is broken in Python before 3.11.5).
+Everything is linear in the text: tags are found by str.find, and a pattern can match a text in only one way (possessive
+repetition would state that, but is broken in Python before 3.11.5).
 """
 
 from __future__ import annotations
@@ -226,9 +226,9 @@ def _last_number(text: str) -> tuple[str | None, str | None, str]:
 
 
 def score(text: str, gold: str, *, finish_reason: str = "stop", tags: Tags = DEFAULT_TAGS) -> Score:
-    """Score one completion. Never raises on account of the text.
+    """Score one completion. Never raises because of the text.
 
-    `rule` is "solution", "phrase", "boxed", "hashes" or "last_number": the rule that decided, also where it
+    `rule` is "solution", "phrase", "boxed", "hashes" or "last_number": the rule that decided, even if it
     decided that there is no answer; None if the text holds no number at all. `finish_reason` "length" makes
     `correct`, `strict`, `exact_format` and `marked` false and leaves `answer` as found.
     Raises ValueError if `gold` is not one number, or for unusable `tags`.

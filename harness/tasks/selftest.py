@@ -1,8 +1,8 @@
-"""The scorer proves itself before an evaluation: golds in many spellings, and texts that must not score.
+"""The scorer's self-test: golds in many spellings, which must score right, and texts that must not.
 
     python -m harness.scoring --selftest [--golds FILE.jsonl]
 
-An evaluation runs it on its own golds before it asks anything.
+An evaluation runs it on its own golds before it asks the model.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ s18Sw1W|W1ws18S|w1Ws18Ss18S|w1Ws18s18S|w1Ww1Ws18S|w1s18WS|w1sW18S|w1Ws18S\nS|s18
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """What the scorer proved about itself before an evaluation."""
+    """The result of the scorer's self-test."""
 
     golds: int  # gold answers tried
-    spellings: int  # right texts made of them, each of which must score right
+    spellings: int  # right texts made from them, each of which must score right
     adversarial: int  # texts that must score wrong, or must not be in the exact format
     failures: tuple[str, ...]  # each in words; empty if all is well
 
@@ -104,7 +104,7 @@ def selftest(golds: Iterable[str], tags: Tags = DEFAULT_TAGS) -> SelfTest:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser("scoring", "Prove the scorer against gold answers in many spellings.")
+    parser = Parser("scoring", "Test the scorer on gold answers in many spellings.")
     parser.add_argument("--selftest", action="store_true", required=True, help="run the self-test")
     parser.add_argument("--golds", type=Path, metavar="FILE.jsonl", help="default: a built-in list")
     args = parser.parse(argv)
@@ -114,7 +114,10 @@ def main(argv: list[str] | None = None) -> int:
             text = args.golds.read_text(encoding="utf-8").strip("\n")
             golds = [json.loads(row)["answer"].rpartition("####")[2].strip() for row in text.split("\n")]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HarnessError(f"--golds: no gold answers in {args.golds}: {type(error).__name__}: {error}") from None
+            raise HarnessError(
+                f"--golds: {args.golds} could not be read as JSON lines with an answer each "
+                f"({type(error).__name__}: {error})"
+            ) from None
     result = selftest(golds)
     counts = f"{result.golds} golds, {result.spellings} spellings, {result.adversarial} adversarial strings"
     end = "all passed" if result.passed else f"{len(result.failures)} FAILED, first: {result.failures[0]}"
