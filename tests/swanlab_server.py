@@ -26,6 +26,11 @@ class Server(ThreadingHTTPServer):
         self.profile: dict = {}
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def close(self) -> None:
+        """Ends its thread first, which would otherwise poll a closed socket without a pause."""
+        self.shutdown()
+        self.server_close()
+
     def environment(self) -> dict[str, str]:
         return {"SWANLAB_API_KEY": KEY, "SWANLAB_API_HOST": self.url, "SWANLAB_WEB_HOST": self.url}
 

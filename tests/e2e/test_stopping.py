@@ -129,6 +129,7 @@ def test_closing_the_terminal_stops_a_run_in_order_unless_it_is_under_nohup(tmp_
     process = subprocess.Popen(
         command, cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests themselves may run under nohup
     )  # fmt: skip
     os.close(theirs)
     log = tmp_path / "log.txt"

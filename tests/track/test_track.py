@@ -236,7 +236,7 @@ def test_swanlab_sync_puts_an_offline_run_online(finished, tmp_path):
     command = [Path(sys.executable).parent / "swanlab", "sync", read(copied(finished, tmp_path)).folder]
     environment = os.environ | server.environment() | {"HOME": str(tmp_path)}
     subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=HANG, check=True)
-    server.server_close()
+    server.close()
     assert {key: sorted(rows) for key, rows in server.scalars.items()} == read(finished).scalars
     assert list(server.runs.values()) == [["FINISHED"]]
     assert server.profile["config"]["digest"]["value"].startswith(finished.name[-8:])
@@ -260,7 +260,7 @@ def test_a_killed_experiment_goes_on_in_its_one_run(finished, monkeypatch, tmp_p
     process.wait()
     assert not (run / "train/seed-9/adapter").exists() and len(server.runs) == 1
     done = harness("run", *arguments)
-    server.server_close()
+    server.close()
     assert done.returncode == 0, done.stderr
     assert f"SwanLab: {server.url}/@me/grpo-harness/runs/" in done.stdout
     assert list(server.runs.values()) == [["FINISHED"]]  # one run, ended once: killed is not ended
