@@ -21,12 +21,13 @@ from harness.util.text import one_line
 if TYPE_CHECKING:
     import torch
 
+    from harness.export.merge import Delta
     from harness.models.trained import Trained
 
 
-DTYPES = ("float32", "bfloat16", "float16")
-QUANTS = ("q8_0", "bf16", "f16")
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+DTYPES = tuple(BYTES)
+QUANTS = ("q8_0", "bf16", "f16")
 
 
 def export(trained: Trained, args: argparse.Namespace) -> Path:
@@ -34,11 +35,12 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
 
     Raises HarnessError if the folder holds something else, and for an export that lost the training.
     """
-    from harness.export import fidelity
+    from harness.export import fidelity, merge
 
     numbers = _summary(trained)
     make = _gguf if args.to == "gguf" else _merged
-    wanted = Wanted(args.to, trained.hash, trained.base.weights_hash, _stored(trained, args))
+    added = {} if trained.full else merge.deltas(trained.base, trained.path)
+    wanted = Wanted(args.to, trained.hash, trained.base.weights_hash, _stored(trained, added, args))
     folder = args.out or _place(trained, args.to, wanted.stored)
     if folder.exists():
         _same(folder, wanted)
@@ -59,7 +61,7 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
         check=None,
     )
     try:
-        made = make(trained, args, part, made, asked)
+        made = make(trained, added, args, part, made, asked)
         _judge(made, fidelity.KEPT, fidelity.SIZE)
         files.write_text(part / "README.md", model_card.text(trained.run, numbers, made))
         names = tuple(sorted(file.name for file in part.iterdir()))
@@ -88,11 +90,10 @@ def _summary(trained: Trained) -> Summary:
     return summary.read(run.path)
 
 
-def _stored(trained: Trained, args: argparse.Namespace) -> str:
+def _stored(trained: Trained, added: dict[str, Delta], args: argparse.Namespace) -> str:
     """How the weights will be stored: the kind of a GGUF, or a dtype, by default the base's."""
     from harness.export import merge
 
-    added = {} if trained.full else merge.deltas(trained.base, trained.path)
     own = str(merge.stored_dtype(trained.base, added)).removeprefix("torch.")
     gemma = trained.base.config.get("model_type", "").startswith("gemma3")
     if args.to == "gguf":
@@ -139,17 +140,18 @@ def _room(folder: Path, trained: Trained, wanted: Wanted) -> None:
         )
 
 
-def _write(trained: Trained, folder: Path, dtype: torch.dtype) -> set[str]:
+def _write(trained: Trained, added: dict[str, Delta], folder: Path, dtype: torch.dtype) -> set[str]:
     """Write the trained model as a checkpoint; returns the names of the matrices that an adapter changes."""
     from harness.export import merge
 
-    added = {} if trained.full else merge.deltas(trained.base, trained.path)
     say(f"Merging {len(added)} matrices in float32." if added else "Writing the weights, all of which were trained.")
     merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
     return {name for name, delta in added.items() if delta.b.count_nonzero()}
 
 
-def _merged(trained: Trained, args: argparse.Namespace, part: Path, made: Export, asked: list) -> Export:
+def _merged(
+    trained: Trained, added: dict[str, Delta], args: argparse.Namespace, part: Path, made: Export, asked: list
+) -> Export:
     import torch
 
     from harness.export import fidelity, merge
@@ -157,7 +159,7 @@ def _merged(trained: Trained, args: argparse.Namespace, part: Path, made: Export
     from harness.models.hf_engine import load_base
 
     dtype = getattr(torch, made.stored)
-    targets = _write(trained, part, dtype)
+    targets = _write(trained, added, part, dtype)
     say("Loading the export again and comparing it with the training.")
     change = merge.change(trained.base, part, targets)
     check = fidelity.measure(
@@ -166,7 +168,9 @@ def _merged(trained: Trained, args: argparse.Namespace, part: Path, made: Export
     return dataclasses.replace(made, change=change, check=check)
 
 
-def _gguf(trained: Trained, args: argparse.Namespace, part: Path, made: Export, asked: list) -> Export:
+def _gguf(
+    trained: Trained, added: dict[str, Delta], args: argparse.Namespace, part: Path, made: Export, asked: list
+) -> Export:
     import torch
 
     from harness.export import fidelity
@@ -174,7 +178,7 @@ def _gguf(trained: Trained, args: argparse.Namespace, part: Path, made: Export, 
 
     script, stored = gguf_export.converter(args.llama_cpp), made.stored
     file = part / f"{made.run}-{stored}.gguf"
-    _write(trained, part / "merged", torch.float32)
+    _write(trained, added, part / "merged", torch.float32)
     say(f"Converting to GGUF ({stored}).")
     gguf_export.convert(script, part / "merged", file, stored, made.run)
     shutil.rmtree(part / "merged")

@@ -13,7 +13,6 @@ from transformers import TextStreamer
 from harness.models import lora, prompts
 from harness.models.engine import Request, Sampling
 from harness.models.hf_engine import TransformersEngine
-from harness.models.lora import adapter_weights, module_name
 from harness.models.trained import Trained
 from harness.tasks import dataset
 from harness.tasks.records import Completion, Problem
@@ -37,7 +36,7 @@ class Sides:
             self._models["tuned"] = (TransformersEngine(trained.model, self.tokenizer, precision, 1), None)
             return
         lora.check_weights(trained.path)
-        modules = {module_name(key) for key in adapter_weights(trained.path)}
+        modules = lora.modules(trained.path)
         if missing := modules - engine.adapter_modules(trained.path):
             raise HarnessError(
                 f"{trained.path}: {len(missing)} of the adapter's modules do not match {trained.base.id}; "

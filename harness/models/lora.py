@@ -62,6 +62,11 @@ def module_name(key: str) -> str:
     return key.partition(".lora_")[0]
 
 
+def modules(adapter: Path) -> set[str]:
+    """The modules that an adapter's tensors belong to."""
+    return {module_name(key) for key in adapter_weights(adapter)}
+
+
 def scaling(adapter: Path) -> float:
     """The factor of B: alpha / r, or alpha / sqrt(r) for rank-stabilized LoRA."""
     settings = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from harness.models import checkpoint
 from harness.models.checkpoint import Checkpoint, file_hash
+from harness.runs import curve
 from harness.runs.directory import RunDir
 from harness.runs.stages import stages
 from harness.util.errors import HarnessError
@@ -36,7 +38,7 @@ class Trained:
         """The step of the training after which it was saved."""
         return self.run.evaluated_step(self.seed)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The content hash of the weights, as the tuned evaluation records it."""
         return self.model.weights_hash if self.full else file_hash(self.path / "adapter_model.safetensors")
@@ -48,13 +50,11 @@ def find(run: RunDir, seed: int | None) -> Trained:
     Raises HarnessError for another seed, if a stage up to the training (or to the curve that chooses its checkpoint) is
     not finished, if a file of its result is missing, and if the base's weights have changed since the run began.
     """
-    seeds = run.config.train.seeds
-    if seed is not None and seed not in seeds:
-        raise HarnessError(f"--train-seed: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
-    chosen = seeds[0] if seed is None else seed
+    run.check_seed("--train-seed", seed)
+    chosen = run.config.train.seeds[0] if seed is None else seed
     needed = [run.adapter(chosen)]
     if run.config.train.checkpoint == "best_dev":
-        needed.append(run.curve(chosen) / "curve.json")
+        needed.append(run.curve(chosen) / curve.NAME)
     for stage in stages(run):
         if any(outcome in needed and not outcome.exists() for outcome in stage.outcomes):
             raise HarnessError(
