@@ -40,7 +40,8 @@ def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) ->
             f"{run.path}: not finished, the {unfinished[0]} is missing; python -m harness.run {run.path} resumes it"
         )
     material, place = inputs.prepare(run, check), inputs.folder(run, check)
-    sides = {seed: inputs.conditions(run, check, material, seed) for seed in (None, *seeds)}
+    hashes = {seed: inputs.model(run, material, seed)[2] for seed in (None, *seeds)}
+    sides = {seed: inputs.conditions(run, check, material, trained) for seed, trained in hashes.items()}
     compared = {inputs.side(seed): made | {"ours": _ours(run, seed)} for seed, made in sides.items()}
     file = place / "crosscheck.json"
     numbers = table.read(file) if file.exists() else None
@@ -85,11 +86,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, metavar="S", help="only this training seed's model; default: every seed")
     args = parser.parse(argv)
     run, check = directory.existing(args.run), inputs.check_of(args)
-    trained = run.config.train.seeds
-    if args.seed is not None and args.seed not in trained:
-        raise HarnessError(f"--seed: {args.seed} is not one of this run's train.seeds ({', '.join(map(str, trained))})")
+    run.check_seed("--seed", args.seed)
     with files.lock(run.path) as held:
-        return crosscheck(run, check, trained if args.seed is None else [args.seed], held)
+        return crosscheck(run, check, run.config.train.seeds if args.seed is None else [args.seed], held)
 
 
 if __name__ == "__main__":

@@ -123,8 +123,11 @@ def model(run: RunDir, material: Material, seed: int | None) -> tuple[Checkpoint
     return loaded, adapter, trained
 
 
-def conditions(run: RunDir, check: Check, material: Material, seed: int | None) -> dict[str, Any]:
-    """Everything that one model's answers depend on; stored with them, and compared before they are used again."""
+def conditions(run: RunDir, check: Check, material: Material, trained: str | None) -> dict[str, Any]:
+    """Everything that one model's answers depend on; stored with them, and compared before they are used again.
+
+    trained: the hash of the trained weights, from `model`; None for the base.
+    """
     section = run.config.eval
     backend = registry.kind(section).lm_eval_backend
     gpus = machine.gpus()
@@ -139,7 +142,7 @@ def conditions(run: RunDir, check: Check, material: Material, seed: int | None) 
         "precision": section.precision,
         "questions": _hash(material.asked),
         "shots": check.shots,
-        "trained": model(run, material, seed)[2],
+        "trained": trained,
         "versions": {name: _version(name) for name in packages},
         "weights": material.checkpoint.weights_hash,
     }

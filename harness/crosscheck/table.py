@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.crosscheck import inputs, lm_eval_task
 from harness.crosscheck.inputs import Check, Material
@@ -23,9 +22,9 @@ from harness.report.scorer_panel import Completed
 from harness.report.wording import points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
-from harness.stats import paired, pass_at_k, verdict
+from harness.stats import paired, verdict
 from harness.stats.records import JudgedPair, Rate
-from harness.stats.scores import rate
+from harness.stats.scores import means, rate
 from harness.stats.verdict import spell_p
 from harness.tasks import panel, scoring
 from harness.tasks.panel import Ruling
@@ -203,12 +202,13 @@ def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed:
     """The six rows of one tuned model: whose completions, which rule, base, tuned, difference, and why."""
     sides, samples_each = (None, seed), run.config.eval.samples
     tags, golds = run.config.prompt.tags.record(), {problem.id: problem.gold for problem in material.asked}
-    own = [_means(answers.ours[side], [each.correct for each in answers.ours[side]]) for side in sides]
+    own = [means(answers.ours[side], [each.correct for each in answers.ours[side]]) for side in sides]
     rows = [_row(OURS, ACCURACY, own, samples_each, "the run's own number" + _part(material))]
     for name in FILTERS:
         ruled = [answers.ruled[side][name] for side in sides]
-        means = [_means(answers.ours[side], [r.correct for r in each]) for side, each in zip(sides, ruled, strict=True)]
-        rows.append(_row(OURS, name, means, samples_each, f"extraction alone, which {_found(ruled)}"))
+        right = [[ruling.correct for ruling in each] for each in ruled]
+        extracted = [means(answers.ours[side], each) for side, each in zip(sides, right, strict=True)]
+        rows.append(_row(OURS, name, extracted, samples_each, f"extraction alone, which {_found(ruled)}"))
     right = [
         [scoring.score(row["completion"], golds[row["id"]], tags=tags).correct for row in answers.theirs[side]]
         for side in sides
@@ -227,10 +227,6 @@ def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: 
     base, tuned = (np.asarray(side, dtype=np.float64) for side in sides)
     difference = verdict.judged(paired.paired(base, tuned))
     return Row(whose, rule, rate(base, samples_each), rate(tuned, samples_each), difference, why)
-
-
-def _means(completions: Sequence[Completed], correct: Sequence[bool]) -> NDArray[np.float64]:
-    return pass_at_k.question_means([each.id for each in completions], correct)
 
 
 def _part(material: Material) -> str:

@@ -39,8 +39,8 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     from lm_eval.evaluator import evaluate
 
     material = inputs.prepare(run, check)
-    made = inputs.conditions(run, check, material, seed)
-    loaded, adapter, _ = inputs.model(run, material, seed)
+    loaded, adapter, trained = inputs.model(run, material, seed)
+    made = inputs.conditions(run, check, material, trained)
     task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt)
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
     if lm.max_length <= lm.max_gen_toks:

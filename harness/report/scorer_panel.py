@@ -9,8 +9,9 @@ from typing import NamedTuple
 from harness.report.summary import Panel, ScorerSide, ScorerView
 from harness.runs import completions
 from harness.runs.results import ScoredCompletion
-from harness.stats import paired, pass_at_k, verdict
+from harness.stats import paired, verdict
 from harness.stats.records import JudgedPair
+from harness.stats.scores import means
 from harness.tasks.panel import SCORERS, Scorer
 from harness.tasks.records import Tags
 from harness.util.errors import HarnessError
@@ -97,8 +98,7 @@ def _under(scorer: Scorer, sides: Sequence[Sequence[Completed]], tags: Tags, our
 
 
 def _difference(sides: Sequence[Sequence[Completed]], correct: Sequence[Sequence[bool]]) -> JudgedPair:
-    means = (pass_at_k.question_means([c.id for c in side], right) for side, right in zip(sides, correct, strict=True))
-    return verdict.judged(paired.paired(*means))
+    return verdict.judged(paired.paired(*map(means, sides, correct)))
 
 
 def _sign(theirs: JudgedPair, ours: JudgedPair) -> str:

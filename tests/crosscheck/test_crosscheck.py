@@ -78,7 +78,7 @@ def answered(run: RunDir, check: Check, base: list[str], tuned: list[str]) -> in
             "shots": check.shots, "max_new_tokens": 256, "context": 1024, "longest prompt": 700,
             "prompts cut": 0, "stops": ["Question:"],
         }  # fmt: skip
-        made = inputs.conditions(run, check, material, seed)
+        made = inputs.conditions(run, check, material, inputs.model(run, material, seed)[2])
         files.write_lines(inputs.folder(run, check) / f"{inputs.side(seed)}.jsonl", rows)
         files.write_json(inputs.folder(run, check) / f"{inputs.side(seed)}.json", {"conditions": made, "facts": facts})
     return material
