@@ -43,7 +43,7 @@ def rescore(run: RunDir) -> None:
     sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
     if (run.again / "result.json").exists():
         sides["base again"] = run.again
-    seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / "curve.json").exists()]
+    seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / curve.NAME).exists()]
     curves = {seed: learning_curve.folders(run, seed) for seed in seeds}
     named = {f"curve (seed {s}, step {n})": folder for s in seeds for n, folder in curves[s].items()}
     folders = sides | named

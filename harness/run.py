@@ -24,7 +24,7 @@ from harness.models import checkpoint
 from harness.runs import directory, machine, provenance
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
-from harness.runs.stages import complete, free_memory, stages, start
+from harness.runs.stages import complete, free_memory, stages, start, state_of
 from harness.stats import power
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.dataset import Data
@@ -87,9 +87,7 @@ def _data(config: Config) -> tuple[Data, Data]:
     task = plugins.task(config)
     data = task.load(config.data.source())
     training = data if task.name == TRAINING else gsm8k.load(config.data.source())
-    if not data.split(config.eval.split):
-        raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
-    if len(data.split(config.eval.split)[: config.eval.limit]) < 2 and config.train.seeds[1:]:
+    if len(data.asked(config.eval.split, config.eval.limit)) < 2 and config.train.seeds[1:]:
         raise HarnessError("eval.limit: several training seeds need at least 2 questions to compare; raise it")
     rewards.try_out(config, training.train[0])
     return data, training
@@ -112,10 +110,9 @@ def plan(run: RunDir) -> None:
     config = run.config
     say(config.to_yaml())
     t = config.train
-    done = "complete" if complete(run) else "begun" if run.settings.exists() else "new"
-    say(f"Results: {run.path} ({done}); digest {config.digest()}")
+    say(f"Results: {run.path} ({state_of(run)}); digest {config.digest()}")
     data, training = _data(config)
-    n = len(data.split(config.eval.split)[: config.eval.limit])
+    n = len(data.asked(config.eval.split, config.eval.limit))
     say(
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
         + (f", {data.repeated} repeated ones left out" if data.repeated else "")

@@ -27,7 +27,7 @@ from harness.config.schema import Config
 from harness.run import check_inputs, local_inputs
 from harness.runs import directory
 from harness.runs.directory import RunDir
-from harness.runs.stages import complete
+from harness.runs.stages import complete, state_of
 from harness.util import files, logs, processes
 from harness.util.cli import Parser, exit_code
 from harness.util.console import say
@@ -60,7 +60,7 @@ class Planned:
 
     @property
     def state(self) -> str:
-        return "complete" if complete(self.run) else "begun" if self.run.settings.exists() else "new"
+        return state_of(self.run)
 
 
 # --- the grid

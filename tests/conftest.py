@@ -91,6 +91,11 @@ def memory_is_back(free: float) -> bool:
     return left <= 0.2
 
 
+def near(expected: Any, tolerance: float = 5.1e-9) -> Any:
+    """Equal to the eight decimals that the reference values have."""
+    return pytest.approx(expected, rel=0, abs=tolerance)
+
+
 def refused(done: subprocess.CompletedProcess, *parts: str) -> None:
     """Assert what a user error gives: exit code 2, one line on standard error, no traceback."""
     assert done.returncode == 2, done.stderr

@@ -11,7 +11,6 @@ Linux only, because processes are adopted; elsewhere all commands start a new in
 from __future__ import annotations
 
 import atexit
-import ctypes
 import gc
 import importlib
 import json
@@ -33,7 +32,6 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 LIBRARIES = (
     "torch", "transformers", "trl", "peft", "datasets", "safetensors.torch", "pydantic.main", "pydantic.json_schema",
     "yaml", "numpy", "rich.progress", "rich.markdown", "rich.live", "rich.table", "rich._emoji_codes", "psutil",
@@ -83,7 +81,9 @@ class Popen(_Popen):
 
 def _serve_here() -> None:
     """Start the process that forks. It ends when this one does, because its socket is then closed."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+    from harness.util import processes  # here, because the process that forks must not have imported our code
+
+    processes.adopt_orphans()
     Popen._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         Popen.server = subprocess.Popen(

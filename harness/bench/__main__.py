@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.bench import coverage, drift, evaluate, train
+from harness.bench import common, coverage, drift, evaluate, train
 from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.report import write
@@ -55,16 +54,6 @@ def hostile_texts(size: int = SIZE) -> dict[str, str]:
     }
 
 
-def _milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
-    """The fastest of a few runs, because slower ones reflect other work of the machine."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - started)
-    return 1000 * min(times)
-
-
 def bench_scoring(argv: list[str]) -> None:
     """Score, the panel and the tutorial's rewards on hostile texts, and the first two on ordinary ones."""
     Parser("bench scoring", bench_scoring.__doc__).parse(argv)
@@ -78,11 +67,11 @@ def bench_scoring(argv: list[str]) -> None:
     print(f"milliseconds a text of {SIZE:,} characters")
     print(f"{'':16}" + "".join(f"{name:>20}" for name in functions))
     for label, text in hostile_texts().items():
-        cells = [_milliseconds(lambda f=function, t=text: f(t)) for function in functions.values()]
+        cells = [common.milliseconds(lambda f=function, t=text: f(t)) for function in functions.values()]
         print(f"{label:16}" + "".join(f"{cell:20.3f}" for cell in cells))
     rounds = 2000
     for name in ("score", "panel"):
-        total = _milliseconds(lambda f=functions[name]: [f(text) for _ in range(rounds) for text in ORDINARY])
+        total = common.milliseconds(lambda f=functions[name]: [f(text) for _ in range(rounds) for text in ORDINARY])
         print(f"{name} on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
 
 
@@ -94,12 +83,14 @@ def bench_report(argv: list[str]) -> None:
     total = 0.0
     for run in map(directory.existing, paths):
         with files.lock(run.path):
-            seconds = _milliseconds(lambda run=run: write.write(run), repeats=1) / 1000
+            seconds = common.milliseconds(lambda run=run: write.write(run), repeats=1) / 1000
         total += seconds
         print(f"{run.path.name}: {seconds:.2f} s, page of {run.page.stat().st_size / 1e6:.1f} MB")
     print(f"all {len(paths)}: {total:.2f} s")
     if paths:
-        drawn = _milliseconds(lambda: formats.page(run_groups.comparable(run_groups.load(paths)), "wilson", Path()))
+        drawn = common.milliseconds(
+            lambda: formats.page(run_groups.comparable(run_groups.load(paths)), "wilson", Path())
+        )
         print(f"their comparison: {drawn / 1000:.2f} s, imports not counted")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,3 +62,13 @@ def print_machine(*packages: str) -> None:
     versions = provenance.versions()
     gpu = ", ".join(gpu.name for gpu in machine.gpus()) or "no GPU"
     print(f"\n{gpu}; " + ", ".join(f"{name} {versions[name]}" for name in packages if name in versions) + "\n")
+
+
+def milliseconds(call: Callable[[], object], repeats: int = 3) -> float:
+    """The fastest of a few runs, because slower ones reflect other work of the machine."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - started)
+    return 1000 * min(times)

@@ -18,13 +18,13 @@ Exceptions are listed at the end. Rows in brackets are rules that no report uses
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from harness.bench import designs, outcomes, power, seed_designs
+from harness.bench import common, designs, outcomes, power, seed_designs
 from harness.bench.designs import SLOW, Design, Draw, N, Simulated
 from harness.stats import paired, rates
 from harness.stats.intervals import ALPHA
@@ -161,12 +161,7 @@ def speed() -> list[tuple[str, float]]:
     p = rng.beta(2, 1, N)
     for count in (1, 8):
         base, tuned = rng.binomial(count, p) / count, rng.binomial(count, p) / count
-        times = []
-        for _ in range(50):
-            started = time.perf_counter()
-            paired.paired_difference(base, tuned)
-            times.append(time.perf_counter() - started)
-        found.append((f"K = {count}", 1000 * min(times)))
+        found.append((f"K = {count}", common.milliseconds(partial(paired.paired_difference, base, tuned), repeats=50)))
     return found
 
 

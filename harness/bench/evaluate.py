@@ -122,7 +122,7 @@ def _raw(config: schema.Config, args: argparse.Namespace) -> list[dict[str, Any]
     llm = LLM(**settings)
     start = time.perf_counter() - began
     params = SamplingParams(
-        max_tokens=conditions.max_new_tokens, **dataclasses.asdict(conditions.sampling),
+        max_tokens=conditions.max_new_tokens, **typed.fields(conditions.sampling),
         stop_token_ids=list(conditions.stop_ids),
         ignore_eos=True,
     )  # fmt: skip

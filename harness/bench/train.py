@@ -46,8 +46,9 @@ def _measure(path: str, args: argparse.Namespace, results: Path) -> dict[str, An
     run = directory.existing(results / config.run_name())
     (seed,) = config.train.seeds
     logged = [row.numbers for row in training.read_metrics(training.metrics_log(run.train(seed)))]
-    (cost,) = run.read_manifest().stages.values()
-    (trained_by,) = run.read_manifest().backends.values()
+    manifest = run.read_manifest()
+    (cost,) = manifest.stages.values()
+    (trained_by,) = manifest.backends.values()
     if trained_by != backend:
         raise HarnessError(f"bench train: {backend} could not run (its message is above); leave {path} out of --paths")
     seconds = [row["step_time"] for row in logged]

@@ -122,9 +122,11 @@ def matrix(section: Section) -> Matrix:
     pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
     cells: dict[tuple[int, int], Cell] = {}
     for later, earlier, pair in pairs.compared:
-        text = points(verdict.record(pair.difference))
-        cells[later, earlier] = Cell(text, spell_p(pair.holm_p), run_pairs.kind(pair) == "detected")
-    names = [(section.runs[at].name, section.notes[at]) for at in pairs.kept]
+        alone = verdict.of(pair.difference)
+        detected = run_pairs.kind(pair, alone) == "detected"
+        cells[later, earlier] = Cell(points(alone.difference), spell_p(pair.holm_p), detected)
+    notes = section.notes
+    names = [(section.runs[at].name, notes[at]) for at in pairs.kept]
     return Matrix(names, cells, len(pairs.compared), pairs.crowd, pairs.unread, pairs.other, pairs.alone)
 
 

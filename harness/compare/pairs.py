@@ -18,7 +18,8 @@ from harness.stats import multiple_comparisons, verdict
 from harness.stats.intervals import ALPHA
 from harness.stats.multiple_comparisons import Comparison
 from harness.stats.paired import PairedDifference
-from harness.stats.verdict import spell_p
+from harness.stats.scores import means
+from harness.stats.verdict import Verdict, spell_p
 from harness.util.errors import HarnessError
 from harness.util.text import plural
 
@@ -69,10 +70,9 @@ def of(runs: Group, largest: int | None = None) -> Pairs:
     return Pairs(kept, [(pair.second, pair.first, pair) for pair in compared], crowd, unread, other, alone)
 
 
-def kind(pair: Comparison) -> str:
-    """The kind of verdict that a report would give, or CORRECTED if it is not detected after the correction."""
-    alone = verdict.of(pair.difference).kind
-    return CORRECTED if alone == "detected" and pair.holm_p >= ALPHA else alone
+def kind(pair: Comparison, alone: Verdict) -> str:
+    """The kind of a pair's own verdict, or CORRECTED if it is not detected after the correction."""
+    return CORRECTED if alone.kind == "detected" and pair.holm_p >= ALPHA else alone.kind
 
 
 def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
@@ -94,10 +94,10 @@ def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
         notes.insert(0, CHECKPOINTS)
     rows = []
     for later, earlier, pair in found.compared:
-        d = pair.difference
+        d, alone = pair.difference, verdict.of(pair.difference)
         flips = [str(d.gained), str(d.lost)] if isinstance(d, PairedDifference) else ["", ""]
         names = [runs[found.kept[at]].name for at in (later, earlier)]
-        values = [*names, points_text(verdict.record(d)), *flips, spell_p(pair.holm_p), kind(pair)]
+        values = [*names, points_text(alone.difference), *flips, spell_p(pair.holm_p), kind(pair, alone)]
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return f"Run minus run, on the same questions (p corrected for {plural(len(rows), 'comparison')})", rows, notes
 
@@ -112,7 +112,7 @@ def numbers(runs: Group) -> list[dict[str, Value]]:
             "value": pair.difference.estimate,
             "p": pair.p,
             "holm_p": pair.holm_p,
-            "verdict": kind(pair),
+            "verdict": kind(pair, verdict.of(pair.difference)),
         }
         | {name: getattr(pair.difference, name, None) for name in ("low", "high", "method", "gained", "lost", "n")}
         for later, earlier, pair in found.compared
@@ -127,11 +127,9 @@ def tuned_scores(path: Path, seeds: Sequence[int]) -> tuple[tuple[str, ...], NDA
     """
     ids, rows = set(), []
     for seed in seeds:
-        answers: dict[str, list[bool]] = {}
-        for score in read_evaluation(path / "tuned" / f"seed-{seed}").scores:
-            answers.setdefault(score.id, []).append(score.correct)
-        rows.append([sum(correct) / len(correct) for _, correct in sorted(answers.items())])
-        ids.add(tuple(sorted(answers)))
-    if len(ids) != 1 or not rows[0]:
+        answers = sorted(read_evaluation(path / "tuned" / f"seed-{seed}").scores, key=lambda score: score.id)
+        rows.append(means(answers, [score.correct for score in answers]))
+        ids.add(tuple(dict.fromkeys(score.id for score in answers)))
+    if len(ids) != 1 or not len(rows[0]):
         raise HarnessError(f"{path}: its training seeds were not asked the same questions")
     return ids.pop(), np.array(rows if len(rows) > 1 else rows[0])

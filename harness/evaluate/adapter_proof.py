@@ -22,6 +22,7 @@ from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Engine, Request, Sampling
 from harness.models.hf_engine import load_base
 from harness.models.lora import adapter_weights, module_name, save_copy, with_b_scaled
+from harness.models.lora import modules as adapter_modules
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs, tail
 from harness.runs.proof import AdapterProof
 from harness.util.errors import HarnessError
@@ -157,7 +158,7 @@ class _Peft:
         base.generation_config = GenerationConfig()
         self.model = PeftModel.from_pretrained(base, adapter).to(self.device).eval()
         known = {module_name(key) for key in self.model.state_dict() if ".lora_" in key}
-        if strange := {module_name(key) for key in adapter_weights(adapter)} - known:
+        if strange := adapter_modules(adapter) - known:
             raise HarnessError(
                 f"{adapter}: {len(strange)} of the adapter's modules are not in {checkpoint.id}, such as "
                 f"{_example(strange)}; an adapter trained on another class of the model changes nothing: train it on "

@@ -18,7 +18,6 @@ from harness.evaluate.generation import LazyEngine
 from harness.models import full_finetuning, lora, prompts, registry
 from harness.models.checkpoint import Checkpoint, file_hash
 from harness.models.engine import Work
-from harness.models.lora import adapter_weights, module_name
 from harness.models.prompts import Questions
 from harness.runs import proof, provenance, results, source
 from harness.runs.comparable import check_conditions
@@ -116,8 +115,8 @@ def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: La
 def _curve(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
     """Score the base and the seed's kept adapters on the dev questions, step by step, and write curve.json."""
     content = generation.content(run.config, questions, evaluation.conditions)
-    for step in (0, *run.config.kept_steps):
-        folder, what = run.curve(seed) / f"step-{step}", f"curve (seed {seed}, step {step})"
+    for step, folder in learning_curve.folders(run, seed).items():
+        what = f"curve (seed {seed}, step {step})"
         if step:
             adapter = run.adapter_after(seed, step)
             adapter_hash = _kept(folder, adapter, content, engine)
@@ -142,7 +141,7 @@ def _kept(folder: Path, adapter: Path, content: Content, engine: LazyEngine) -> 
     if not wanted.began(folder / "source.json"):
         source.write_source(folder, wanted)
     if not (folder / "result.json").exists():
-        modules = {module_name(key) for key in adapter_weights(adapter)}
+        modules = lora.modules(adapter)
         if missing := modules - engine.get().adapter_modules(adapter):
             raise HarnessError(
                 f"{adapter}: the engine did not load {len(missing)} of the adapter's {len(modules)} modules, such as "

@@ -21,6 +21,7 @@ from harness.runs.directory import RunDir
 from harness.runs.results import Conditions, Generation, SamplingParameters
 from harness.runs.source import Content
 from harness.tasks import dataset
+from harness.util import typed
 from harness.util.console import progress, say, working
 
 
@@ -75,7 +76,7 @@ def complete(
 ) -> None:
     """Generate the completions that are missing from the log, and note the cost."""
     requests, asked = _requests(questions, made), asked_questions(questions)
-    sampling = Sampling(made.max_new_tokens, **dataclasses.asdict(made.sampling), stop_ids=made.stop_ids)
+    sampling = Sampling(made.max_new_tokens, **typed.fields(made.sampling), stop_ids=made.stop_ids)
     done = set(completions.read(log, asked))
     if len(done) == len(requests):
         say(f"{what} evaluation: all {len(requests)} completions exist already, none generated.")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from harness.config.schema import Config
 from harness.runs import curve
-from harness.runs.curve import Curve, Differences, Point
+from harness.runs.curve import Curve, Point
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, read_evaluation
-from harness.stats import paired, verdict
-from harness.stats.scores import COMPARED, Columns, per_question, rate
+from harness.stats import verdict
+from harness.stats.scores import COMPARED, per_question, rate
 
 
 def watching(config: Config) -> Config:
@@ -51,7 +51,7 @@ def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
             completions=len(side.scores),
             correct=sum(score.correct for score in side.scores),
             truncated=sum(score.finish_reason == "length" for score in side.scores),
-            difference=_differences(columns[0], column) if step else None,
+            difference=verdict.differences(columns[0], column) if step else None,
         )
         for step, side, column in zip(steps, sides, columns, strict=True)
     )
@@ -63,7 +63,3 @@ def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
 def best(points: Sequence[Point]) -> int:
     """The kept step with the most right answers, the earliest if there are several; never step 0, the base."""
     return max((point for point in points if point.step), key=lambda point: (point.correct, -point.step)).step
-
-
-def _differences(base: Columns, later: Columns) -> Differences:
-    return Differences(**{name: verdict.record(paired.paired(base[name], later[name])) for name in COMPARED})

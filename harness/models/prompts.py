@@ -50,9 +50,7 @@ def prepare(config: Config, data: Data, *, weights: bool = True) -> Questions:
     """
     checkpoint = resolve(config.model, weights=weights)
     tokenizer = load_tokenizer(checkpoint)
-    problems = data.split(config.eval.split)[: config.eval.limit]
-    if not problems:
-        raise HarnessError(f"eval.split: the {config.eval.split} split of {data.source} is empty; set data.dev")
+    problems = data.asked(config.eval.split, config.eval.limit)
     prompts = encode(tokenizer, problems, config.prompt.system)
     check_context(checkpoint, prompts, config.eval.max_new_tokens)
     return Questions(problems, tuple(prompts), checkpoint, tokenizer)

@@ -11,7 +11,6 @@ from harness.config import plugins
 from harness.report import scorer_panel
 from harness.report.summary import (
     REWARD_SHARE,
-    Compared,
     Decomposition,
     Ends,
     FloorRecord,
@@ -37,7 +36,7 @@ from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.runs.training import ROLLOUT, Watched
 from harness.stats import drift, paired, pass_at_k, seeds, sensitivity, verdict
-from harness.stats.records import Difference
+from harness.stats.records import Compared, Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.util import typed
 from harness.util.errors import HarnessError
@@ -61,7 +60,8 @@ def summarize(run: RunDir) -> Summary:
     if len(tuned) > 1 and n < 2:
         raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
     after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in QUANTITIES}
-    differences = _differences(before, after)
+    differences = verdict.differences(before, after)
+    parts = _parts(before, after, differences)
     adapters = tuple(result.adapter for result in tuned)
     return Summary(
         name=run.config.name,
@@ -75,7 +75,7 @@ def summarize(run: RunDir) -> Summary:
         base=_side([base.scores], before, count),
         tuned=TunedSide(**typed.fields(_side(sides, after, count)), adapter=adapters if adapters[1:] else adapters[0]),
         difference=differences,
-        decomposition=Decomposition(**typed.fields(_parts(before, after)), by_rule=_by_rule(base.scores, sides)),
+        decomposition=Decomposition(**typed.fields(parts), by_rule=_by_rule(base.scores, sides)),
         verdict=_verdict(differences, base.scores, sides),
         truncation=_truncation(base.scores, before, sides, after),
         panel=_panel(run, base.scores, sides[0]),
@@ -96,18 +96,15 @@ def _curves(run: RunDir) -> dict[str, Curve] | None:
 
 
 def _seed(run: RunDir, before: Columns, seed: int, own: Columns) -> SeedSummary:
+    differences = verdict.differences(before, own)
     return SeedSummary(
         seed=seed,
         tuned=_rates(own, run.config.eval.samples),
-        difference=_differences(before, own),
-        decomposition=_parts(before, own),
+        difference=differences,
+        decomposition=_parts(before, own, differences),
         train=_training(run, seed),
         proof=_proof(run, seed),
     )
-
-
-def _differences(before: Columns, after: Columns) -> Compared:
-    return Compared(*(_difference(before[name], after[name]) for name in COMPARED))
 
 
 def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
@@ -151,7 +148,7 @@ def _verdict(differences: Compared, base: Scores, sides: list[Scores]) -> Verdic
     )
 
 
-def _parts(before: Columns, after: Columns) -> Parts:
+def _parts(before: Columns, after: Columns, differences: Compared) -> Parts:
     """The change of strict accuracy as mathematics + format, exactly; `where_both_comply` only for a single seed."""
     costs = [side["strict"] - side["accuracy"] for side in (before, after)]
     both_comply = where_both_comply = None
@@ -162,7 +159,7 @@ def _parts(before: Columns, after: Columns) -> Parts:
         both_comply = found.both_comply
         where_both_comply = verdict.record(found.where_both_comply) if found.where_both_comply else None
     else:
-        strict, mathematics = (_difference(before[name], after[name]) for name in ("strict", "accuracy"))
+        strict, mathematics = differences.strict, differences.accuracy
         form = _difference(*costs)
     # Half of format minus mathematics, question by question: in [-1, 1], and 0 if the two are equal.
     halves = [(cost - side["accuracy"]) / 2 for cost, side in zip(costs, (before, after), strict=True)]

@@ -9,31 +9,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
 
 from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
 from harness.stats.drift import Drift
-from harness.stats.records import AnyDifference, JudgedPair, PairedRecord, Rate
+from harness.stats.records import AnyDifference, Compared, JudgedPair, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
 from harness.util.typed import OMITTED
 
-T = TypeVar("T")
 AnyProof = typed.either(AdapterProof, WeightsProof, "tensors")
 
 REWARD_SHARE = 0.1  # share of the steps, at each end of a training, over which the reward is averaged
-
-
-@dataclass(frozen=True, slots=True)
-class Compared(Generic[T]):
-    """One value for each quantity of harness.stats.scores.COMPARED."""
-
-    accuracy: T
-    strict: T
-    format: T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,20 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.runs.results import Conditions
-from harness.stats.scores import Rate
-from harness.stats.verdict import PairedRecord
+from harness.stats.records import Compared, PairedRecord, Rate
 from harness.util import files, typed
 
 NAME = "curve.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Differences:
-    """A point minus the base, on the same questions."""
-
-    accuracy: PairedRecord
-    strict: PairedRecord
-    format: PairedRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +24,7 @@ class Point:
     completions: int
     correct: int  # of those
     truncated: int  # of those, cut at the token limit
-    difference: Differences | None  # None for the base
+    difference: Compared[PairedRecord] | None  # from the base, on the same questions; None for the base
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,12 @@ class RunDir:
         noted.setdefault(section, {}).update(plain(values))
         write_json(self.manifest, noted)
 
+    def check_seed(self, option: str, seed: int | None) -> None:
+        """Raise HarnessError for a seed that is not one of train.seeds; None stands for the option left out."""
+        seeds = self.config.train.seeds
+        if seed is not None and seed not in seeds:
+            raise HarnessError(f"{option}: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
+
     def pin(self, inputs: dict[str, str]) -> None:
         """Record the content hashes of what the numbers depend on, or raise HarnessError naming one that has changed.
 

@@ -5,7 +5,6 @@ Only reading and scoring, for an evaluation that has just run a model and for `h
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -106,7 +105,7 @@ def read_earlier(folder: Path) -> Evaluation:
     file = folder / "result.json"
     content = files.read_json(file)
     if isinstance(content, dict) and isinstance(content.get("scores"), list):
-        nothing = dataclasses.asdict(Score(None, None, False, False, False, False, False, ""))
+        nothing = typed.fields(Score(None, None, False, False, False, False, False, ""))
         content["scores"] = [nothing | score if isinstance(score, dict) else score for score in content["scores"]]
     return typed.parse(Evaluation, json.dumps(content).encode(), str(file))
 
@@ -141,5 +140,5 @@ def _scored(task: Task, question: Asked, made: LoggedCompletion, tags: Tags) -> 
         prompt=made.prompt,
         finish_reason=made.finish_reason,
         tokens=made.tokens,
-        **dataclasses.asdict(worth),
+        **typed.fields(worth),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from harness.runs import machine
+from harness.runs import curve, machine
 from harness.runs.directory import RunDir
 from harness.util import processes
 from harness.util.console import say, show_cursor
@@ -44,7 +44,7 @@ def stages(run: RunDir) -> list[Stage]:
         name = f"training (seed {seed})" if len(seeds) > 1 else "training"
         found.append(Stage(name, [run.adapter(seed)], ["harness.train", "--seed", str(seed)]))
     if section.curve:
-        curves = [run.curve(seed) / "curve.json" for seed in seeds]
+        curves = [run.curve(seed) / curve.NAME for seed in seeds]
         found.append(Stage("learning curve", curves, ["harness.evaluate", "--side", "curve"]))
     tuned = [run.tuned(seed) / "result.json" for seed in seeds]
     return [*found, Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"])]
@@ -52,6 +52,11 @@ def stages(run: RunDir) -> list[Stage]:
 
 def complete(run: RunDir) -> bool:
     return run.report.exists() and run.summary.exists() and all(stage.done for stage in stages(run))
+
+
+def state_of(run: RunDir) -> str:
+    """How far the run is: "complete", "begun" or "new"."""
+    return "complete" if complete(run) else "begun" if run.settings.exists() else "new"
 
 
 def free_memory() -> str:

@@ -174,15 +174,11 @@ def _tango_upper(gained: int, lost: int, n: int, z2: float) -> float:
     return high
 
 
-def resampled_sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sums over n questions drawn with replacement, shape (RESAMPLES, columns); rows: shape (n,) or (n, columns)."""
-    table = rows.reshape(len(rows), -1)
-    distinct, counts = np.unique(table, axis=0, return_counts=True)
-    rng, chances = np.random.default_rng(SEED), counts / len(table)
-    draws = (rng.multinomial(len(table), chances, size=CHUNK) @ distinct for _ in range(RESAMPLES // CHUNK))
-    return np.concatenate(list(draws))
-
-
-def percentile(values: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
+def seeded_bootstrap(values: NDArray[np.float64]) -> Interval:
+    """The percentile interval of the mean, from RESAMPLES draws with replacement; values: shape (n,)."""
+    distinct, counts = np.unique(values.reshape(-1, 1), axis=0, return_counts=True)
+    rng, chances = np.random.default_rng(SEED), counts / len(values)
+    draws = (rng.multinomial(len(values), chances, size=CHUNK) @ distinct for _ in range(RESAMPLES // CHUNK))
+    means = np.concatenate(list(draws))[:, 0] / len(values)
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="inverted_cdf")
     return Interval(float(low), float(high))

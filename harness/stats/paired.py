@@ -22,9 +22,8 @@ from harness.stats.intervals import (
     few_changes,
     few_flips,
     lattice,
-    percentile,
-    resampled_sums,
     rule_of_three,
+    seeded_bootstrap,
     tango,
     with_two_more,
 )
@@ -162,11 +161,11 @@ def _seeded(before: NDArray[np.float64], after: NDArray[np.float64], d: NDArray[
     elif np.ptp(d) < TIE:
         interval, method = rule_of_three(estimate, n, floor=-1.0), RULE_OF_THREE
     elif few_changes(gained, lost):
-        wider = percentile(resampled_sums(np.append(d, [1.0, -1.0]))[:, 0] / (n + 2))
+        wider = seeded_bootstrap(np.append(d, [1.0, -1.0]))
         interval = Interval(min(wider.low, estimate), max(wider.high, estimate))
         method = SEEDED_WITH_TWO_MORE
     else:
-        interval, method = percentile(resampled_sums(d)[:, 0] / n), SEEDED_PAIRED
+        interval, method = seeded_bootstrap(d), SEEDED_PAIRED
     varies = np.ptp(before) > 0 and np.ptp(after) > 0
     return _Found(
         interval,

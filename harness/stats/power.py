@@ -98,16 +98,16 @@ def _upper_limits(d: SeedsDifference) -> tuple[float, tuple[Trainings, ...]]:
     return discordance_high(d.n, moved(d.n, d.estimate, d.se_question)), tuple(sides)
 
 
-def over_seeds(true: Components, power: float = POWER) -> float:
-    """The smallest difference, as a proportion, that `seeds.over_seeds` finds with this power; may exceed 1.
+def over_seeds(true: Components) -> float:
+    """The smallest difference, as a proportion, that `seeds.over_seeds` finds with 80% power; may exceed 1.
 
     true: the standard errors as they are, not as estimated. By bisection of `chance_over_seeds`.
     """
     halves, weights = _half_widths(true)
-    low, high = 0.0, float(halves.max()) + true.se * NORMAL.inv_cdf(power)
+    low, high = 0.0, float(halves.max()) + true.se * NORMAL.inv_cdf(POWER)
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if _found(middle, true.se, halves, weights) < power else (low, middle)
+        low, high = (middle, high) if _found(middle, true.se, halves, weights) < POWER else (low, middle)
     return high
 
 

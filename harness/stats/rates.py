@@ -15,8 +15,7 @@ from harness.stats.intervals import (
     OffLattice,
     bootstrap_mean,
     column,
-    percentile,
-    resampled_sums,
+    seeded_bootstrap,
     wilson,
 )
 from harness.stats.paired_tests import RESAMPLES, SEED
@@ -74,7 +73,7 @@ def mean(scores: ArrayLike) -> Mean:
         try:
             interval, method = intervals.bootstrap_mean(rows), EXACT_MEAN_OF_MORE if few else EXACT_MEAN
         except OffLattice:
-            interval = percentile(resampled_sums(rows)[:, 0] / len(rows))
+            interval = seeded_bootstrap(rows)
             method = SEEDED_MEAN_OF_MORE if few else SEEDED_MEAN
         interval = Interval(min(interval.low, value), max(interval.high, value))
     se = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None

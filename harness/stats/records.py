@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from harness.util import typed
 from harness.util.typed import OMITTED
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Compared(Generic[T]):
+    """One value for each quantity of harness.stats.scores.COMPARED."""
+
+    accuracy: T
+    strict: T
+    format: T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from harness.stats import intervals, pass_at_k, rates, seeds
 from harness.stats.records import Rate
+from harness.util import typed
 
 
 class Judged(Protocol):
@@ -71,6 +71,6 @@ def rate(values: NDArray[np.float64], count: int) -> Rate:
     of t.
     """
     if values.ndim == 1 and count == 1:
-        return Rate(method=intervals.WILSON, **dataclasses.asdict(rates.proportion(values)))
+        return Rate(method=intervals.WILSON, **typed.fields(rates.proportion(values)))
     mean = seeds.mean(values) if values.ndim == 2 else rates.mean(values)
     return Rate(value=mean.value, low=mean.low, high=mean.high, method=mean.method)

@@ -177,12 +177,12 @@ class Components:
 
     def half_width(self, z: float = NORMAL.inv_cdf((1 + LEVEL) / 2)) -> float:
         """Half the width of the interval whose level is that of ± z standard deviations of a normal distribution."""
-        from scipy.special import ndtr, stdtrit  # the normal distribution function, quantiles of Student's t
+        from scipy.special import ndtr  # the normal distribution function
 
         tail, half = float(ndtr(-z)), z * self.se_question
         for side in self.trainings:
             if side.se:  # else 0 times a quantile that may be infinite
-                half = math.hypot(half, float(stdtrit(side.count - 1, tail)) * side.se)
+                half = math.hypot(half, quantile(side.count, tail) * side.se)
         return half
 
     def p(self, estimate: float) -> float:

@@ -16,11 +16,12 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.stats import power
+from harness.stats import power, seeds
 from harness.stats.intervals import ALPHA
 from harness.stats.paired import PairedDifference
 from harness.stats.power import POWER
-from harness.stats.records import Difference, JudgedPair, PairedRecord, SeedsRecord
+from harness.stats.records import Compared, Difference, JudgedPair, PairedRecord, SeedsRecord
+from harness.stats.scores import COMPARED, Columns
 from harness.stats.seeds import SeedsDifference
 from harness.util import typed
 
@@ -123,6 +124,11 @@ def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
         discordance_high=discordance_high,
         difference=d,
     )
+
+
+def differences(before: Columns, after: Columns) -> Compared:
+    """The record of each quantity's difference; after: of one model, or with a row for each of several seeds."""
+    return Compared(*(record(seeds.difference(before[name], after[name])) for name in COMPARED))
 
 
 def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | SeedsRecord:

@@ -49,6 +49,12 @@ class Data:
     def split(self, name: str) -> tuple[Problem, ...]:
         return {"train": self.train, "dev": self.dev, "test": self.test}[name]
 
+    def asked(self, split: str, limit: int | None) -> tuple[Problem, ...]:
+        """The first `limit` problems of a split; None: all. Raises HarnessError if there are none."""
+        if not (problems := self.split(split)[:limit]):
+            raise HarnessError(f"eval.split: the {split} split of {self.source} is empty; set data.dev")
+        return problems
+
     def content_hash(self) -> str:
         """SHA-256, in hex, over every split, in order: equal hashes mean equal data."""
         return hashlib.sha256("".join(content_hash(self.split(name)) for name in SPLITS).encode()).hexdigest()

@@ -50,9 +50,9 @@ class Reader:
         self._stale = {file: _state(file) for seed in unfinished for file in self._logs(seed)}
 
     def new(self) -> Iterator[Shown]:
-        run, steps = self.run, self.run.config.train.steps
-        yield from self._side(run.base, "base", 0)
-        yield from self._side(run.again, "again", 0)
+        run = self.run
+        yield from self._side(run.base, "base")
+        yield from self._side(run.again, "again")
         for seed in run.config.train.seeds:
             metrics, completions = self._logs(seed)
             place = self._place("train", seed)
@@ -62,7 +62,7 @@ class Reader:
             yield from self._rollouts(f"{place}/completions", self._rows(completions, _parquet))
             yield from self._curve(seed)
         for seed in run.config.train.seeds:
-            yield from self._side(run.tuned(seed), self._place("tuned", seed), self._tuned_step(seed) or steps)
+            yield from self._side(run.tuned(seed), self._place("tuned", seed), seed)
 
     def closing(self) -> Iterator[Shown]:
         """What is shown once the report is written."""
@@ -81,7 +81,7 @@ class Reader:
         return f"{stage}/seed-{seed}" if len(self.run.config.train.seeds) > 1 else stage
 
     def _logs(self, seed: int) -> tuple[Path, Path]:
-        return self.run.train(seed) / "metrics.jsonl", self.run.train(seed) / "completions.parquet"
+        return training.metrics_log(self.run.train(seed)), self.run.train(seed) / "completions.parquet"
 
     def _once(self, file: Path) -> bool:
         if str(file) in self._shown or not file.exists():
@@ -89,10 +89,11 @@ class Reader:
         self._shown.add(str(file))
         return True
 
-    def _side(self, folder: Path, name: str, step: int) -> Iterator[Shown]:
+    def _side(self, folder: Path, name: str, seed: int | None = None) -> Iterator[Shown]:
         """The scores of an evaluation, as in the summary, and its first completions."""
         if not self._once(folder / "result.json"):
             return
+        step = 0 if seed is None else self._tuned_step(seed) or self.run.config.train.steps
         result = read_evaluation(folder)
         columns, count = scores.per_question(result.scores), self.run.config.eval.samples
         numbers = {}

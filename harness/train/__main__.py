@@ -47,11 +47,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _untrained(run: RunDir, seed: int | None) -> list[int]:
     """The seeds to train: the given one, or all, without those that are done. Raises HarnessError."""
-    seeds = run.config.train.seeds
-    if seed is not None and seed not in seeds:
-        raise HarnessError(f"--seed: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
+    run.check_seed("--seed", seed)
     untrained = []
-    for each in seeds if seed is None else [seed]:
+    for each in run.config.train.seeds if seed is None else [seed]:
         if run.adapter(each).exists():
             say(f"Training seed {each}: done already.")
         else:

@@ -16,6 +16,7 @@ from typing import Any
 from harness.util.errors import HarnessError
 
 RewardFunction = Callable[..., list[float | None]]
+"""Called with equal-length lists by keyword: prompts, completions, answer and whatever else TRL passes."""
 
 
 LARGEST = 3.4e38  # TRL keeps rewards in float32

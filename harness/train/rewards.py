@@ -37,9 +37,6 @@ from harness.tasks import answer_format, dataset, scoring
 from harness.tasks.records import Problem, Tags
 from harness.train.custom_rewards import RewardError, RewardFunction, locate, own_name, users_own
 
-"""Called with equal-length lists by keyword: prompts, completions, answer and whatever else TRL passes."""
-
-
 # --- the tutorial's profile: one text, its gold answer as written, the tags
 
 

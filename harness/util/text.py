@@ -60,4 +60,4 @@ def shown(value: Any) -> Any:
 
 def spelled_out(text: str) -> str:
     """A line with its control characters spelled out."""
-    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in text)
+    return "".join(c if c.isprintable() else f"⟨{code_point(c)}⟩" for c in text)

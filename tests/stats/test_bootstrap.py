@@ -15,14 +15,10 @@ from harness.stats.intervals import RULE_OF_THREE, TANGO
 from harness.stats.paired import SEEDED_WITH_TWO_MORE, Flags, decompose, paired, paired_difference
 from harness.stats.pass_at_k import pass_at_k
 from harness.stats.rates import mean
+from tests.conftest import near
 
 # A 2.5% quantile of 10,000 normal draws has a standard error of 0.027 deviations; ours and theirs both have it.
 SLACK = 5 * 0.027 * math.sqrt(2)
-
-
-def near(expected):
-    """Equal to the eight decimals that the reference values have."""
-    return pytest.approx(expected, rel=0, abs=5.1e-9)
 
 
 def off_lattice(n, seed):

@@ -22,6 +22,7 @@ from harness.stats.intervals import BOOTSTRAP, RULE_OF_THREE, TANGO, WITH_TWO_MO
 from harness.stats.paired import Flags, decompose, paired_difference
 from harness.stats.power import minimum_detectable_effect
 from harness.stats.rates import proportion
+from tests.conftest import near
 
 N = 1319
 
@@ -35,11 +36,6 @@ def pairs(gained, lost, n=N, both_right=0):
 
 def difference(gained, lost, n=N):
     return paired_difference(*pairs(gained, lost, n))
-
-
-def near(expected, tolerance=5.1e-9):
-    """Equal to the eight decimals that the reference values have."""
-    return pytest.approx(expected, rel=0, abs=tolerance)
 
 
 # ---- one proportion

@@ -15,13 +15,9 @@ from scipy import stats as scipy_stats
 
 from harness.stats import paired_tests
 from harness.stats.paired_tests import mcnemar, seeded_sign_flip, sign_flip
+from tests.conftest import near
 
 N = 1319
-
-
-def near(expected, tolerance=5.1e-9):
-    """Equal to the eight decimals that the reference values have."""
-    return pytest.approx(expected, rel=0, abs=tolerance)
 
 
 def integers(base, tuned, samples):

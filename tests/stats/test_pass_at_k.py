@@ -11,11 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.stats.pass_at_k import majority, pass_at_k, pass_hat_k, question_means
-
-
-def near(expected):
-    """Equal to the eight decimals that the reference values have."""
-    return pytest.approx(expected, rel=0, abs=5.1e-9)
+from tests.conftest import near
 
 
 def test_reference_values():

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,7 +28,7 @@ from harness.track.reader import Reader
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests import conftest
-from tests.conftest import HANG, ROOT, SMALL, harness, refused, started
+from tests.conftest import HANG, ROOT, SMALL, harness, refused, started, wait_until
 from tests.constructed import make_run, reported
 from tests.swanlab_server import KEY, Server
 
@@ -252,10 +251,7 @@ def test_a_killed_experiment_goes_on_in_its_one_run(finished, monkeypatch, tmp_p
     arguments = ("exp/quickstart.yaml", *settings, "track.mode=online", "--results", results)
     process = started("run", *arguments)
     run = directory.open_run("quickstart", settings, results, create=False).path
-    deadline = time.monotonic() + HANG
-    while not any(step == 3 for step, _ in list(server.scalars["train/reward"])):  # live: not all have been taken
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(lambda: any(step == 3 for step, _ in list(server.scalars["train/reward"])), process)  # live
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (run / "train/seed-9/adapter").exists() and len(server.runs) == 1
