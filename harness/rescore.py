@@ -81,6 +81,7 @@ def changes(before: Sequence[ScoredCompletion], after: Sequence[ScoredCompletion
     verdicts = {
         name: [(getattr(old, quantity.score), getattr(new, quantity.score)) for old, new in pairs]
         for name, quantity in QUANTITIES.items()
+        if name != "marked"  # it follows from the rule and the answer, and older scorers did not record it
     }
     judged_again = [any(then != now for then, now in each) for each in zip(*verdicts.values(), strict=True)]
     read_again = [(old.answer, old.rule, old.why) != (new.answer, new.rule, new.why) for old, new in pairs]

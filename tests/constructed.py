@@ -19,6 +19,9 @@ TEXTS = {  # what a completion may look like: (text, correct, strict, exact form
     "wrong": "<start_working_out>6 + 3 = 9<end_working_out><SOLUTION>9</SOLUTION>",
     "wrong, no format": "The answer is 9.",
     "nothing": "I do not know.",
+    "right, unmarked": "So there are 18 pens.",
+    "wrong, unmarked": "So there are 9 pens.",
+    "ambiguous": "<start_working_out>6 * 3<end_working_out><SOLUTION>packs 6 boxes and has 18 pens</SOLUTION>",
     # Right only by the solution block, and right only by the last number: scorers that read one or the other disagree
     # about a run that turns the second into the first.
     "right in the block": "<start_working_out>6 * 3 = 18<end_working_out><SOLUTION>18</SOLUTION>\nDone in 2 steps.",

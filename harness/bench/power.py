@@ -20,7 +20,7 @@ import numpy as np
 from harness.bench import outcomes, seed_designs
 from harness.bench.designs import Design, N
 from harness.bench.seed_designs import RATIOS, Trainings
-from harness.stats import paired, power, seeds, verdict
+from harness.stats import finding, paired, power, seeds
 from harness.stats.intervals import ALPHA, NORMAL
 from harness.stats.power import POWER
 from harness.stats.seeds import Components
@@ -157,7 +157,7 @@ def _sampled(n: int, samples: int, replications: int) -> Row:
     for _ in range(replications):
         p = rng.beta(2, 1, n)
         sides = (rng.binomial(samples, chance) / samples for chance in (p, 1 - (1 - 3 * effect) * (1 - p)))
-        found += verdict.of(paired.paired_difference(*sides)).kind == "detected"
+        found += finding.of(paired.paired_difference(*sides)).kind == "detected"
     share = found / replications
     error = outcomes.standard_error(share, replications)
     return Row(name, n, "one pair, given", 100 * effect, 100 * share, None, error, 100.0)

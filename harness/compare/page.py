@@ -19,8 +19,8 @@ from harness.compare.groups import Group, Run
 from harness.report import charts, html
 from harness.report.charts import Row
 from harness.report.wording import counts, difference_mark, mark, points, rate_text
-from harness.stats import verdict
-from harness.stats.verdict import spell_p
+from harness.stats import finding
+from harness.stats.finding import spell_p
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def matrix(section: Section) -> Matrix:
     pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
     cells: dict[tuple[int, int], Cell] = {}
     for later, earlier, pair in pairs.compared:
-        alone = verdict.of(pair.difference)
+        alone = finding.of(pair.difference)
         detected = run_pairs.kind(pair, alone) == "detected"
         cells[later, earlier] = Cell(points(alone.difference), spell_p(pair.holm_p), detected)
     notes = section.notes

@@ -1,25 +1,31 @@
-"""Every run of a comparable group minus every other: the pairs, and which runs cannot be paired and why."""
+"""Every run of a comparable group minus every other: the pairs, and which runs cannot be paired and why.
+
+Runs that share a base also share its answers, which cancel in tuned2 - tuned1: the difference of two runs is an
+ordinary paired difference. Checking whether their intervals overlap, or adding their standard errors, ignores that.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from harness.compare.groups import Group, Value
 from harness.report.wording import points_text
 from harness.runs.results import read_evaluation
-from harness.stats import multiple_comparisons, verdict
+from harness.stats import finding, seeds
+from harness.stats.finding import Finding, spell_p
 from harness.stats.intervals import ALPHA
-from harness.stats.multiple_comparisons import Comparison
 from harness.stats.paired import PairedDifference
+from harness.stats.paired_tests import holm
 from harness.stats.scores import means
-from harness.stats.verdict import Verdict, spell_p
+from harness.stats.seeds import SeedsDifference
 from harness.util.errors import HarnessError
 from harness.util.text import plural
 
@@ -32,6 +38,17 @@ CORRECTED = "not detected (corrected)"
 COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)", "verdict")
 NARROW = ("this run", "minus this", "Δ accuracy", "verdict")
 LISTED = 15  # differences that are listed below a table: those of 6 runs
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One run minus another over the same questions."""
+
+    first: str
+    second: str
+    difference: PairedDifference | SeedsDifference  # second minus first
+    p: float  # two-sided: mid-p (McNemar's, or of sign flips with several samples), or SeedsDifference.p
+    holm_p: float  # the same, corrected for all comparisons made together
 
 
 @dataclass(frozen=True)
@@ -66,11 +83,28 @@ def of(runs: Group, largest: int | None = None) -> Pairs:
     alone = [runs[at].name for at, each in scores.items() if like[np.ndim(each)] == 1 and len(like) > 1]
     kept = [at for at, each in scores.items() if like[np.ndim(each)] > 1]
     crowd = len(kept) if largest is not None and len(kept) > largest else 0
-    compared = [] if crowd else multiple_comparisons.compare_all({new: scores[at] for new, at in enumerate(kept)})
+    compared = [] if crowd else compare_all({new: scores[at] for new, at in enumerate(kept)})
     return Pairs(kept, [(pair.second, pair.first, pair) for pair in compared], crowd, unread, other, alone)
 
 
-def kind(pair: Comparison, alone: Verdict) -> str:
+def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
+    """Pairs of runs, each later name minus each earlier one, with Holm-corrected p-values.
+
+    scores: for each run its scores on the same questions in the same order: shape (n,) for one model, or (s, n) for
+    s >= 2 training seeds. A run of one seed is not paired with one of several: the difference could be that seed's
+    luck, whose size is unknown. ValueError as for `paired.paired` and `seeds.over_seeds`.
+    """
+    columns = {name: np.asarray(values, dtype=np.float64) for name, values in scores.items()}
+    pairs = [pair for pair in combinations(columns, 2) if len({columns[name].ndim for name in pair}) == 1]
+    found = [seeds.difference(columns[first], columns[second]) for first, second in pairs]
+    p_values = [each.p if isinstance(each, SeedsDifference) else each.mid_p for each in found]
+    return [
+        Comparison(*pair, each, p, holm_p)
+        for pair, each, p, holm_p in zip(pairs, found, p_values, holm(p_values), strict=True)
+    ]
+
+
+def kind(pair: Comparison, alone: Finding) -> str:
     """The kind of a pair's own verdict, or CORRECTED if it is not detected after the correction."""
     return CORRECTED if alone.kind == "detected" and pair.holm_p >= ALPHA else alone.kind
 
@@ -94,7 +128,7 @@ def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
         notes.insert(0, CHECKPOINTS)
     rows = []
     for later, earlier, pair in found.compared:
-        d, alone = pair.difference, verdict.of(pair.difference)
+        d, alone = pair.difference, finding.of(pair.difference)
         flips = [str(d.gained), str(d.lost)] if isinstance(d, PairedDifference) else ["", ""]
         names = [runs[found.kept[at]].name for at in (later, earlier)]
         values = [*names, points_text(alone.difference), *flips, spell_p(pair.holm_p), kind(pair, alone)]
@@ -112,7 +146,7 @@ def numbers(runs: Group) -> list[dict[str, Value]]:
             "value": pair.difference.estimate,
             "p": pair.p,
             "holm_p": pair.holm_p,
-            "verdict": kind(pair, verdict.of(pair.difference)),
+            "verdict": kind(pair, finding.of(pair.difference)),
         }
         | {name: getattr(pair.difference, name, None) for name in ("low", "high", "method", "gained", "lost", "n")}
         for later, earlier, pair in found.compared

@@ -22,10 +22,10 @@ from harness.report.scorer_panel import Completed
 from harness.report.wording import points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
-from harness.stats import paired, verdict
+from harness.stats import finding, paired
+from harness.stats.finding import spell_p
 from harness.stats.records import JudgedPair, Rate
 from harness.stats.scores import means, rate
-from harness.stats.verdict import spell_p
 from harness.tasks import panel, scoring
 from harness.tasks.panel import Ruling
 from harness.tasks.records import Problem
@@ -225,7 +225,7 @@ def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed:
 def _row(whose: str, rule: str, sides: Sequence[Sequence[float]], samples_each: int, why: str) -> Row:
     """One row; sides: base and tuned, each with one score for each question, in the same order (means of samples)."""
     base, tuned = (np.asarray(side, dtype=np.float64) for side in sides)
-    difference = verdict.judged(paired.paired(base, tuned))
+    difference = finding.judged(paired.paired(base, tuned))
     return Row(whose, rule, rate(base, samples_each), rate(tuned, samples_each), difference, why)
 
 

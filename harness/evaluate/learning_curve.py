@@ -14,7 +14,7 @@ from harness.runs import curve
 from harness.runs.curve import Curve, Point
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, read_evaluation
-from harness.stats import verdict
+from harness.stats import finding
 from harness.stats.scores import COMPARED, per_question, rate
 
 
@@ -51,7 +51,7 @@ def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
             completions=len(side.scores),
             correct=sum(score.correct for score in side.scores),
             truncated=sum(score.finish_reason == "length" for score in side.scores),
-            difference=verdict.differences(columns[0], column) if step else None,
+            difference=finding.differences(columns[0], column) if step else None,
         )
         for step, side, column in zip(steps, sides, columns, strict=True)
     )

@@ -66,7 +66,7 @@ class Curve:
 class Bar:
     """A part of a change, or the whole of it, in the axis' units."""
 
-    kind: str  # "mathematics", "format" or "total": the colour
+    kind: str  # "mathematics", "readability", "format" or "total": the colour
     label: str
     value: float
     text: str

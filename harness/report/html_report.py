@@ -12,12 +12,11 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from harness.report import charts, html
+from harness.report import charts, html, verdict
 from harness.report.document import Block, Gallery, Section
 from harness.report.gallery import OUTCOMES, Item
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
-from harness.stats import verdict
 from harness.util.text import plural
 
 # Unchanged questions are added while the page stays under PAGE_BYTES. Gained and lost ones, which matter most to a
@@ -35,8 +34,7 @@ def draw(run: RunDir, numbers: Summary, sections: list[Section]) -> str:
     counts = Counter(item.outcome for item in items)
     counts = {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome] or outcome != "partly"}
     kept = _kept(items, run)
-    judged = (verdict.of(numbers.difference.accuracy), verdict.of(numbers.difference.format))
-    claim, joint, evidence = verdict.opening(*judged, numbers.verdict.identical)
+    claim, joint, evidence = verdict.of(numbers).opening()
     return html.page(
         "report.html",
         "report.js",

@@ -1,18 +1,21 @@
-"""The same completions under published rules of others: rates, differences, and whether the sign is the same."""
+"""The same completions under published rules of others: rates, differences, and whether these are unlike ours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.report.summary import Panel, ScorerSide, ScorerView
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.report.summary import ScorerSide, ScorerView
 from harness.runs import completions
 from harness.runs.results import ScoredCompletion
-from harness.stats import paired, verdict
-from harness.stats.records import JudgedPair
+from harness.stats import finding, seeds
 from harness.stats.scores import means
-from harness.tasks.panel import SCORERS, Scorer
+from harness.tasks.panel import SCORERS, Ruling, Scorer
 from harness.tasks.records import Tags
 from harness.util.errors import HarnessError
 
@@ -43,97 +46,63 @@ def completed(scores: Sequence[ScoredCompletion], log: Path) -> list[Completed]:
 
 
 def compare(
-    base: Sequence[Completed], tuned: Sequence[Completed], tags: Tags, published: Sequence[Scorer] = SCORERS
-) -> Panel:
-    """Every scorer's rates, paired difference and sign, compared with ours.
+    base: Sequence[Completed],
+    tuned: Sequence[Sequence[Completed]],
+    ours: NDArray[np.float64],
+    tags: Tags,
+    published: Sequence[Scorer] = SCORERS,
+) -> tuple[ScorerView, ...]:
+    """Every scorer's rates and paired difference, what may be said of it, and whether it is unlike ours.
 
-    base, tuned: the same questions in the same order, K samples each. For each model under a scorer: `accuracy` over
-    the questions; `extracted`, the share of completions in which it found an answer; `as_ours`, the share on which its
-    judgement is the same as ours. Differences are tuned minus base, as proportions (`paired.paired`). A scorer's `sign`
-    is
+    base: the completions of n questions, K samples each; tuned: for each training seed those of the same questions in
+    the same order. ours: our differences of accuracy, shape (n,) or with several seeds (s, n). For each model under a
+    scorer: `accuracy` over the questions; `extracted`, the share of completions in which it found an answer; `as_ours`,
+    the share on which its judgement is the same as ours. Differences are tuned minus base, as proportions
+    (`seeds.difference`); over seeds they are those of the mean, as ours is.
 
-    - None if it has no vote, because it extracts an answer from under half of a model's completions;
-    - "undecided" unless its difference and ours are both detected (by `verdict.of`): the sign of a difference that may
-      be chance says nothing;
-    - else "agrees" or "disagrees": whether its estimate has the sign of ours.
-
-    `flips` names those that disagree. Raises ValueError if the two models were asked different questions.
+    A scorer that extracts an answer from under half of a side's completions is not `applicable`. It `differs` if the
+    difference between its difference and ours is detected (by `finding.of`, question by question).
+    Raises ValueError if two models were asked different questions.
     """
-    if [c.id for c in base] != [c.id for c in tuned]:
-        raise ValueError("base and tuned must be the same questions in the same order")
-    sides = (base, tuned)
-    ours = _difference(sides, [[c.correct for c in side] for side in sides])
-    scorers = tuple(_under(scorer, sides, tags, ours) for scorer in published)
-    flips = tuple(view.name for view in scorers if view.sign == "disagrees")
-    return Panel(ours=ours, scorers=scorers, flips=flips, sentence="; ".join(_findings(ours, scorers)) + ".")
+    for side in tuned:
+        if [c.id for c in base] != [c.id for c in side]:
+            raise ValueError("base and tuned must be the same questions in the same order")
+    return tuple(_under(scorer, base, tuned, ours, tags) for scorer in published)
 
 
-def finding(panel: Panel) -> str:
-    """Whether the sign is the same under other scorers, as a clause: the panel's sentence begins with it."""
-    return _findings(panel.ours, panel.scorers)[0]
-
-
-def _under(scorer: Scorer, sides: Sequence[Sequence[Completed]], tags: Tags, ours: JudgedPair) -> ScorerView:
-    rulings = [[scorer.rule(c.text, c.gold, tags) for c in side] for side in sides]
-    difference = _difference(sides, [[ruling.correct for ruling in side] for side in rulings])
-    base, tuned = (
-        ScorerSide(
-            accuracy=rate,
-            extracted=sum(ruling.extracted is not None for ruling in ruled) / len(ruled),
-            as_ours=sum(ruling.correct == c.correct for ruling, c in zip(ruled, side, strict=True)) / len(side),
-        )
-        for rate, ruled, side in zip((difference.base, difference.tuned), rulings, sides, strict=True)
+def _under(
+    scorer: Scorer,
+    base: Sequence[Completed],
+    tuned: Sequence[Sequence[Completed]],
+    ours: NDArray[np.float64],
+    tags: Tags,
+) -> ScorerView:
+    ruled, *each = ([(c, scorer.rule(c.text, c.gold, tags)) for c in side] for side in (base, *tuned))
+    before, *after = (means([c for c, _ in side], [ruling.correct for _, ruling in side]) for side in (ruled, *each))
+    changes = np.stack(after) - before if len(after) > 1 else after[0] - before
+    difference = finding.record(seeds.difference(before, np.stack(after) if len(after) > 1 else after[0]))
+    # Halved, both lie in [-1, 1], and so does what is between them.
+    unlike = seeds.difference(np.zeros(len(before)), (changes - ours) / 2)
+    first, second = (
+        ScorerSide(rate, *_shares(side))
+        for rate, side in ((difference.base, ruled), (difference.tuned, list(chain(*each))))
     )
-    applicable = min(base.extracted, tuned.extracted) >= APPLICABLE
+    judged = finding.of(difference)
     return ScorerView(
         name=scorer.name,
         source=scorer.source,
         reads=scorer.reads,
-        base=base,
-        tuned=tuned,
+        base=first,
+        tuned=second,
         difference=difference,
-        applicable=applicable,
-        sign=_sign(difference, ours) if applicable else None,
+        kind=judged.kind,
+        direction=judged.direction,
+        applicable=min(first.extracted, second.extracted) >= APPLICABLE,
+        differs=finding.of(unlike).detected is not None,
     )
 
 
-def _difference(sides: Sequence[Sequence[Completed]], correct: Sequence[Sequence[bool]]) -> JudgedPair:
-    return verdict.judged(paired.paired(*map(means, sides, correct)))
-
-
-def _sign(theirs: JudgedPair, ours: JudgedPair) -> str:
-    if not theirs.kind == ours.kind == "detected":
-        return "undecided"
-    return "agrees" if theirs.direction == ours.direction else "disagrees"
-
-
-def _findings(ours: JudgedPair, scorers: Sequence[ScorerView]) -> list[str]:
-    """The clauses of the panel's sentence."""
-    signs = ("agrees", "disagrees", "undecided", None)
-    agrees, disagrees, undecided, unfit = ([view for view in scorers if view.sign == sign] for sign in signs)
-    detected = ours.kind == "detected"
-    voters = f"of {len(scorers) - len(unfit)} applicable scorers"
-    if disagrees:
-        others = ", ".join(f"{view.name} {_points(view.difference)}" for view in disagrees)
-        parts = [f"THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: ours says {_points(ours)}, but {others}"]
-        parts.append(f"the same sign under {len(agrees)} {voters}")
-    elif agrees:
-        parts = [f"The sign of the accuracy difference is the same under {len(agrees)} {voters}"]
-    elif undecided:
-        fate = "reproduced" if detected else "decided"
-        parts = [f"The sign of the accuracy difference is {fate} under none {voters}"]
-    else:
-        parts = ["No other scorer is applicable: the sign of the accuracy difference rests on ours alone"]
-    if undecided:
-        named = ", ".join(f"{view.name} {_points(view.difference)}" for view in undecided)
-        where = "not reproduced, as none is detected there" if detected else "undecided, as ours is not detected"
-        parts.append(f"{where}: {named}")
-    if unfit:
-        names = ", ".join(view.name for view in unfit)
-        parts.append(f"not applicable, extracting from under half of a side: {names}")
-    return parts
-
-
-def _points(difference: JudgedPair) -> str:
-    value, low, high = map(verdict.signed, (difference.value, difference.low, difference.high))
-    return f"{value} points ([{low}, {high}], {difference.kind})"
+def _shares(ruled: Sequence[tuple[Completed, Ruling]]) -> tuple[float, float]:
+    """The shares of completions in which an answer is found, and on which the judgement is ours."""
+    found = sum(ruling.extracted is not None for _, ruling in ruled) / len(ruled)
+    return found, sum(ruling.correct == completion.correct for completion, ruling in ruled) / len(ruled)

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import plugins
-from harness.report import scorer_panel
+from harness.report import scorer_panel, verdict
 from harness.report.summary import (
     REWARD_SHARE,
     Decomposition,
     Ends,
     FloorRecord,
+    Flow,
+    Flows,
     NoiseFloor,
     OfSamples,
     Panel,
     Parts,
     Rates,
     RuleCounts,
+    ScorerView,
     SeedSummary,
     Side,
     Summary,
     Training,
     Truncation,
     TunedSide,
-    VerdictRecord,
 )
 from harness.runs import curve, proof, training
 from harness.runs.comparable import check_pair
@@ -35,8 +39,8 @@ from harness.runs.directory import RunDir
 from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.runs.training import ROLLOUT, Watched
-from harness.stats import drift, paired, pass_at_k, seeds, sensitivity, verdict
-from harness.stats.records import Compared, Difference
+from harness.stats import decomposition, drift, finding, pass_at_k, seeds, sensitivity
+from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.util import typed
 from harness.util.errors import HarnessError
@@ -59,9 +63,15 @@ def summarize(run: RunDir) -> Summary:
     n, sides = len(before["accuracy"]), [result.scores for result in tuned]
     if len(tuned) > 1 and n < 2:
         raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
-    after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in QUANTITIES}
-    differences = verdict.differences(before, after)
-    parts = _parts(before, after, differences)
+    after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in before}
+    differences, parts = finding.differences(before, after), _parts(before, after)
+    truncation = _truncation(base.scores, before, sides, after)
+    scorers = _scorers(run, base.scores, sides, after["accuracy"] - before["accuracy"])
+    trainings = [_training(run, seed) for seed in trained]
+    marked = (float(before["marked"].mean()), float(after["marked"].mean()))
+    found = verdict.judge(
+        differences, parts, truncation, marked, scorers, trainings, all(_same(base.scores, side) for side in sides)
+    )
     adapters = tuple(result.adapter for result in tuned)
     return Summary(
         name=run.config.name,
@@ -75,16 +85,21 @@ def summarize(run: RunDir) -> Summary:
         base=_side([base.scores], before, count),
         tuned=TunedSide(**typed.fields(_side(sides, after, count)), adapter=adapters if adapters[1:] else adapters[0]),
         difference=differences,
-        decomposition=Decomposition(**typed.fields(parts), by_rule=_by_rule(base.scores, sides)),
-        verdict=_verdict(differences, base.scores, sides),
-        truncation=_truncation(base.scores, before, sides, after),
-        panel=_panel(run, base.scores, sides[0]),
-        train=_training(run, trained[0]),
+        decomposition=Decomposition(
+            **typed.fields(parts),
+            sentence=found.parts(),
+            flows=_flows(base.scores, sides),
+            by_rule=_by_rule(base.scores, sides),
+        ),
+        verdict=verdict.record(found),
+        truncation=truncation,
+        panel=Panel(scorers=scorers, sentence=found.panel()),
+        train=trainings[0],
         proof=_proof(run, trained[0]),
         noise_floor=_noise_floor(run, base, before) if (run.again / "result.json").exists() else None,
         curve=_curves(run),
         of_samples=_of_samples(base.scores, sides, count) if count > 1 else None,
-        seeds=tuple(_seed(run, before, *own) for own in zip(trained, each, strict=True)) if len(sides) > 1 else None,
+        seeds=tuple(map(partial(_seed, run, before), trainings, each)) if len(sides) > 1 else None,
     )
 
 
@@ -95,24 +110,23 @@ def _curves(run: RunDir) -> dict[str, Curve] | None:
     return {str(seed): curve.read(folder) for seed, folder in folders.items()}
 
 
-def _seed(run: RunDir, before: Columns, seed: int, own: Columns) -> SeedSummary:
-    differences = verdict.differences(before, own)
+def _seed(run: RunDir, before: Columns, trained: Training, own: Columns) -> SeedSummary:
     return SeedSummary(
-        seed=seed,
+        seed=trained.seed,
         tuned=_rates(own, run.config.eval.samples),
-        difference=differences,
-        decomposition=_parts(before, own, differences),
-        train=_training(run, seed),
-        proof=_proof(run, seed),
+        difference=finding.differences(before, own),
+        decomposition=_parts(before, own),
+        train=trained,
+        proof=_proof(run, trained.seed),
     )
 
 
 def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
-    return verdict.record(seeds.difference(first, second))
+    return finding.record(seeds.difference(first, second))
 
 
 def _rates(columns: Columns, count: int) -> Rates:
-    return Rates(**{name: rate(values, count) for name, values in columns.items()})
+    return Rates(**{name: rate(columns[name], count) for name in QUANTITIES})
 
 
 def _side(sides: list[Scores], columns: Columns, count: int) -> Side:
@@ -127,51 +141,51 @@ def _side(sides: list[Scores], columns: Columns, count: int) -> Side:
     )
 
 
-def _verdict(differences: Compared, base: Scores, sides: list[Scores]) -> VerdictRecord:
-    accuracy, form = verdict.of(differences.accuracy), verdict.of(differences.format)
-    fields = [QUANTITIES[name].score for name in COMPARED]
-    identical = all(
-        getattr(old, field) == getattr(new, field)
-        for side in sides
-        for old, new in zip(base, side, strict=True)
-        for field in fields
-    )
-    return VerdictRecord(
-        kind=accuracy.kind,
-        direction=accuracy.direction,
-        detectable=accuracy.detectable,
-        one_way=accuracy.one_way,
-        discordance=accuracy.discordance,
-        discordance_high=accuracy.discordance_high,
-        sentence=str(verdict.opening(accuracy, form, identical)),
-        identical=identical,
+def _same(base: Scores, tuned: Scores) -> bool:
+    """Whether every completion is judged as the base's, with the same answer and length."""
+    return all(replace(new, prompt=old.prompt) == old for old, new in zip(base, tuned, strict=True))
+
+
+def _parts(before: Columns, after: Columns) -> Parts:
+    found = decomposition.decompose(before, after)
+    return Parts(**{name: finding.record(part) for name, part in found._asdict().items()})
+
+
+STANDINGS = ("marked", "unmarked", "none", "cut")
+
+
+def _standing(score: ScoredCompletion) -> str:
+    """How an answer stands in its completion: one of STANDINGS."""
+    if score.finish_reason == "length":
+        return "cut"
+    return "marked" if score.marked else "none" if score.answer is None else "unmarked"
+
+
+def _flows(base: Scores, sides: list[Scores]) -> Flows:
+    """Which questions were gained and lost, by how both answers stood."""
+    before, after = _standings(base), [_standings(side) for side in sides]
+
+    def count(way: str, wrong: str, right: str) -> int | float:
+        pairs = [(before, each) if way == "gained" else (each, before) for each in after]
+        return _counted(sum(lost[wrong, False] @ won[right, True] for lost, won in pairs) / len(pairs))
+
+    ways = [(way, right) for way in ("gained", "lost") for right in ("marked", "unmarked")]
+    return Flows(
+        **{wrong: Flow(**{f"{way}_{right}": count(way, wrong, right) for way, right in ways}) for wrong in STANDINGS}
     )
 
 
-def _parts(before: Columns, after: Columns, differences: Compared) -> Parts:
-    """The change of strict accuracy as mathematics + format, exactly; `where_both_comply` only for a single seed."""
-    costs = [side["strict"] - side["accuracy"] for side in (before, after)]
-    both_comply = where_both_comply = None
-    if after["accuracy"].ndim == 1:
-        flags = [paired.Flags(side["accuracy"], side["strict"], side["format"]) for side in (before, after)]
-        found = paired.decompose(*flags)
-        strict, mathematics, form = map(verdict.record, (found.strict, found.mathematics, found.format))
-        both_comply = found.both_comply
-        where_both_comply = verdict.record(found.where_both_comply) if found.where_both_comply else None
-    else:
-        strict, mathematics = differences.strict, differences.accuracy
-        form = _difference(*costs)
-    # Half of format minus mathematics, question by question: in [-1, 1], and 0 if the two are equal.
-    halves = [(cost - side["accuracy"]) / 2 for cost, side in zip(costs, (before, after), strict=True)]
-    larger = verdict.larger_part(mathematics, form, _difference(*halves))
-    return Parts(
-        mathematics=mathematics,
-        format=form,
-        both_comply=both_comply,
-        where_both_comply=where_both_comply,
-        larger=larger,
-        sentence=verdict.parts(strict, mathematics, form, larger),
-    )
+def _standings(scores: Scores) -> dict[tuple[str, bool], NDArray[np.float64]]:
+    """The share of each question's samples that stand so and are right or wrong, shape (n,)."""
+    stood = [(_standing(score), score.correct) for score in scores]
+    kinds = [(standing, correct) for standing in STANDINGS for correct in (False, True)]
+    return {kind: means(scores, [each == kind for each in stood]) for kind in kinds}
+
+
+def _counted(value: float) -> int | float:
+    """A number of questions: whole, or a mean of samples or seeds."""
+    nearest = round(value)
+    return nearest if abs(value - nearest) < 1e-9 else float(value)
 
 
 def _cut(scores: Scores) -> NDArray[np.float64]:
@@ -186,17 +200,21 @@ def _truncation(base: Scores, before: Columns, sides: list[Scores], after: Colum
     return Truncation(
         base_cut=found.base_cut,
         tuned_cut=found.tuned_cut,
-        lowest=verdict.record(found.lowest),
-        highest=verdict.record(found.highest),
-        sign_holds=found.sign_holds,
+        lowest=finding.record(found.lowest),
+        highest=finding.record(found.highest),
     )
 
 
-def _panel(run: RunDir, base: Scores, tuned: Scores) -> Panel:
-    """The scorer panel's view of the base and of the first seed's model."""
-    folders = {run.base: base, run.tuned(run.config.train.seeds[0]): tuned}
-    completed = [scorer_panel.completed(scores, folder / "samples.jsonl") for folder, scores in folders.items()]
-    return scorer_panel.compare(*completed, run.config.prompt.tags.record(), plugins.task(run.config).scorers)
+def _scorers(run: RunDir, base: Scores, sides: list[Scores], ours: NDArray[np.float64]) -> tuple[ScorerView, ...]:
+    """Both sides under the published scorers; ours: the differences of accuracy, question by question."""
+    completed = scorer_panel.completed(base, run.base / "samples.jsonl")
+    tuned = [
+        scorer_panel.completed(scores, run.tuned(seed) / "samples.jsonl")
+        for seed, scores in zip(run.config.train.seeds, sides, strict=True)
+    ]
+    return scorer_panel.compare(
+        completed, tuned, ours, run.config.prompt.tags.record(), plugins.task(run.config).scorers
+    )
 
 
 def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> NoiseFloor:
@@ -209,7 +227,7 @@ def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> NoiseFloor:
 
 def _floor(first: NDArray[np.float64], again: NDArray[np.float64]) -> FloorRecord:
     found = sensitivity.noise_floor(first, again)
-    difference = verdict.record(found.difference)
+    difference = finding.record(found.difference)
     return FloorRecord(**typed.fields(found) | {"difference": difference}, sentence=found.sentence())
 
 
@@ -255,8 +273,7 @@ def _by_rule(base: Scores, sides: list[Scores]) -> dict[str, RuleCounts]:
 def _decided(rule: str | None, sides: list[Scores]) -> Iterator[int | float]:
     decided = [score for scores in sides for score in scores if score.rule == rule]
     for count in (len(decided), sum(score.correct for score in decided)):
-        mean = count / len(sides)
-        yield int(mean) if mean == int(mean) else mean
+        yield _counted(count / len(sides))
 
 
 def _training(run: RunDir, seed: int) -> Training:

@@ -15,7 +15,8 @@ from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
 from harness.stats.drift import Drift
-from harness.stats.records import AnyDifference, Compared, JudgedPair, PairedRecord, Rate
+from harness.stats.finding import outcome
+from harness.stats.records import AnyDifference, Compared, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
 from harness.util.typed import OMITTED
@@ -33,6 +34,7 @@ class Rates:
     strict: Rate
     format: Rate
     tags: Rate
+    marked: Rate  # of an answer with a marker, unambiguous and not cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +66,55 @@ class RuleCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The parts of the change of strict accuracy: mathematics + format, exactly."""
+    """The parts of the change of strict accuracy, which add up to it; see harness.stats.decomposition."""
 
-    mathematics: AnyDifference  # of accuracy
+    mathematics: AnyDifference
+    readability: AnyDifference
     format: AnyDifference  # of strict accuracy minus accuracy
-    both_comply: int | None  # questions that both models answered in the exact format; None over several seeds
-    where_both_comply: PairedRecord | None  # of accuracy, on those; None if there are none
-    larger: str  # as `stats.verdict.larger_part` names it
-    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Questions gained or lost, by whether the right answer was marked; expected numbers, see Flows."""
+
+    gained_marked: int | float
+    gained_unmarked: int | float
+    lost_marked: int | float
+    lost_unmarked: int | float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """The questions gained and lost, by how the wrong one of the two answers stood.
+
+    With several samples a question these are expected numbers, for one sample of each model drawn at random; over seeds
+    the mean. The first row, marked on both sides, is what mathematics counts.
+    """
+
+    marked: Flow  # a wrong number behind a marker
+    unmarked: Flow  # a wrong number, the last of the text
+    none: Flow  # no answer: no number, an ambiguous or a malformed one
+    cut: Flow  # cut at the token limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decomposition(Parts):
+    sentence: str
+    flows: Flows
     by_rule: dict[str, RuleCounts]  # by the rule that found the answer; "none" if no rule did
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What is claimed of one difference."""
+
+    kind: str  # "detected", "borderline" or "not detected"
+    direction: str  # of the estimate: "up", "down" or "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictRecord:
-    """What may be said about accuracy; the fields are those of `stats.verdict.Verdict`."""
+    """What may be said about accuracy; the first fields are those of `stats.finding.Finding`."""
 
     kind: str  # "detected", "borderline" or "not detected"
     direction: str  # "up", "down" or "none"
@@ -90,7 +123,8 @@ class VerdictRecord:
     discordance: float | None
     discordance_high: float | None
     sentence: str  # the report's first sentence
-    identical: bool  # every completion was judged exactly as the base's
+    claims: dict[str, Claim]  # of accuracy, strict, format, and the parts mathematics, readability, format_gap
+    identical: bool  # every completion was judged as the base's, with the same answer and length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +135,6 @@ class Truncation:
     tuned_cut: float
     lowest: AnyDifference  # the base's cut ones right, the tuned model's wrong
     highest: AnyDifference  # the other way round
-    sign_holds: bool  # both bounds have the sign of the difference as scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +154,24 @@ class ScorerView:
     source: str  # where its rule is published
     reads: str  # what it takes for the answer
     base: ScorerSide
-    tuned: ScorerSide
-    difference: JudgedPair
+    tuned: ScorerSide  # over seeds the mean
+    difference: AnyDifference
+    kind: str  # of what may be said of the difference: "detected", "borderline" or "not detected"
+    direction: str  # "up", "down" or "none"
     applicable: bool
-    sign: str | None  # "agrees", "disagrees" or "undecided"; None: not applicable
+    differs: bool  # its difference is detected to be unlike ours, question by question
+
+    @property
+    def outcome(self) -> str:
+        """As `stats.finding.outcome`."""
+        return outcome(self.kind, self.direction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """The completions of the base and of the first seed's model under the rules of others."""
+    """The completions of base and tuned models under the rules of others."""
 
-    ours: JudgedPair
     scorers: tuple[ScorerView, ...]
-    flips: tuple[str, ...]  # names of the scorers whose sign disagrees
     sentence: str
 
 

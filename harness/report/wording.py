@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from harness.report.charts import Mark
 from harness.report.summary import Summary
+from harness.stats.finding import change, in_points, spell_p
 from harness.stats.records import Difference, Estimate, PairedRecord, SeedsRecord
 from harness.stats.seeds import OVER_SEEDS
-from harness.stats.verdict import spell_p
 
 
 def points(difference: Estimate) -> str:
     """A difference in points with its interval, with real minus signs."""
-    return points_text(difference).replace("-", "−")
+    return change(difference)
 
 
 def points_text(difference: Estimate) -> str:
-    """A difference in points with its interval."""
-    value, low, high = (100 * end for end in (difference.value, difference.low, difference.high))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    """The same in ASCII."""
+    return change(difference).replace("−", "-")
 
 
 def rate_text(rate: Estimate) -> str:
     """A rate in percent with its interval."""
-    return f"{100 * rate.value:.1f}% [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+    value, low, high = in_points(rate.value, rate.low, rate.high)
+    return f"{value}% [{low}, {high}]"
 
 
 def mark(series: str, estimate: Estimate, text: str) -> Mark:

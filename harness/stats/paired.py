@@ -1,4 +1,4 @@
-"""Differences of two models on the same questions, with interval and tests, and their decomposition."""
+"""Differences of two models on the same questions, with interval and tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from harness.stats import intervals, paired_tests
+from harness.stats import paired_tests
 from harness.stats.intervals import (
     BOOTSTRAP,
     RULE_OF_THREE,
@@ -35,26 +35,6 @@ SEEDED_WITH_TWO_MORE = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Flags:
-    """One run's answers: three arrays of shape (n,), same question order, 0/1 or means of K samples."""
-
-    correct: ArrayLike
-    strict: ArrayLike  # correct and in the exact format
-    exact_format: ArrayLike
-
-
-@dataclass(frozen=True, slots=True)
-class Decomposition:
-    """strict = mathematics + format: exact in counts, where gained - lost adds up as integers."""
-
-    strict: PairedDifference  # difference of strict accuracy
-    mathematics: PairedDifference  # difference of (lenient) accuracy
-    format: PairedDifference  # difference of (strict - accuracy), each side <= 0: what the format costs
-    both_comply: int  # questions that both runs answered in the exact format, every sample of them
-    where_both_comply: PairedDifference | None  # difference of accuracy on those; None if there are none
-
-
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
     """Tuned minus base on the same questions, as proportions."""
@@ -67,6 +47,7 @@ class PairedDifference:
     method: str  # how the interval was made: BOOTSTRAP, TANGO, WITH_TWO_MORE or RULE_OF_THREE
     gained: int  # questions whose score rose (for right/wrong: wrong -> right)
     lost: int  # questions whose score fell
+    whole: bool  # every change is one from wrong to right or back, as with one sample a question
     n: int
     mid_p: float  # McNemar's; with K samples per question, the sign-flip test's (harness.stats.paired_tests)
     exact_p: float
@@ -108,6 +89,7 @@ class _Found(NamedTuple):
     interval: Interval
     method: str
     test: FlipTest
+    whole: bool
     se: float | None
     correlation: float | None
 
@@ -125,6 +107,7 @@ def _difference(x: NDArray, y: NDArray, d: NDArray, denominator: int, found: _Fo
         method=found.method,
         gained=gained,
         lost=lost,
+        whole=found.whole,
         n=n,
         mid_p=found.test.mid_p,
         exact_p=found.test.exact,
@@ -135,8 +118,8 @@ def _difference(x: NDArray, y: NDArray, d: NDArray, denominator: int, found: _Fo
 
 def _exact(x: NDArray[np.int64], y: NDArray[np.int64], d: NDArray[np.int64], denominator: int) -> _Found:
     n, (gained, lost) = len(d), _changes(d)
-    scale = n * denominator
-    if few_flips(gained, lost) and np.all(d % denominator == 0):
+    scale, whole = n * denominator, bool(np.all(d % denominator == 0))
+    if few_flips(gained, lost) and whole:
         interval, method = tango(gained, lost, n), TANGO
     elif np.all(d == d[0]):
         interval, method = rule_of_three(int(d.sum()) / scale, n, floor=-1.0), RULE_OF_THREE
@@ -149,6 +132,7 @@ def _exact(x: NDArray[np.int64], y: NDArray[np.int64], d: NDArray[np.int64], den
         interval,
         method,
         test=paired_tests.sign_flip(d),
+        whole=whole,
         se=math.sqrt(dd / (n - 1)) / scale if n > 1 else None,
         correlation=max(-1.0, min(1.0, xy / math.sqrt(xx * yy))) if xx and yy else None,
     )
@@ -171,6 +155,7 @@ def _seeded(before: NDArray[np.float64], after: NDArray[np.float64], d: NDArray[
         interval,
         method,
         test=paired_tests.seeded_sign_flip(d),
+        whole=bool(np.all(np.abs(d - np.rint(d)) < TIE)),
         se=float(np.std(d, ddof=1)) / math.sqrt(n) if n > 1 else None,
         correlation=float(np.clip(np.corrcoef(before, after)[0, 1], -1, 1)) if varies else None,
     )
@@ -188,35 +173,6 @@ def _columns(base: ArrayLike, tuned: ArrayLike) -> tuple[NDArray[np.float64], ND
 def _changes(d: NDArray) -> tuple[int, int]:
     """How many questions gained and how many lost."""
     return int((d > 0).sum()), int((d < 0).sum())
-
-
-def decompose(base: Flags, tuned: Flags) -> Decomposition:
-    """Split the difference of strict accuracy into mathematics and format, all paired.
-
-    strict = correct + (strict - correct) for every answer, so the parts add up. ValueError as for
-    `paired`, and if strict counts an answer that is not correct or not in the exact format.
-    """
-    correct0, strict0, format0 = _flags("base", base)
-    correct1, strict1, format1 = _flags("tuned", tuned)
-    mathematics = paired(correct0, correct1)  # raises for different lengths, so the lines below can combine them
-    comply = (format0 == 1) & (format1 == 1)
-    return Decomposition(
-        strict=paired(strict0, strict1),
-        mathematics=mathematics,
-        format=paired(strict0 - correct0, strict1 - correct1),
-        both_comply=int(comply.sum()),
-        where_both_comply=paired(correct0[comply], correct1[comply]) if np.any(comply) else None,
-    )
-
-
-def _flags(name: str, flags: Flags) -> list[NDArray[np.float64]]:
-    columns = [intervals.column(f"{name}.{key}", getattr(flags, key)) for key in ("correct", "strict", "exact_format")]
-    if len({len(column) for column in columns}) > 1:
-        raise ValueError(f"{name}: correct, strict and exact_format differ in length")
-    correct, strict, exact_format = columns
-    if np.any(strict > np.minimum(correct, exact_format) + TIE):
-        raise ValueError(f"{name}: strict counts an answer that is not correct or not in the exact format")
-    return columns
 
 
 def _spread(x: NDArray[np.int64], y: NDArray[np.int64]) -> int:

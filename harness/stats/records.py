@@ -65,6 +65,8 @@ class PairedRecord(Difference):
 
     gained: int  # questions whose score rose
     lost: int  # questions whose score fell
+    # Every change is one from wrong to right or back; files say it only where it is not so.
+    whole: bool = field(default=True, metadata=OMITTED)
     mid_p: float
     exact_p: float
     correlation: float | None  # of base and tuned over the questions; None if either is constant

@@ -32,6 +32,9 @@ class Judged(Protocol):
     @property
     def tags_ok(self) -> bool: ...
 
+    @property
+    def marked(self) -> bool: ...
+
 
 class Quantity(NamedTuple):
     """One thing that is measured on every completion."""
@@ -46,17 +49,22 @@ QUANTITIES = {
     "strict": Quantity("Strict accuracy", "strict"),
     "format": Quantity("Format", "exact_format"),
     "tags": Quantity("Tags", "tags_ok"),
+    "marked": Quantity("Marked answer", "marked"),
 }
+RIGHT_AND_MARKED = "right and marked"  # a column beside the quantities
 COMPARED = ("accuracy", "strict", "format")  # those in which base and tuned are compared
 
-# The scores of one model by quantity: shape (n,), or for tuned models (s, n) with a row for each of several seeds.
+# The scores of one model by quantity, and RIGHT_AND_MARKED: shape (n,), or for tuned models (s, n) with a row for each
+# of several seeds.
 Columns = dict[str, NDArray[np.float64]]
 Scores = Sequence[Judged]  # one model's, such as `scores` of an evaluation
 
 
 def per_question(scores: Scores) -> Columns:
     """Per-question scores for each quantity, shape (n,): means over the samples of a question."""
-    return {name: means(scores, [getattr(s, quantity.score) for s in scores]) for name, quantity in QUANTITIES.items()}
+    columns = {name: [getattr(s, quantity.score) for s in scores] for name, quantity in QUANTITIES.items()}
+    columns[RIGHT_AND_MARKED] = [s.correct and s.marked for s in scores]
+    return {name: means(scores, values) for name, values in columns.items()}
 
 
 def means(scores: Scores, values: Sequence[bool]) -> NDArray[np.float64]:

@@ -48,12 +48,6 @@ class TruncationBounds:
     lowest: PairedDifference | SeedsDifference  # the base's cut answers right, the tuned model's wrong
     highest: PairedDifference | SeedsDifference  # the other way round
 
-    @property
-    def sign_holds(self) -> bool:
-        """Whether both bounds have the sign of the difference as scored."""
-        signs = {(d.estimate > 0) - (d.estimate < 0) for d in (self.scored, self.lowest, self.highest)}
-        return len(signs) == 1
-
 
 def noise_floor(base: ArrayLike, rerun: ArrayLike) -> NoiseFloor:
     """Two evaluations of the same model on the same questions, each shape (n,). ValueError as `paired.paired`."""

@@ -97,8 +97,8 @@ class Reader:
         result = read_evaluation(folder)
         columns, count = scores.per_question(result.scores), self.run.config.eval.samples
         numbers = {}
-        for quantity, values in columns.items():
-            numbers |= _with_interval(f"{name}/{quantity}", scores.rate(values, count))
+        for quantity in scores.QUANTITIES:
+            numbers |= _with_interval(f"{name}/{quantity}", scores.rate(columns[quantity], count))
         said, questions = completions.texts(folder / "samples.jsonl"), result.questions or {}
         texts = []
         for score in result.scores[:COMPLETIONS]:

@@ -2,7 +2,7 @@
 
 The module that owns a file defines its dataclass and calls `read` and `plain`; no other module opens the file. Unknown
 fields are ignored, so that a newer version may add some; a missing field or a wrong type is an error. A field with
-`metadata=OMITTED` (and None as its default) is left out of the file if it is None.
+`metadata=OMITTED` is left out of the file if it has its default.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.util import files
 from harness.util.errors import HarnessError
 
 T = TypeVar("T")
-OMITTED = {"omitted": True}  # metadata of a field: no key in the file if the value is None
+OMITTED = {"omitted": True}  # metadata of a field: no key in the file if the value is the default
 
 
 REMEDY = "delete it and run again"
@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
     """A dataclass and its contents as JSON types: dicts, lists, strings, numbers, booleans and None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kept = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {f.name: plain(held) for f, held in kept if not (held is None and f.metadata.get("omitted"))}
+        return {f.name: plain(held) for f, held in kept if not (f.metadata.get("omitted") and held == f.default)}
     if isinstance(value, dict):
         return {key: plain(held) for key, held in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,7 @@ from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.compare import page as compare_page
 from harness.compare import pairs as run_pairs
-from harness.stats import multiple_comparisons, verdict
+from harness.stats import finding
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests import constructed
@@ -59,9 +59,9 @@ def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
 def test_run_minus_run_is_paired_and_corrected_for_all_pairs(runs):
     said = " ".join(Tree(drawn(runs, runs[0].parent)).text.split())
     scores = {path.name: scores_of(path, [seed]) for seed, path in enumerate(runs[:3], 1)}
-    for pair in multiple_comparisons.compare_all(scores):
+    for pair in run_pairs.compare_all(scores):
         d = pair.difference
-        text = f"{100 * d.estimate:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}] ◆ p {verdict.spell_p(pair.holm_p)}"
+        text = f"{100 * d.estimate:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}] ◆ p {finding.spell_p(pair.holm_p)}"
         assert text.replace("-", "−") in said
     assert "Holm-corrected for 3 comparisons" in said
     assert "There is one run in this group" in said
@@ -77,7 +77,7 @@ def test_a_single_training_is_not_paired_with_several(runs, tmp_path):
     assert "a run of one training seed is not paired with one of several" in drawn([runs[0], several], tmp_path)
     other = reported(tmp_path, BASE, dict.fromkeys(seeds, BASE), "lora.r=4").path
     scores = [scores_of(path, list(seeds)) for path in (several, other)]
-    d = multiple_comparisons.compare_all({"several": scores[0], "other": scores[1]})[0].difference
+    d = run_pairs.compare_all({"several": scores[0], "other": scores[1]})[0].difference
     text = f"{100 * d.estimate:+.1f} [{100 * d.low:+.1f}, {100 * d.high:+.1f}]".replace("-", "−")
     assert text in drawn([several, other], tmp_path)
 

@@ -111,7 +111,7 @@ def test_where_nothing_changes_it_says_so_and_changes_nothing(finished, tmp_path
     assert f"tuned (seed {SEED}): none of 48 verdicts changed.\n" in done.stdout and "Scorer version" not in done.stdout
     assert contents(copy).keys() == before.keys()
     panel = files.read_json(copy.summary)["panel"]  # of texts that a model wrote
-    assert panel["ours"]["n"] == 48 and all(entry["difference"]["n"] == 48 for entry in panel["scorers"])
+    assert all(entry["difference"]["n"] == 48 for entry in panel["scorers"])
     changed = {name for name, content in contents(copy).items() if content != before[name]}
     assert changed <= {str(copy.report)}  # it counts the other runs in the folder
 

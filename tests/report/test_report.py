@@ -35,11 +35,16 @@ def test_the_summary_has_the_promised_names_and_the_statistics_of_stats(tmp_path
     assert accuracy.mid_p == paired_tests.mcnemar(25, 10).mid_p
     assert (numbers.base.unparsed, numbers.tuned.unparsed, numbers.tuned.truncated) == (10, 5, 5)
     parts = numbers.decomposition
-    together = parts.mathematics.value + parts.format.value
+    together = parts.mathematics.value + parts.readability.value + parts.format.value
     assert together == pytest.approx(numbers.difference.strict.value, abs=1e-15)
     rules = parts.by_rule
     assert sum(counts.base for counts in rules.values()) == sum(counts.tuned for counts in rules.values()) == 100
     assert rules["phrase"] == summary.RuleCounts(30, 30, 0, 0)
+    # 10 right ones became wrong; 20 marked wrong ones and 5 of the 10 without a number became right.
+    flows = parts.flows
+    assert flows.marked == summary.Flow(20, 0, 10, 0) and flows.none == summary.Flow(5, 0, 0, 0)
+    assert flows.unmarked == flows.cut == summary.Flow(0, 0, 0, 0)
+    assert parts.mathematics.value == pytest.approx((20 - 10) / 100)
 
 
 def test_the_report_tells_counts_standard_error_correlation_and_what_can_be_detected(tmp_path):
@@ -67,9 +72,9 @@ def test_cut_completions_stay_in_n_and_count_as_wrong(tmp_path):
 def test_more_than_a_percent_cut_is_said_aloud(tmp_path):
     run = reported(tmp_path, ["right"] * 99 + ["right, cut"], ["right"] * 98 + ["right, cut"] * 2)
     text = run.report.read_text()
-    assert "**2.0% of the tuned completions were cut" in text and "of the base completions were cut" not in text
+    assert "**1.0% of the base's and 2.0% of the tuned completions were cut" in text
     run = reported(tmp_path / "b", ["right"] * 200, ["right"] * 197 + ["right, cut"] * 3)
-    assert "**1.5% of the tuned completions were cut" in run.report.read_text()
+    assert "**0.0% of the base's and 1.5% of the tuned completions were cut" in run.report.read_text()
 
 
 def test_one_question_is_one_question(tmp_path):

@@ -55,7 +55,7 @@ def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
         "once with the base and once with each of 3 tuned models",
         "The mean reward of the first and of the last 10% of the steps: 0.50 to 5.00 (seed 5), 0.50 to 5.00 (seed 6)",
         "| seed 7 | 28 of 28 | 0.9990 | 0.0000 | 0.0000 | 8 of 8 | 0.03 | 1e-07 |",
-        "Under other scorers (seed 5)",
+        "## Under other scorers",
     )
     text = of_seeds.report.read_text()
     assert f"{100 * numbers.difference.accuracy.se_seed:.2f} from the trainings" in text
@@ -78,52 +78,36 @@ def test_one_seed_has_no_section_on_seeds(tmp_path):
     assert first_screen(run).count("**") == 2  # the verdict alone is loud
 
 
-def test_scorers_that_disagree_are_loud_and_say_why(tmp_path):
+def test_scorers_that_detect_the_opposite_are_loud_and_say_why(tmp_path):
     """If the answer moves into a block with a number after it, scorers of the last number have the opposite sign."""
     base = ["right at the end"] * 60 + ["wrong"] * 40
     run = reported(tmp_path, base, ["right in the block"] * 80 + ["wrong"] * 20)
-    head = first_screen(run)
-    assert (
-        "**THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: +80.0 points by ours, −60.0 by lm-eval "
-        "flexible-extract, −60.0 by Inspect match(numeric); see Under other scorers.**"
-    ) in head
+    assert "\n**Ours detects a rise in accuracy (+80.0 points), as do 2 of 4 applicable" in first_screen(run)
     in_both(
         run,
-        "| lm-eval flexible-extract | **disagrees** | 60.0% | 0.0% | −60.0 [",
+        "| lm-eval flexible-extract | **a fall** | 60.0% | 0.0% | −60.0 [−69.1, −50.2] | yes |",
+        "| tutorial check_answer | a rise | 0.0% | 80.0% | +80.0 [+71.1, +86.7] | not detected |",
+        "| OpenAI | not applicable |",
         "lm-eval flexible-extract takes the last number of the text",
         "lm_eval/tasks/gsm8k/gsm8k.yaml",
     )
-    assert '<p class="loud">THE SIGN OF THE ACCURACY DIFFERENCE FLIPS' in run.page.read_text().partition("<h2>")[0]
+    assert '<p class="loud">Ours detects a rise' in run.page.read_text().partition("<h2>")[0]
 
 
-def test_scorers_that_agree_are_one_calm_line(tmp_path):
-    run = reported(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
-    head = first_screen(run)
-    assert "\nThe sign of the accuracy difference is the same under 3 of 4 applicable scorers.\n" in head
-    in_both(run, "not reproduced, as none is detected there: Inspect match(numeric)")
+def test_the_panel_is_of_all_seeds(of_seeds):
+    """As the verdict is: one seed's gain must not stand beside a mean in which none is detected."""
+    numbers = summary.read(of_seeds.path)
+    found = {view.name: view.difference for view in numbers.panel.scorers}
+    assert found["tutorial check_answer"].per_seed == pytest.approx((0.35, 0.3, 0.28))
+    assert numbers.panel.sentence.startswith("Ours detects a rise in accuracy (+11.0 points), as do ")
 
 
-def test_more_than_a_percent_cut_bounds_the_difference_aloud(tmp_path):
+def test_cut_completions_have_their_section(tmp_path):
     run = reported(tmp_path, ["right"] * 80 + ["wrong"] * 20, ["right"] * 84 + ["wrong, cut"] * 6 + ["wrong"] * 10)
-    assert (
-        "**6.0% of the tuned completions were cut at the token limit and count as wrong; whatever they would have "
-        "been, the difference of accuracy lies between +4.0 and +10.0 points.**"
-    ) in first_screen(run)
-    in_both(
-        run, "| the base's wrong, the tuned model's right | +10.0 [", "does not depend on what they would have been"
-    )
-    turned = reported(tmp_path / "turned", ["right"] * 80 + ["wrong, cut"] * 20, ["right"] * 85 + ["wrong"] * 15)
-    in_both(
-        turned,
-        "**20.0% of the base's and 0.0% of the tuned model's completions were cut. The sign of the difference depends "
-        "on what they would have been.**",
-    )
-
-
-def test_up_to_a_percent_cut_is_said_in_its_section(tmp_path):
-    run = reported(tmp_path, ["right"] * 60 + ["wrong"] * 40, ["right"] * 99 + ["wrong, cut"])
+    in_both(run, "| the base's wrong, the tuned model's right | +10.0 [", "lies between +4.0 and +10.0 points: ")
+    run = reported(tmp_path / "few", ["right"] * 60 + ["wrong"] * 40, ["right"] * 99 + ["wrong, cut"])
     assert "cut at the token limit" not in first_screen(run)
-    in_both(run, "0.0% of the base's and 1.0% of the tuned model's completions were cut.")
+    in_both(run, "0.0% of the base's and 1.0% of the tuned completions were cut")
 
 
 def test_doing_nothing_stands_beside_the_difference(tmp_path):

@@ -6,13 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness.stats import intervals, paired_tests, rates
 from harness.stats.intervals import RULE_OF_THREE, TANGO
-from harness.stats.paired import SEEDED_WITH_TWO_MORE, Flags, decompose, paired, paired_difference
+from harness.stats.paired import SEEDED_WITH_TWO_MORE, paired, paired_difference
 from harness.stats.pass_at_k import pass_at_k
 from harness.stats.rates import mean
 from tests.conftest import near
@@ -130,60 +128,3 @@ def test_paired_refuses_as_stats_does():
         paired(base, tuned[:9])
     with pytest.raises(ValueError, match=r"\[-1, 1\]"):
         paired([-0.1234567, 0], [0.9876543, 0])
-
-
-# ---- decomposition
-
-
-def flags(correct, in_format):
-    correct, in_format = np.array(correct, dtype=bool), np.array(in_format, dtype=bool)
-    return Flags(correct, correct & in_format, in_format)
-
-
-def test_decomposition_of_a_model_that_only_learned_the_format():
-    correct = [1, 1, 1, 0, 0, 1]
-    parts = decompose(flags(correct, [0, 0, 1, 0, 0, 0]), flags(correct, [1, 1, 1, 1, 0, 0]))
-    assert parts.mathematics.gained == parts.mathematics.lost == 0
-    assert (parts.strict.estimate, parts.format.estimate) == (2 / 6, 2 / 6)
-    assert parts.both_comply == 1
-    assert parts.where_both_comply == paired_difference([1], [1])
-
-
-def test_decomposition_without_a_compliant_question():
-    parts = decompose(flags([1, 0], [0, 0]), flags([0, 1], [1, 1]))
-    assert (parts.both_comply, parts.where_both_comply) == (0, None)
-
-
-def test_accuracy_where_both_comply_needs_every_sample_in_format():
-    base = Flags([0.5, 1.0, 0.5], [0.5, 0.5, 0.5], [1.0, 0.5, 1.0])
-    tuned = Flags([1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0])
-    parts = decompose(base, tuned)
-    assert parts.both_comply == 2
-    assert parts.where_both_comply == paired_difference([0.5, 0.5], [1.0, 0.0])
-
-
-def test_decomposition_refuses_inconsistent_flags():
-    good = flags([1, 0], [1, 1])
-    with pytest.raises(ValueError, match="tuned: strict counts"):
-        decompose(good, Flags([1, 0], [1, 1], [1, 1]))
-    with pytest.raises(ValueError, match=r"base: .* differ in length"):
-        decompose(Flags([1, 0], [1], [1, 1]), good)
-    with pytest.raises(ValueError, match="2 questions, tuned has 1"):
-        decompose(good, flags([1], [1]))
-
-
-@settings(deadline=None, max_examples=100, derandomize=True)
-@given(st.lists(st.tuples(*[st.booleans()] * 4), min_size=1, max_size=80))
-def test_decomposition_is_additive(rows):
-    correct0, format0, correct1, format1 = np.array(rows).T
-    parts = decompose(flags(correct0, format0), flags(correct1, format1))
-
-    def net(d):
-        return d.gained - d.lost
-
-    assert net(parts.strict) == net(parts.mathematics) + net(parts.format)
-    total = parts.mathematics.estimate + parts.format.estimate
-    assert parts.strict.estimate == pytest.approx(total, abs=1e-15)
-    assert parts.both_comply == int((format0 & format1).sum())
-    if parts.where_both_comply:
-        assert parts.where_both_comply.n == parts.both_comply

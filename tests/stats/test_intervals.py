@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from scipy import optimize, special
 from scipy import stats as scipy_stats
 
-from harness.stats import intervals, paired, verdict
+from harness.stats import finding, intervals, paired
 from harness.stats.intervals import BOOTSTRAP, RULE_OF_THREE, TANGO, WITH_TWO_MORE, bootstrap_mean, tango, wilson
-from harness.stats.paired import Flags, decompose, paired_difference
+from harness.stats.paired import paired_difference
 from harness.stats.power import minimum_detectable_effect
 from harness.stats.rates import proportion
 from tests.conftest import near
@@ -381,11 +381,9 @@ def plain(value):
 def test_results_are_plain_python_and_repeatable():
     rng = np.random.default_rng(0)
     base, tuned = rng.binomial(8, 0.7, 500) / 8, rng.binomial(8, 0.7, 500) / 8
-    flags = Flags(base >= 0.5, (base >= 0.5) & (tuned > 0.5), tuned > 0.5)
     for make in (
-        lambda: verdict.of(paired_difference(base, tuned)),
-        lambda: verdict.of(paired_difference(base >= 0.5, tuned >= 0.5)),
-        lambda: decompose(flags, flags),
+        lambda: finding.of(paired_difference(base, tuned)),
+        lambda: finding.of(paired_difference(base >= 0.5, tuned >= 0.5)),
         lambda: proportion(base >= 0.5),
         lambda: bootstrap_mean(base),
         lambda: wilson(np.int64(3), np.int64(9)),
@@ -455,7 +453,7 @@ def test_minimum_detectable_effect_refuses_bad_input(n, discordance):
     ],
 )
 def test_p_values_read_well_and_never_cross_the_threshold(p, text):
-    assert verdict.spell_p(p) == text
+    assert finding.spell_p(p) == text
 
 
 # ---- properties
@@ -485,7 +483,7 @@ def test_paired_difference_properties(scores):
     )
     assert (swapped.gained, swapped.lost, swapped.estimate) == (d.lost, d.gained, -d.estimate)
     assert (swapped.mid_p, swapped.exact_p, swapped.se) == (d.mid_p, d.exact_p, d.se)
-    assert verdict.of(swapped).kind == verdict.of(d).kind
+    assert finding.of(swapped).kind == finding.of(d).kind
     order = np.random.default_rng(0).permutation(len(base))
     assert paired_difference(base[order], tuned[order]) == d
     assert 0 <= d.mid_p <= d.exact_p <= 1

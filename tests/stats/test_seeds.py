@@ -10,7 +10,7 @@ import pytest
 from scipy import optimize
 from scipy import stats as scipy_stats
 
-from harness.stats import power, rates, verdict
+from harness.stats import finding, power, rates
 from harness.stats.intervals import RULE_OF_THREE, TANGO
 from harness.stats.paired import paired, paired_difference
 from harness.stats.seeds import OVER_SEEDS, Components, Trainings, mean, over_seeds
@@ -126,7 +126,7 @@ def test_seeds_that_are_equal_claim_what_one_of_them_claims(gained, lost):
     base[:lost], tuned[lost : lost + gained] = 1, 1
     one, three = paired_difference(base, tuned), over_seeds(base, [tuned, tuned, tuned])
     assert three.low <= one.low and three.high >= one.high and three.p >= one.exact_p
-    assert verdict.of(three).kind == verdict.of(one).kind
+    assert finding.of(three).kind == finding.of(one).kind
     assert (power.detectable(three) or math.inf) >= (power.detectable(one) or math.inf)
 
 

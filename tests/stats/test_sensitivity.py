@@ -45,7 +45,6 @@ def test_truncation_bounds_with_one_sample():
     assert found.lowest == paired_difference([1, 1, 0, 1, 1], tuned)  # -1/5: question 5 is lost
     assert found.highest == paired_difference(base, [1, 1, 0, 1, 1])  # +2/5: questions 2 and 5 are gained
     assert [d.estimate for d in (found.lowest, found.scored, found.highest)] == [-1 / 5, 1 / 5, 2 / 5]
-    assert not found.sign_holds
 
 
 def test_truncation_bounds_with_several_samples():
@@ -55,14 +54,12 @@ def test_truncation_bounds_with_several_samples():
     # As scored (4 + 3 + 3 + 3 - 2 - 0 - 3 - 4)/16 = 4/16; one more for the base, two more for the tuned.
     assert [d.estimate for d in (found.lowest, found.scored, found.highest)] == [3 / 16, 4 / 16, 6 / 16]
     assert (found.base_cut, found.tuned_cut) == (1 / 16, 2 / 16)
-    assert found.sign_holds
 
 
 def test_nothing_cut_is_nothing_to_bound():
     base, tuned, none = [1, 0, 1], [1, 1, 1], [0, 0, 0]
     found = truncation_bounds(base, none, tuned, none)
     assert found.lowest == found.scored == found.highest
-    assert found.sign_holds
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ import random
 import re
 import string
 
+import numpy as np
 import pytest
 
 from harness.bench.__main__ import hostile_texts
 from harness.report import scorer_panel
-from harness.report.summary import Panel, ScorerSide
+from harness.report.summary import ScorerSide, ScorerView
 from harness.runs.results import read_evaluation
 from harness.tasks import panel
 from harness.tasks.records import Tags
@@ -257,61 +258,49 @@ def test_hostile_texts_take_time_in_proportion(name, label):
 
 
 def compared(tmp_path, base, tuned, seed=3407):
+    """What the panel finds, by scorer."""
     run = make_run(tmp_path, base, tuned)
-    sides = []
-    for folder in (run.base, run.tuned(seed)):
-        scores = read_evaluation(folder).scores
-        sides.append(scorer_panel.completed(scores, folder / "samples.jsonl"))
-    found = scorer_panel.compare(*sides, TAGS)
-    assert typed.parse(Panel, files.as_json(typed.plain(found)).encode(), "here") == found
-    return found, {entry.name: entry for entry in found.scorers}
-
-
-def test_a_sign_that_survives_is_said_with_those_that_have_no_vote(tmp_path):
-    """Inspect reads the 3 of "6 * 3 = 18<end_working_out>" on both sides: no change there, and no sign."""
-    found, entries = compared(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
-    none = entries[INSPECT].difference
-    assert (none.value, none.gained, none.lost) == (0, 0, 0) and entries[INSPECT].sign == "undecided"
-    assert found.sentence == (
-        "The sign of the accuracy difference is the same under 3 of 4 applicable scorers; not reproduced, as "
-        f"none is detected there: Inspect match(numeric) +0.0 points ([−{100 * none.high:.1f}, "
-        f"+{100 * none.high:.1f}], not detected); not applicable, extracting from under half of a side: OpenAI, "
-        "lm-eval strict-match."
+    first, second = (
+        scorer_panel.completed(read_evaluation(folder).scores, folder / "samples.jsonl")
+        for folder in (run.base, run.tuned(seed))
     )
-    assert found.flips == () and found.ours.value == 0.6
+    ours = [each.correct - before.correct for each, before in zip(second, first, strict=True)]
+    return judged(first, [second], np.array(ours, dtype=float))
 
 
-def test_a_sign_that_flips_is_said_aloud(tmp_path):
+def judged(base, tuned, ours):
+    found = scorer_panel.compare(base, tuned, ours, TAGS)
+    for view in found:
+        assert typed.parse(ScorerView, files.as_json(typed.plain(view)).encode(), "here") == view
+    return {view.name: view for view in found}
+
+
+def test_a_scorer_with_the_same_difference_is_not_unlike_ours(tmp_path):
+    """Inspect reads the 3 of "6 * 3 = 18<end_working_out>" on both sides: no change there."""
+    entries = compared(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
+    none = entries[INSPECT].difference
+    assert (none.value, none.gained, none.lost) == (0, 0, 0)
+    assert {name: (view.outcome, view.differs) for name, view in entries.items()} == {
+        OPENAI: ("none", True), STRICT: ("none", True), FLEXIBLE: ("up", False), INSPECT: ("none", True),
+        ANSWER: ("up", False), NUMBERS: ("up", False),
+    }  # fmt: skip
+    assert [name for name, view in entries.items() if not view.applicable] == [OPENAI, STRICT]
+
+
+def test_scorers_that_read_another_place_find_the_opposite(tmp_path):
     """60 questions go from right by the last number alone to right by the solution block alone, 40 stay wrong.
 
     Ours and the tutorial's read the block: 0 to 60 of 100. Flexible and Inspect read the end: 60 to 0.
     """
-    found, entries = compared(
-        tmp_path, ["right at the end"] * 60 + ["wrong"] * 40, ["right in the block"] * 60 + ["wrong"] * 40
-    )
-    assert found.ours.value == 0.6
-    assert {name: entry.sign for name, entry in entries.items()} == {
-        OPENAI: None, STRICT: None, FLEXIBLE: "disagrees", INSPECT: "disagrees", ANSWER: "agrees", NUMBERS: "agrees",
+    base, tuned = ["right at the end"] * 60 + ["wrong"] * 40, ["right in the block"] * 60 + ["wrong"] * 40
+    entries = compared(tmp_path, base, tuned)
+    assert {name: view.outcome for name, view in entries.items()} == {
+        OPENAI: "none", STRICT: "none", FLEXIBLE: "down", INSPECT: "down", ANSWER: "up", NUMBERS: "up",
     }  # fmt: skip
-    assert found.flips == (FLEXIBLE, INSPECT)
-    assert found.sentence.startswith(
-        "THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER: ours says +60.0 points (["
-    )
-    assert "but lm-eval flexible-extract −60.0 points ([" in found.sentence
-    assert "; the same sign under 2 of 4 applicable scorers; not applicable" in found.sentence
     flexible = entries[FLEXIBLE]
     assert (flexible.difference.gained, flexible.difference.lost) == (0, 60)
     assert flexible.base == ScorerSide(accuracy=0.6, extracted=1.0, as_ours=0.4)
     assert flexible.tuned == ScorerSide(accuracy=0.0, extracted=1.0, as_ours=0.4)
-
-
-def test_where_nothing_is_detected_no_sign_is_claimed(tmp_path):
-    base = ["right"] * 51 + ["wrong"] * 49
-    found, entries = compared(tmp_path, base, ["right"] * 50 + ["wrong"] * 50)
-    assert entries[FLEXIBLE].sign == "undecided" and entries[FLEXIBLE].difference.kind == "not detected"
-    assert "is decided under none of" in found.sentence and "FLIPS" not in found.sentence
-    same, entries = compared(tmp_path / "same", base, base)
-    assert {entry.sign for entry in entries.values()} == {"undecided", None} and same.flips == ()
 
 
 def answering(numbers, end):
@@ -320,58 +309,58 @@ def answering(numbers, end):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "sign", "words"),
+    ("ours", "theirs", "outcome", "differs"),
     [
-        ((40, 80), (50, 49), "undecided", "reproduced under none of 4"),  # one question of noise is no flip
-        ((40, 80), (49, 50), "undecided", "not reproduced, as none is detected there: OpenAI +1.0 points"),
-        ((40, 80), (50, 50), "undecided", "not reproduced, as none is detected there: OpenAI +0.0 points"),
-        ((50, 49), (40, 80), "undecided", "undecided, as ours is not detected: OpenAI +40.0 points"),
-        ((40, 80), (40, 80), "agrees", "is the same under 4 of 4"),
-        ((40, 80), (80, 40), "disagrees", "FLIPS WITH THE SCORER: ours says +40.0 points"),
-        ((80, 40), (40, 80), "disagrees", "FLIPS WITH THE SCORER: ours says −40.0 points"),
-        ((80, 40), (80, 40), "agrees", "is the same under 4 of 4"),
+        ((40, 80), (50, 49), "none", True),  # one question of noise is no fall
+        ((40, 80), (50, 50), "none", True),
+        ((50, 49), (40, 80), "up", True),
+        ((40, 80), (40, 80), "up", False),
+        ((40, 80), (40, 78), "up", False),  # two questions less are not detected to be less
+        ((40, 80), (40, 60), "up", True),
+        ((40, 80), (80, 40), "down", True),
+        ((80, 40), (80, 40), "down", False),
     ],
 )
-def test_a_sign_counts_where_both_differences_are_detected(ours, theirs, sign, words):
-    found = scorer_panel.compare(*map(answering, ours, theirs), TAGS)
-    entries = {entry.name: entry for entry in found.scorers}
-    assert entries[OPENAI].sign == entries[STRICT].sign == sign
-    assert words in found.sentence
-    assert bool(found.flips) == (sign == "disagrees") == ("FLIPS" in found.sentence)
+def test_what_a_scorer_detects_and_whether_it_is_unlike_ours(ours, theirs, outcome, differs):
+    base, tuned = (answering(*each) for each in zip(ours, theirs, strict=True))
+    change = np.array([float(after.correct) - before.correct for before, after in zip(base, tuned, strict=True)])
+    entries = judged(base, [tuned], change)
+    assert (entries[OPENAI].outcome, entries[OPENAI].differs) == (outcome, differs)
+    assert (entries[STRICT].outcome, entries[STRICT].differs) == (outcome, differs)
 
 
-def test_half_of_a_side_is_enough_for_a_vote_and_less_is_not(tmp_path):
+def test_over_seeds_it_is_the_mean_that_is_judged():
+    base, first, second = answering(40, 40), answering(80, 80), answering(44, 44)
+    ours = np.array([[a.correct - b.correct for a, b in zip(side, base, strict=True)] for side in (first, second)])
+    view = judged(base, [first, second], ours.astype(float))[OPENAI]
+    assert view.difference.per_seed == pytest.approx((0.4, 0.04)) and view.tuned.accuracy == pytest.approx(0.62)
+    assert (view.outcome, view.differs, view.tuned.extracted) == ("none", False, 1.0)
+
+
+def test_half_of_a_side_is_enough_to_be_applicable_and_less_is_not(tmp_path):
     """check_answer's pattern finds an answer in the exact format alone."""
     tuned = ["right"] * 100
-    _, half = compared(tmp_path, ["right, no format"] * 50 + ["wrong"] * 50, tuned)
-    assert half[ANSWER].applicable and half[ANSWER].base.extracted == 0.5 and half[ANSWER].sign == "agrees"
-    _, less = compared(tmp_path / "less", ["right, no format"] * 51 + ["wrong"] * 49, tuned)
-    assert not less[ANSWER].applicable and less[ANSWER].sign is None
+    half = compared(tmp_path, ["right, no format"] * 50 + ["wrong"] * 50, tuned)[ANSWER]
+    assert half.applicable and half.base.extracted == 0.5
+    assert not compared(tmp_path / "less", ["right, no format"] * 51 + ["wrong"] * 49, tuned)[ANSWER].applicable
 
 
-def test_nobody_else_may_be_applicable(tmp_path):
-    found, entries = compared(tmp_path, ["nothing"] * 60 + ["right"] * 40, ["right"] * 100)
-    assert not any(entry.applicable for entry in entries.values())
-    assert found.sentence.startswith("No other scorer is applicable: the sign of the accuracy difference rests on")
-
-
-def test_several_samples_are_averaged_by_question(tmp_path):
+def test_several_samples_are_averaged_by_question():
     def side(*answers):
         return [
             scorer_panel.Completed(str(q), "18", f"#### {a}", a == 18) for q, pair in enumerate(answers) for a in pair
         ]
 
     base, tuned = side((18, 9), (9, 9), (18, 18)), side((18, 18), (9, 9), (18, 9))
-    strict = {entry.name: entry for entry in scorer_panel.compare(base, tuned, TAGS).scorers}[STRICT]
+    strict = judged(base, [tuned], np.array([0.5, 0, -0.5]))[STRICT]
     assert (strict.difference.n, strict.difference.gained, strict.difference.lost) == (3, 1, 1)
     assert strict.base.accuracy == strict.tuned.accuracy == 0.5
     with pytest.raises(ValueError, match="same questions"):
-        scorer_panel.compare(base, tuned[:-1], TAGS)
+        scorer_panel.compare(base, [tuned[:-1]], np.zeros(3), TAGS)
 
 
 def test_a_cut_completion_is_judged_by_its_text(tmp_path):
-    found, entries = compared(tmp_path, ["right"] * 100, ["right, cut"] * 100)
-    assert found.ours.tuned == 0 and entries[ANSWER].tuned.accuracy == 1
+    assert compared(tmp_path, ["right"] * 100, ["right, cut"] * 100)[ANSWER].tuned.accuracy == 1
 
 
 def test_a_missing_text_is_one_line(tmp_path):

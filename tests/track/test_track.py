@@ -95,7 +95,7 @@ def singles(summary: dict, steps: int) -> dict[str, list[tuple[int, float]]]:
     return {key: [(0, value)] for key, value in before.items()} | {key: [(steps, v)] for key, v in after.items()}
 
 
-QUANTITIES = ("accuracy", "strict", "format", "tags")
+QUANTITIES = ("accuracy", "strict", "format", "tags", "marked")
 
 
 def test_the_demo_is_tracked_offline_and_its_numbers_are_those_of_the_files(finished):

@@ -336,6 +336,7 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     assert logged == {
         "profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0),
         "rollout/accuracy": 1.0, "rollout/strict": 0.0, "rollout/format": 0.0, "rollout/tags": 0.0,
+        "rollout/marked": 0.0,
     }  # fmt: skip
     listener.save()
     rows = pyarrow.parquet.read_table(tmp_path / "completions.parquet").to_pylist()

@@ -13,10 +13,10 @@ from harness.report.summary import Summary
 from harness.report.wording import counts_text, difference_mark, mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import SamplingParameters
+from harness.stats.finding import spell_p
 from harness.stats.power import POWER
 from harness.stats.records import PairedRecord
 from harness.stats.scores import COMPARED, QUANTITIES
-from harness.stats.verdict import spell_p
 from harness.util import typed
 from harness.util.errors import HarnessError
 from harness.util.text import plural
@@ -36,7 +36,8 @@ def opening(run: RunDir, numbers: Summary) -> Section:
         rows.append(("Weights", scored, scored, Loud(f"trained in {trained}"), *[""] * (len(rows[0]) - 4)))
     tuned = f"tuned, mean of {several} seeds" if several else "tuned"
     tests = ("p",) if several else ("mid-p", "exact p")
-    columns = (plural(numbers.n, "question"), "base", tuned, "difference, points", "gained", "lost", *tests)
+    changed = ("gained", "lost") if numbers.samples == 1 else ("rose", "fell")  # questions
+    columns = (plural(numbers.n, "question"), "base", tuned, "difference, points", *changed, *tests)
     blocks = [Loud(numbers.verdict.sentence), Table(columns, rows), *alerts(numbers)]
     return Section("", [*blocks, *_before_after(numbers)])
 
@@ -131,22 +132,37 @@ def _other_looks(run: RunDir, data: str) -> int:
 
 def decomposition(run: RunDir, numbers: Summary) -> Section:
     parts, strict = numbers.decomposition, numbers.difference.strict
-    sentences = [parts.sentence]
-    if both := parts.where_both_comply:
-        sentences.append(
-            f"On the {plural(both.n, 'question')} that both answered in the exact format, accuracy "
-            f"changed by {points(both)} points ({100 * both.base:.1f}% to {100 * both.tuned:.1f}%)."
-        )
-    elif parts.both_comply == 0:
-        sentences.append("There is no question that both answered in the exact format.")
     title = "What changed strict accuracy, in points"
-    shares = [
+    bars = [
         Bar(name, name.capitalize(), 100 * part.value, points(part))
-        for name, part in (("mathematics", parts.mathematics), ("format", parts.format))
+        for name in ("mathematics", "readability", "format")
+        for part in (getattr(parts, name),)
     ]
     total = Bar("total", QUANTITIES["strict"].label, 100 * strict.value, points(strict))
-    chart = charts.waterfall("decomposition", title, shares, total)
-    return Section("Mathematics or format?", ["\n".join(sentences), Figure("decomposition", title, chart)])
+    chart = charts.waterfall("decomposition", title, bars, total)
+    rows = []
+    for name, label in STOOD.items():
+        flow = getattr(parts.flows, name)
+        rows.append((label, *(_count(getattr(flow, f"{way}_{right}")) for way in _WAYS for right in _RIGHT)))
+    columns = ("the wrong answer was", *(f"{way}, right one {right}" for way in _WAYS for right in _RIGHT))
+    words = "Questions gained and lost, by how both answers stood; where both are marked, it is mathematics."
+    if numbers.samples > 1:
+        words += " Of one sample of each model drawn at random."
+    if numbers.seeds:
+        words += " Means over the seeds."
+    return Section(
+        "Mathematics, readability or format?",
+        [parts.sentence, Figure("decomposition", title, chart), words, Table(columns, rows)],
+    )
+
+
+STOOD = {
+    "marked": "a marked number",
+    "unmarked": "the last number of the text",
+    "none": "none, ambiguous or malformed",
+    "cut": "cut at the token limit",
+}
+_WAYS, _RIGHT = ("gained", "lost"), ("marked", "unmarked")
 
 
 def completions(run: RunDir, numbers: Summary) -> Section:
@@ -157,6 +173,7 @@ def completions(run: RunDir, numbers: Summary) -> Section:
         ("no answer found", f"{base.unparsed:,}", f"{tuned.unparsed:,}"),
         ("mean tokens", f"{base.mean_tokens:.1f}", f"{tuned.mean_tokens:.1f}"),
         ("each tag exactly once", rate_text(base.tags), rate_text(tuned.tags)),
+        ("a marked, whole answer", rate_text(base.marked), rate_text(tuned.marked)),
     ]
     rules = []
     for rule, c in numbers.decomposition.by_rule.items():

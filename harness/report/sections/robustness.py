@@ -8,52 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.report import charts, scorer_panel
+from harness.report import charts, verdict
 from harness.report.charts import Row
-from harness.report.document import Block, Figure, Loud, Section, Table
+from harness.report.document import Figure, Loud, Section, Table
 from harness.report.summary import REWARD_SHARE, Summary
+from harness.report.verdict import FOUND, NOTABLE
 from harness.report.wording import difference_mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
+from harness.stats.finding import spell_p
 from harness.stats.records import Difference, Estimate, SeedsRecord
 from harness.stats.scores import COMPARED, QUANTITIES
 from harness.stats.seeds import quantile
-from harness.stats.verdict import signed, spell_p
-
-TRUNCATED = 0.01  # share of completions cut at the token limit above which the report warns
 
 
 def alerts(numbers: Summary) -> Iterator[str]:
-    """One line each: bold for what could overturn the verdict, plain for the panel's and the noise floor's findings."""
-    t, panel = numbers.truncation, numbers.panel
-    yield from _reward(numbers)
-    if above := {side: cut for side, cut in (("base", t.base_cut), ("tuned", t.tuned_cut)) if cut > TRUNCATED}:
-        cut = " and ".join(f"{share:.1%} of the {side}" for side, share in above.items())
-        yield Loud(
-            f"{cut} completions were cut at the token limit and count as wrong; whatever they would have been, the "
-            f"difference of accuracy lies between {_bare(t.lowest)} and {_bare(t.highest)} points."
-        )
-    if panel.flips:
-        flipped = [view for view in panel.scorers if view.name in panel.flips]
-        others = ", ".join(f"{_bare(view.difference)} by {view.name}" for view in flipped)
-        yield Loud(
-            f"THE SIGN OF THE ACCURACY DIFFERENCE FLIPS WITH THE SCORER{_whose(numbers)}: "
-            f"{_bare(panel.ours)} points by ours, {others}; see Under other scorers."
-        )
-    else:
-        yield f"{scorer_panel.finding(panel)}{_whose(numbers)}."
+    """One line each: bold for what could overturn the verdict, plain for what stands beside it."""
+    found = verdict.of(numbers)
+    if said := found.reward():
+        yield Loud(said)
+    if split := found.split():
+        yield Loud(split) if found.readability.detected else split
+    if said := found.unreadable():
+        yield Loud(said)
+    if max(found.cut) > NOTABLE:
+        yield Loud(found.truncation())
+    yield Loud(found.panel()) if found.disputed() else found.panel()
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
-
-
-def _reward(numbers: Summary) -> Iterator[Loud]:
-    """Where the reward rose in every training and accuracy is not detected to have risen with it."""
-    trained = [entry.train for entry in numbers.seeds] if numbers.seeds else [numbers.train]
-    verdict = numbers.verdict
-    if not all(each.reward_rose for each in trained) or (verdict.kind, verdict.direction) == ("detected", "up"):
-        return
-    each = ", ".join(f"from {t.reward_first:.2f} to {t.reward_last:.2f}" for t in trained)
-    came = "fell" if (verdict.kind, verdict.direction) == ("detected", "down") else "is not detected to have risen"
-    yield Loud(f"The reward rose ({each}), and accuracy on these questions {came}.")
 
 
 def seeds(run: RunDir, numbers: Summary) -> Section | None:
@@ -105,25 +86,30 @@ def _over_seeds(numbers: Summary) -> Iterator[str]:
 
 def panel(run: RunDir, numbers: Summary) -> Section:
     """The same completions under published rules of others."""
-    found, rows = numbers.panel, []
-    signs = {"agrees": "agrees", "disagrees": Loud("disagrees"), "undecided": "undecided", None: "not applicable"}
-    ours = found.ours
-    rows.append(("ours", "", _percent(ours.base), _percent(ours.tuned), points(ours), "", ""))
-    for view in found.scorers:
+    claimed, own = verdict.of(numbers), numbers.difference.accuracy
+    rows: list[tuple[str, ...]] = [("ours", FOUND[claimed.accuracy.outcome], *_both(own), points(own), "", "", "")]
+    for view in numbers.panel.scorers:
+        found = FOUND[view.outcome] if view.applicable else "not applicable"
+        told = (view.name, Loud(found) if claimed.disputes(view) else found, *_both(view.difference))
         sides = (view.base, view.tuned)
-        rates = [_percent(side.accuracy) for side in sides]
-        extracted, as_ours = [side.extracted for side in sides], [side.as_ours for side in sides]
-        shares = [" / ".join(map(_percent, share)) for share in (extracted, as_ours)]
-        rows.append((view.name, signs[view.sign], *rates, points(view.difference), *shares))
-    columns = ("scorer", "sign", "base", "tuned", "difference, points", "extracted", "as ours")
+        shares = [" / ".join(_percent(getattr(side, name)) for side in sides) for name in ("extracted", "as_ours")]
+        rows.append((*told, points(view.difference), "yes" if view.differs else "not detected", *shares))
+    columns = ("scorer", "detects", "base", "tuned", "difference, points", "unlike ours", "extracted", "as ours")
     words = (
-        "The same completions under the rules of others; extracted and as ours are shares of the completions of base "
-        "and tuned in which a rule finds an answer and on which its verdict is ours. A rule that finds one in under "
-        "half of a side was made for another format and has no vote."
+        "The same completions under the rules of others. Unlike ours: whether its difference is detected to be another "
+        "than ours, question by question. Extracted and as ours are shares of the completions of base and tuned in "
+        "which a rule finds an answer and on which its verdict is ours. A rule that finds one in under half of a side "
+        "was made for another format and is not applicable."
     )
-    taken = "\n".join(f"{view.name} takes {view.reads} ({view.source})." for view in found.scorers)
-    sentence = Loud(found.sentence) if found.flips else found.sentence
-    return Section(f"Under other scorers{_whose(numbers)}", [sentence, words, Table(columns, rows), taken])
+    taken = "\n".join(f"{view.name} takes {view.reads} ({view.source})." for view in numbers.panel.scorers)
+    sentence = numbers.panel.sentence
+    return Section(
+        "Under other scorers", [Loud(sentence) if claimed.disputed() else sentence, words, Table(columns, rows), taken]
+    )
+
+
+def _both(difference: Difference) -> tuple[str, str]:
+    return _percent(difference.base), _percent(difference.tuned)
 
 
 def truncation(run: RunDir, numbers: Summary) -> Section | None:
@@ -136,15 +122,11 @@ def truncation(run: RunDir, numbers: Summary) -> Section | None:
         ("the base's right, the tuned model's wrong", points(t.lowest)),
         ("the base's wrong, the tuned model's right", points(t.highest)),
     ]
-    shares = f"{t.base_cut:.1%} of the base's and {t.tuned_cut:.1%} of the tuned model's completions were cut."
-    if t.sign_holds:
-        words: Block = f"{shares} The sign of the difference does not depend on what they would have been."
-    else:
-        words = f"{shares} The sign of the difference depends on what they would have been."
-        if max(t.base_cut, t.tuned_cut) > TRUNCATED:
-            words = Loud(words)
+    claimed = verdict.of(numbers)
+    words = claimed.truncation()
+    loud = claimed.cut_changes() and max(claimed.cut) > NOTABLE
     table = Table(("were the cut completions", "difference of accuracy, points"), rows)
-    return Section("Cut at the token limit", [words, table])
+    return Section("Cut at the token limit", [Loud(words) if loud else words, table])
 
 
 def noise_floor(run: RunDir, numbers: Summary) -> Section | None:
@@ -190,14 +172,5 @@ def _row(label: str, difference: Difference) -> Row:
     return Row(label, (difference_mark(difference),))
 
 
-def _whose(numbers: Summary) -> str:
-    """Which of several seeds a section is about."""
-    return f" (seed {numbers.train.seed})" if numbers.seeds else ""
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.1f}%"
-
-
-def _bare(difference: Difference) -> str:
-    return signed(difference.value)

@@ -12,8 +12,8 @@ from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
 from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
+from harness.stats.finding import spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
-from harness.stats.verdict import spell_p
 from harness.util.errors import HarnessError
 
 LONGEST_TABLE = 60  # steps in the table behind the curves

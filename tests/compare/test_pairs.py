@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from harness.stats.multiple_comparisons import compare_all, holm
+from harness.compare.pairs import compare_all
 from harness.stats.paired import paired_difference
-from harness.stats.paired_tests import mcnemar
+from harness.stats.paired_tests import holm, mcnemar
 from harness.stats.seeds import over_seeds
 
 

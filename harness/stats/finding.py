@@ -20,11 +20,12 @@ from harness.stats import power, seeds
 from harness.stats.intervals import ALPHA
 from harness.stats.paired import PairedDifference
 from harness.stats.power import POWER
-from harness.stats.records import Compared, Difference, JudgedPair, PairedRecord, SeedsRecord
+from harness.stats.records import Compared, Difference, Estimate, JudgedPair, PairedRecord, SeedsRecord
 from harness.stats.scores import COMPARED, Columns
 from harness.stats.seeds import SeedsDifference
 from harness.util import typed
 
+ROUNDING = 1e-12  # a proportion nearer to 0 is float64's rounding of 0
 CHANGED = {"up": "rose", "down": "fell", "none": "moved"}  # the verb of each direction
 
 
@@ -40,7 +41,7 @@ class Sentence(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Finding:
     """What may be said about a difference, and how large it would have to be to be detected."""
 
     kind: str  # "detected", "borderline" or "not detected"
@@ -52,8 +53,24 @@ class Verdict:
     discordance_high: float | None  # its upper 95% Wilson limit, from which `detectable` is computed
     difference: PairedRecord | SeedsRecord
 
+    @property
+    def detected(self) -> str | None:
+        """The direction of a detected difference, "up" or "down"; None if none is detected."""
+        return self.direction if self.kind == "detected" else None
+
+    @property
+    def outcome(self) -> str:
+        return outcome(self.kind, self.direction)
+
+    @property
+    def word(self) -> str:
+        """A gain, a loss or neither, as far as it may be claimed: such as "a detected gain"."""
+        if self.kind == "not detected":
+            return "not detected"
+        return f"a {self.kind} {'gain' if self.direction == 'up' else 'loss'}"
+
     def sentence(self, quantity: str = "accuracy", *, hint: str = "") -> Sentence:
-        """The verdict in English; differences in points. hint: added if no difference was detected."""
+        """The finding in English; differences in points. hint: added if no difference was detected."""
         change, evidence = self.change(quantity), self.evidence()
         if self.kind == "detected":
             return Sentence(f"{change[:1].upper()}{change[1:]}", " ", f"({evidence}).")
@@ -78,10 +95,13 @@ class Verdict:
         _, low, high = self._points()
         interval = f"95% interval {low} to {high}"
         if isinstance(d, SeedsRecord):
-            each = ", ".join(map(signed, d.per_seed))
+            each = ", ".join(signed(*d.per_seed))
             return f"{interval}; mean of {len(d.per_seed)} training seeds, {each}; p {spell_p(d.p)}"
         tests = f"mid-p {spell_p(d.mid_p)}, exact p {spell_p(d.exact_p)}"
-        return f"{interval}; gained {d.gained:,}, lost {d.lost:,}; {tests}"
+        changed = f"gained {d.gained:,}, lost {d.lost:,}"
+        if not d.whole:  # a change of some of a question's samples gains or loses no question
+            changed = f"the score rose on {d.gained:,} questions and fell on {d.lost:,}"
+        return f"{interval}; {changed}; {tests}"
 
     def design(self, points: str = "points") -> str:
         """What this design would have detected."""
@@ -102,8 +122,8 @@ class Verdict:
         return in_points(self.difference.value, self.difference.low, self.difference.high)
 
 
-def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
-    """The verdict about one difference. Over several seeds, p is from the formula of the interval."""
+def of(difference: PairedDifference | SeedsDifference | Difference) -> Finding:
+    """What may be said about one difference. Over several seeds, p is from the formula of the interval."""
     d = difference if isinstance(difference, Difference) else record(difference)
     if isinstance(d, SeedsRecord):
         tests, discordance, discordance_high = {"p": d.p}, None, None
@@ -114,7 +134,7 @@ def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
     against = [name for name, p in tests.items() if (p < ALPHA) != excluded]
     interval, side = ("excludes", "not below") if excluded else ("contains", "below")
     names = " and ".join(against) + (" are" if against[1:] else " is")
-    return Verdict(
+    return Finding(
         kind="borderline" if against else "detected" if excluded else "not detected",
         direction="up" if d.value > 0 else "down" if d.value < 0 else "none",
         disagreement=f"the interval {interval} 0 while {names} {side} {ALPHA}" if against else "",
@@ -124,6 +144,11 @@ def of(difference: PairedDifference | SeedsDifference | Difference) -> Verdict:
         discordance_high=discordance_high,
         difference=d,
     )
+
+
+def outcome(kind: str, direction: str) -> str:
+    """What is found: "up", "down", "borderline" or "none"."""
+    return direction if kind == "detected" else "borderline" if kind == "borderline" else "none"
 
 
 def differences(before: Columns, after: Columns) -> Compared:
@@ -142,7 +167,7 @@ def record(difference: PairedDifference | SeedsDifference) -> PairedRecord | See
     if isinstance(d, SeedsDifference):
         names = ("p", "se_question", "se_seed", "per_seed")
         return SeedsRecord(base=d.first, tuned=d.second, **shared, **{name: getattr(d, name) for name in names})
-    names = ("base", "tuned", "gained", "lost", "mid_p", "exact_p", "correlation")
+    names = ("base", "tuned", "gained", "lost", "whole", "mid_p", "exact_p", "correlation")
     return PairedRecord(**shared, **{name: getattr(d, name) for name in names})
 
 
@@ -152,81 +177,24 @@ def judged(difference: PairedDifference) -> JudgedPair:
     return JudgedPair(**typed.fields(found.difference), kind=found.kind, direction=found.direction)
 
 
-def opening(accuracy: Verdict, form: Verdict, identical: bool) -> Sentence:
-    """The report's first sentence: the verdict on accuracy, and on the format if only that changed.
-
-    identical: every completion was judged exactly as the base's; that is a warning and not a finding.
-    """
-    if accuracy.kind == "not detected" and form.kind == "detected":
-        return Sentence(
-            f"No difference in accuracy detected, but the {form.change('format')}",
-            "; ",
-            f"{accuracy.design('points of accuracy')}. Accuracy: {_lower(accuracy.observed())} "
-            f"Format: {form.evidence()}.",
-        )
-    hint = " Nor did the format of one completion: check that the adapter was applied." if identical else ""
-    return accuracy.sentence(hint=hint)
+def change(d: Estimate) -> str:
+    """A difference in points with its interval, such as "+4.0 [+2.1, +5.9]"."""
+    value, low, high = signed(d.value, d.low, d.high)
+    return f"{value} [{low}, {high}]"
 
 
-def larger_part(mathematics: Difference, form: Difference, between: Difference) -> str:
-    """Which part of the change of strict accuracy is the larger, as far as the intervals can tell.
-
-    between: format minus mathematics, halved. "mathematics" or "format" if only that part's interval excludes 0, or if
-    both do and the interval of their difference decides; else "opposite", "undecided" or, with 0 in both, "neither".
-    """
-    certain = {name: _sign(part) for name, part in (("mathematics", mathematics), ("format", form)) if _sign(part)}
-    if len(certain) < 2:
-        return next(iter(certain), "neither")
-    if len(set(certain.values())) > 1:
-        return "opposite"
-    ahead = _sign(between) * _sign(form)  # upwards and downwards alike: 1 where format is the larger
-    return "format" if ahead > 0 else "mathematics" if ahead < 0 else "undecided"
-
-
-def parts(strict: Difference, mathematics: Difference, form: Difference, larger: str) -> str:
-    """One sentence: how much of the change of strict accuracy is format, how much mathematics, and which is more."""
-    findings = {
-        "neither": "neither part can be told from 0",
-        "opposite": "the two pull in opposite directions",
-        "undecided": "both count, and which is more cannot be told",
-    }
-    if larger in ("format", "mathematics"):
-        other = mathematics if larger == "format" else form
-        if _sign(other):
-            findings[larger] = f"more {larger} than {'mathematics' if larger == 'format' else 'format'}"
-        else:
-            findings[larger] = f"{larger} alone can be told from 0"
-    return (
-        f"Of the {_change(strict)} points of strict accuracy, {_change(form)} are format (right answers that the "
-        f"format no longer costs, or now does) and {_change(mathematics)} are mathematics (more or fewer right "
-        f"answers): {findings[larger]}."
-    )
-
-
-def _sign(d: Difference) -> int:
-    """1 or -1 where the interval lies on that side of 0, else 0."""
-    return (d.low > 0) - (d.high < 0)
-
-
-def _change(d: Difference) -> str:
-    return f"{signed(d.value)} [{signed(d.low)}, {signed(d.high)}]"
-
-
-def signed(value: float) -> str:
-    """A proportion as points with its sign, to one decimal."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+def signed(*values: float) -> list[str]:
+    """Proportions as points with their signs, to as many decimals as `in_points`."""
+    return [text if text.startswith("−") else f"+{text}" for text in in_points(*values)]
 
 
 def in_points(*values: float) -> list[str]:
-    """Proportions as points, with enough decimals (at least one) that no nonzero value is shown as 0."""
+    """Proportions as points, with enough decimals (at least one) that none but 0 is shown as 0."""
+    exact = [0.0 if abs(v) < ROUNDING else 100 * v for v in values]
     decimals = 1
-    while decimals < 6 and any(v and float(f"{100 * v:.{decimals}f}") == 0 for v in values):
+    while any(v and float(f"{v:.{decimals}f}") == 0 for v in exact):
         decimals += 1
-    return [f"{100 * v:.{decimals}f}".replace("-", "−") for v in values]
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
+    return [f"{v:.{decimals}f}".replace("-", "−") for v in exact]
 
 
 def spell_p(p: float) -> str:

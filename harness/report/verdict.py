@@ -1,0 +1,225 @@
+"""Everything that a report claims, as one object: first lines, parts, scorers, cut answers and page speak from it.
+
+So no two of them can contradict each other. What may be said about a single difference is `harness.stats.finding`'s to
+say: a claim is made only of what is detected there. The numbers are those of the summary; this module has the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.report.summary import Claim, Parts, ScorerView, Summary, Training, Truncation, VerdictRecord
+from harness.stats import finding
+from harness.stats.finding import Finding, Sentence, change, signed
+from harness.stats.records import AnyDifference, Compared
+
+NOTABLE = (
+    0.01  # share of completions: cut ones above it, and a change of unmarked ones above it, are in the first lines
+)
+FOUND = {"up": "a rise", "down": "a fall", "borderline": "a borderline difference", "none": "no difference"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What may be said about a run; differences are tuned minus base."""
+
+    accuracy: Finding
+    strict: Finding
+    format: Finding
+    mathematics: Finding
+    readability: Finding
+    format_gap: Finding  # of strict accuracy minus accuracy
+    cut: tuple[float, float]  # share of the base's and of the tuned completions that were cut at the token limit
+    cut_bounds: tuple[Finding, Finding]  # of accuracy: the lowest and the highest that the cut ones could have made it
+    unmarked: tuple[float, float]  # share of the completions without a marked, whole answer
+    scorers: tuple[ScorerView, ...]  # those of others
+    rewards: tuple[tuple[float, float], ...] | None  # first and last of each training, if it rose in all of them
+    identical: bool  # every completion was judged as the base's, with the same answer and length
+
+    def claims(self) -> dict[str, Claim]:
+        """Kind and direction of each finding, by its name."""
+        names = ("accuracy", "strict", "format", "mathematics", "readability", "format_gap")
+        return {name: Claim(getattr(self, name).kind, getattr(self, name).direction) for name in names}
+
+    # --- the first lines
+
+    def opening(self) -> Sentence:
+        """The first sentence: accuracy, and the format if it is detected to have changed."""
+        if not self.format.detected:
+            # That every completion is as the base's is a warning, not a finding.
+            hint = " Nor did one completion: check that the adapter was applied." if self.identical else ""
+            return self.accuracy.sentence(hint=hint)
+        accuracy, form = self.accuracy, self.format.change("format")
+        if accuracy.kind == "not detected":
+            return Sentence(
+                f"No difference in accuracy detected, but the {form}",
+                "; ",
+                f"{accuracy.design('points of accuracy')}. Accuracy: {_lower(accuracy.observed())} "
+                f"Format: {self.format.evidence()}.",
+            )
+        evidence = f"(accuracy: {accuracy.evidence()}; format: {self.format.evidence()})."
+        changed = accuracy.change("accuracy")
+        if accuracy.kind == "borderline":
+            evidence += f" Of accuracy {accuracy.disagreement}; {accuracy.design()}."
+            return Sentence(f"Borderline: {changed}; the {form}", " ", evidence)
+        word = "and" if accuracy.direction == self.format.direction else "but"
+        return Sentence(f"{changed[0].upper()}{changed[1:]}, {word} the {form}", " ", evidence)
+
+    def split(self) -> str | None:
+        """The two parts of the accuracy difference, if readability is the larger one or has the other sign."""
+        m, r = (part.difference.value for part in (self.mathematics, self.readability))
+        if not r or (abs(r) < abs(m) and r * m > 0):
+            return None
+        return (
+            f"Of the {signed(self.accuracy.difference.value)[0]} points of accuracy, {self._part('mathematics')} are "
+            f"mathematics, between answers that both models marked, and {self._part('readability')} readability: what "
+            "marking, parsing and the token limit gave or took."
+        )
+
+    def unreadable(self) -> str | None:
+        """How the share of unmarked or cut answers changed, if by more than NOTABLE."""
+        base, tuned = self.unmarked
+        if abs(tuned - base) <= NOTABLE:
+            return None
+        return (
+            f"{base:.1%} of the base's and {tuned:.1%} of the tuned completions have no marked, whole answer: accuracy "
+            "compares how they write it, too."
+        )
+
+    def reward(self) -> str | None:
+        """That the reward rose in every training and accuracy is not detected to have risen with it."""
+        if not self.rewards or self.accuracy.detected == "up":
+            return None
+        each = ", ".join(f"from {first:.2f} to {last:.2f}" for first, last in self.rewards)
+        came = "fell" if self.accuracy.detected else "is not detected to have risen"
+        return f"The reward rose ({each}), and accuracy on these questions {came}."
+
+    # --- the parts of strict accuracy
+
+    def parts(self) -> str:
+        """All three parts, each with its interval and whether it is detected."""
+        return (
+            f"Of the {change(self.strict.difference)} points of strict accuracy, {self._part('mathematics')} are "
+            "mathematics (between answers that both models marked), "
+            f"{self._part('readability')} readability (what marking, parsing and the token limit gave or took) and "
+            f"{self._part('format_gap')} format (right answers that the format costs no longer, or now does)."
+        )
+
+    def _part(self, name: str) -> str:
+        found: Finding = getattr(self, name)
+        return f"{change(found.difference)} ({found.word})"
+
+    # --- completions that were cut
+
+    def cut_changes(self) -> bool:
+        """Whether what is claimed of accuracy depends on what the cut completions would have been."""
+        return {found.outcome for found in self.cut_bounds} != {self.accuracy.outcome}
+
+    def truncation(self) -> str:
+        """What the completions that were cut could have made of the difference of accuracy."""
+        base, tuned = (f"{share:.1%}" for share in self.cut)
+        low, high = signed(*(bound.difference.value for bound in self.cut_bounds))
+        lowest, highest = (FOUND[bound.outcome] for bound in self.cut_bounds)
+        ends = f"{lowest} is detected at both ends"
+        if lowest != highest:
+            ends = f"{lowest} is detected at the lower end, {highest} at the upper"
+        return (
+            f"{base} of the base's and {tuned} of the tuned completions were cut at the token limit and count as "
+            f"wrong; whatever they would have been, the difference of accuracy lies between {low} and {high} points: "
+            f"{ends}."
+        )
+
+    # --- scorers of others
+
+    def disputes(self, view: ScorerView) -> bool:
+        """Whether an applicable scorer detects another direction than ours, or any where ours finds none."""
+        found = self.accuracy.direction if self.accuracy.kind != "not detected" else None
+        return view.applicable and view.outcome in ("up", "down") and view.outcome != found
+
+    def disputed(self) -> bool:
+        return any(map(self.disputes, self.scorers))
+
+    def panel(self) -> str:
+        """What the applicable scorers of others detect, and whose size is unlike ours."""
+        voters = [view for view in self.scorers if view.applicable]
+        own = self.accuracy.outcome
+        ours = f"Ours detects {FOUND[own]} in accuracy ({signed(self.accuracy.difference.value)[0]} points)"
+        if not voters:
+            return f"{ours}, and no scorer of others is applicable: it rests on ours alone."
+        groups = {found: [view for view in voters if view.outcome == found] for found in FOUND}
+        agree = groups.pop(own)
+        as_do = f"as {'do' if agree[1:] else 'does'} {len(agree) or 'none'}"
+        said = [f"{ours}, {as_do} of {len(voters)} applicable scorers of others{_named(agree)}"]
+        for found, views in groups.items():
+            if views:
+                said.append(f"{len(views)} detect{'' if views[1:] else 's'} {FOUND[found]}{_named(views)}")
+        if unlike := [view.name for view in voters if view.differs]:
+            said.append(f"detectably unlike ours in size: {', '.join(unlike)}")
+        return "; ".join(said) + "."
+
+
+def judge(
+    differences: Compared[AnyDifference],
+    parts: Parts,
+    truncation: Truncation,
+    marked: tuple[float, float],
+    scorers: Sequence[ScorerView],
+    trained: Sequence[Training],
+    identical: bool,
+) -> Verdict:
+    """The verdict on these numbers; marked: the share of completions with a marked answer, base and tuned."""
+    rose = all(each.reward_rose for each in trained)
+    rewards = tuple((each.reward_first, each.reward_last) for each in trained) if rose else None
+    return Verdict(
+        accuracy=finding.of(differences.accuracy),
+        strict=finding.of(differences.strict),
+        format=finding.of(differences.format),
+        mathematics=finding.of(parts.mathematics),
+        readability=finding.of(parts.readability),
+        format_gap=finding.of(parts.format),
+        cut=(truncation.base_cut, truncation.tuned_cut),
+        cut_bounds=(finding.of(truncation.lowest), finding.of(truncation.highest)),
+        unmarked=tuple(1 - share for share in marked),
+        scorers=tuple(scorers),
+        rewards=rewards,
+        identical=identical,
+    )
+
+
+def record(found: Verdict) -> VerdictRecord:
+    """The verdict as the summary holds it."""
+    accuracy = found.accuracy
+    return VerdictRecord(
+        kind=accuracy.kind,
+        direction=accuracy.direction,
+        detectable=accuracy.detectable,
+        one_way=accuracy.one_way,
+        discordance=accuracy.discordance,
+        discordance_high=accuracy.discordance_high,
+        sentence=str(found.opening()),
+        claims=found.claims(),
+        identical=found.identical,
+    )
+
+
+def of(numbers: Summary) -> Verdict:
+    """The verdict of a finished run."""
+    return judge(
+        numbers.difference,
+        numbers.decomposition,
+        numbers.truncation,
+        (numbers.base.marked.value, numbers.tuned.marked.value),
+        numbers.panel.scorers,
+        [entry.train for entry in numbers.seeds] if numbers.seeds else [numbers.train],
+        numbers.verdict.identical,
+    )
+
+
+def _named(views: Sequence[ScorerView]) -> str:
+    each = ", ".join(f"{view.name} {signed(view.difference.value)[0]}" for view in views)
+    return f" ({each})" if each else ""
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
