@@ -101,7 +101,7 @@ def local_inputs(config: Config) -> dict[str, str]:
             found["data"] = gsm8k.load(config.data.source()).content_hash()
     with contextlib.suppress(HarnessError, OSError):
         if Path(config.model.id).is_dir():
-            found["base weights"] = checkpoint.resolve(config.model).weights_hash
+            found |= checkpoint.resolve(config.model).inputs
     return found
 
 

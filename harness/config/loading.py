@@ -37,6 +37,15 @@ def find_experiment(name: str) -> Path:
     raise HarnessError(f"{name}: experiment file not found; {hint}")
 
 
+def locate(file: str, base: Path = Path()) -> Path:
+    """A file that an experiment names: relative to `base`, or if there is none, to the folder of the package.
+
+    So the shipped experiments work from anywhere. The file need not exist.
+    """
+    places = [(folder / file).resolve() for folder in (base, Path(__file__).resolve().parents[2])]
+    return next((place for place in places if place.is_file()), places[0])
+
+
 def load(path: Path, overrides: list[str] | None = None) -> Config:
     """Read, override and validate an experiment file. Raises HarnessError (one line) for anything wrong."""
     try:

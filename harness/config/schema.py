@@ -43,6 +43,7 @@ class ModelSection(Section):
 
     id: str = "google/gemma-3-4b-it"  # a hub id, a local folder, or "tiny" for the embedded checkpoint
     revision: str | None = None  # a commit of the hub repository; ignored for a folder
+    chat_template: str | None = None  # a Jinja file for a checkpoint without a chat template, or instead of its own
     max_seq_length: Positive = 1024  # tokens of a training prompt and its completion together
     precision: Literal["bf16", "fp32"] = "bf16"  # of training; Gemma 3 overflows in fp16
     load_in_4bit: bool = False
@@ -212,8 +213,9 @@ class Config(Section):
 
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
-        # The default is left out, so that runs made before the setting existed keep their names.
+        # Defaults are left out, so that runs made before the setting existed keep their names.
         default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
+        default += ("model.chat_template",) if self.model.chat_template is None else ()
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 
     def digest(self) -> str:

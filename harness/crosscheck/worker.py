@@ -43,6 +43,8 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     made = inputs.conditions(run, check, material, trained)
     task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt)
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
+    if loaded.chat_template is not None:
+        lm.tokenizer.chat_template = loaded.chat_template
     if lm.max_length <= lm.max_gen_toks:
         raise HarnessError(
             f"model.id: lm-eval asks for {lm.max_gen_toks} new tokens, but the context of {loaded.id} has only "

@@ -50,7 +50,7 @@ def evaluate(run: RunDir, side: str) -> None:
         prompts.prepare(learning_curve.watching(config), data)
     proven = results.run_selftest(task, generation.asked_questions(questions), run.config.prompt.tags.record())
     of = "data" if task.name == TRAINING else f"questions of {task.name}"
-    run.pin(provenance.inputs(data.content_hash(), questions.checkpoint.weights_hash, of))
+    run.pin(provenance.inputs(data.content_hash(), of) | questions.checkpoint.inputs)
     run.note("machine", provenance.machine())
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
     made_for = generation.work(config, questions, adapters=adapters)

@@ -125,6 +125,8 @@ def write(
     size = sum(_write_file(file, weights, added, dtype, folder / file.name) for file in weights.files)
     for file in sorted({each for pattern in FILES if pattern != "*.safetensors" for each in base.path.glob(pattern)}):
         shutil.copy(file, folder)
+    if base.chat_template is not None:
+        files.write_text(folder / "chat_template.jinja", base.chat_template)
     _describe(folder, str(dtype).removeprefix("torch."), size)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from harness.config.loading import locate
 from harness.config.schema import ModelSection
 from harness.util.errors import HarnessError
 
@@ -27,6 +28,7 @@ class Checkpoint:
 
     id: str  # as the experiment file names it
     path: Path
+    chat_template: str | None = None  # Jinja; None: the checkpoint's own
 
     @cached_property
     def config(self) -> dict:
@@ -67,7 +69,14 @@ class Checkpoint:
     @cached_property
     def tokenizer_hash(self) -> str:
         """SHA-256 over the tokenizer's files, the chat template among them."""
-        return _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
+        own = _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
+        return own if self.chat_template is None else _text_hash(own + self.chat_template)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Content hashes, for RunDir.pin, of the weights and of a chat template that is not the checkpoint's own."""
+        template = {} if self.chat_template is None else {"chat template": _text_hash(self.chat_template)}
+        return {"base weights": self.weights_hash} | template
 
     def _json(self, name: str, default: dict | None = None) -> dict:
         try:
@@ -86,10 +95,11 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
     With weights=False a hub model's weight files are not fetched, only its tokenizer and configuration.
     Raises HarnessError if it cannot be found or fetched.
     """
+    template = None if model.chat_template is None else _template(model.chat_template)
     if model.id == "tiny":
         from harness.tasks.tiny import CHECKPOINT
 
-        return Checkpoint(model.id, CHECKPOINT)
+        return Checkpoint(model.id, CHECKPOINT, template)
     folder = Path(model.id)
     if not (local := folder.is_dir()):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.id) or model.id.startswith((".", "/")):
@@ -99,7 +109,18 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
         folder = _download(model, weights)
     if (local or weights) and (missing := _missing_weights(folder)):
         raise HarnessError(f"model.id: {folder} {missing}; fetch it again, or set another model.id")
-    return Checkpoint(model.id, folder)
+    return Checkpoint(model.id, folder, template)
+
+
+def _template(name: str) -> str:
+    """The text of model.chat_template. Raises HarnessError if it cannot be read."""
+    file = locate(name)
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HarnessError(
+            f"model.chat_template: {file} cannot be read ({error}); paths are relative to the working directory"
+        ) from None
 
 
 def _missing_weights(folder: Path) -> str | None:
@@ -166,6 +187,10 @@ def _hash_files(files: list[Path]) -> str:
     for file in files:
         digest.update(f"{file.name}:{file_hash(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def file_hash(file: Path) -> str:

@@ -9,7 +9,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
+import jinja2
 import transformers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -17,7 +19,7 @@ from harness.config.schema import Config
 from harness.models.checkpoint import Checkpoint, resolve
 from harness.tasks.dataset import Data, messages
 from harness.tasks.records import Problem
-from harness.util.errors import HarnessError
+from harness.util.errors import HarnessError, in_short
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +75,22 @@ def quiet() -> None:
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
-    """The checkpoint's tokenizer. Raises HarnessError if it has none, or no chat template."""
+    """The checkpoint's tokenizer, with the chat template of the experiment if it names one.
+
+    Raises HarnessError if it has none, or no chat template.
+    """
     quiet()
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint.path, padding_side="left")
     except (OSError, ValueError) as error:
         raise HarnessError(f"model.id: {checkpoint.id} has no usable tokenizer: {error}") from None
+    if checkpoint.chat_template is not None:
+        tokenizer.chat_template = checkpoint.chat_template
     if not tokenizer.chat_template:
-        raise HarnessError(f"model.id: {checkpoint.id} has no chat template: use an instruction-tuned checkpoint")
+        raise HarnessError(
+            f"model.id: {checkpoint.id} has no chat template: use an instruction-tuned checkpoint, or give it one with "
+            f"model.chat_template=FILE"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or turn_end(tokenizer)  # as TRL does
     return tokenizer
@@ -89,11 +99,21 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
 def encode(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], system: str) -> list[Prompt]:
     """Render, tokenize and check each problem, in order."""
     chats = [messages(problem.question, system) for problem in problems]
-    encoded = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=True, return_dict=True)
-    prompts = [Prompt.of(p.id, ids) for p, ids in zip(problems, encoded["input_ids"], strict=True)]
+    rendered = _rendered(tokenizer, chats, add_generation_prompt=True)
+    prompts = [Prompt.of(p.id, ids) for p, ids in zip(problems, rendered, strict=True)]
     for problem, prompt in zip(problems, prompts, strict=True):
         _check_prompt(tokenizer, problem, prompt.ids, system)
     return prompts
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Any], **how: Any) -> list[list[int]]:
+    """The chats as token ids by the chat template. Raises HarnessError if it cannot render them."""
+    try:
+        return tokenizer.apply_chat_template(chats, tokenize=True, return_dict=True, **how)["input_ids"]
+    except (jinja2.TemplateError, TypeError) as error:
+        raise HarnessError(
+            f"model.chat_template: the chat template cannot render a system text and a question ({in_short(error)})"
+        ) from None
 
 
 def _check_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> None:
@@ -142,11 +162,11 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> str:
     Raises HarnessError if the template puts no special token after an answer.
     """
     chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
-    ids = tokenizer.apply_chat_template(chat, tokenize=True, return_dict=True)["input_ids"]
-    prompt = tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, tokenize=True, return_dict=True)
+    (ids,) = _rendered(tokenizer, [chat])
+    (prompt,) = _rendered(tokenizer, [chat[:1]], add_generation_prompt=True)
     # Gemma 3's <end_of_turn> is a special added token, but not one of the tokenizer's named special tokens.
     special = {*tokenizer.all_special_ids, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
-    for token in ids[len(prompt["input_ids"]) :]:
+    for token in ids[len(prompt) :]:
         if token in special:
             return tokenizer.convert_ids_to_tokens(token)
     raise HarnessError(

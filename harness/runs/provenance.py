@@ -55,14 +55,14 @@ def machine() -> Machine:
     return replace(here, gpu=properties.name, gpu_gib=round(properties.total_memory / 2**30, 1))
 
 
-def inputs(data_hash: str, weights_hash: str, of: str = "data") -> dict[str, str]:
-    """Content hashes of what the experiment file only names, for RunDir.pin; `of` names the first hash.
+def inputs(data_hash: str, of: str = "data") -> dict[str, str]:
+    """The content hash of the data, for RunDir.pin; `of` names it.
 
     On a CPU the number of threads is included: it decides the order of sums, and with it the last bits.
     """
     import torch
 
-    found = {of: data_hash, "base weights": weights_hash}
+    found = {of: data_hash}
     if not torch.cuda.is_available():
         found["number of threads (OMP_NUM_THREADS)"] = str(torch.get_num_threads())
     return found

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.stats.drift import Drift, drift
 from harness.util import files, typed
-from harness.util.errors import HarnessError
+from harness.util.errors import HarnessError, in_short
 
 ROLLOUT = "rollout/"  # before the quantities of harness.stats.scores, in the metrics: shares of a rollout's completions
 Numbers = dict[str, int | float | bool | None]  # by the trainer's names; None: not a finite number
@@ -100,6 +101,26 @@ def write_metrics(log: Path, rows: list[Metrics]) -> None:
 
 def _line(row: Metrics) -> Numbers:
     return {"step": row.step} | row.numbers
+
+
+def rollouts_file(folder: Path) -> Path:
+    """Where the training in this folder keeps some of its completions."""
+    return folder / "completions.parquet"
+
+
+def read_rollouts(folder: Path, after: int = 0) -> list[dict[str, Any]]:
+    """The completions that the training in this folder kept, of the steps after this one.
+
+    A row has step, problem_id, question, gold, completion, tokens, reward and a column for each reward function. Raises
+    HarnessError if the file cannot be read.
+    """
+    import pyarrow.parquet  # not at the top: it takes a quarter of a second
+
+    file = rollouts_file(folder)
+    try:
+        return pyarrow.parquet.read_table(file, filters=[("step", ">", after)]).to_pylist()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise HarnessError(f"{file}: cannot be read ({in_short(error)}); run the experiment again to make it") from None
 
 
 def read_dropped(folder: Path) -> DroppedPrompts:

@@ -59,7 +59,7 @@ class Reader:
             for row in self._rows(metrics, self._added):
                 numbers = {f"{place}/{key}": value for key, value in row.items() if key != "step" and value is not None}
                 yield Shown(row["step"], numbers)
-            yield from self._rollouts(f"{place}/completions", self._rows(completions, _parquet))
+            yield from self._rollouts(f"{place}/completions", self._rows(completions, _kept))
             yield from self._curve(seed)
         for seed in run.config.train.seeds:
             yield from self._side(run.tuned(seed), self._place("tuned", seed), seed)
@@ -81,7 +81,7 @@ class Reader:
         return f"{stage}/seed-{seed}" if len(self.run.config.train.seeds) > 1 else stage
 
     def _logs(self, seed: int) -> tuple[Path, Path]:
-        return training.metrics_log(self.run.train(seed)), self.run.train(seed) / "completions.parquet"
+        return training.metrics_log(self.run.train(seed)), training.rollouts_file(self.run.train(seed))
 
     def _once(self, file: Path) -> bool:
         if str(file) in self._shown or not file.exists():
@@ -172,10 +172,8 @@ def _state(file: Path) -> tuple[int, ...] | None:
     return None
 
 
-def _parquet(file: Path, last: int) -> list[dict[str, Any]]:
-    import pyarrow.parquet
-
-    return pyarrow.parquet.read_table(file, filters=[("step", ">", last)]).to_pylist()
+def _kept(file: Path, last: int) -> list[dict[str, Any]]:
+    return training.read_rollouts(file.parent, last)
 
 
 def _with_interval(name: str, found: Estimate) -> dict[str, float]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config.plugins import BACKENDS, Plugin
 from harness.config.schema import Config
 from harness.models.checkpoint import Checkpoint
+from harness.runs import machine
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 class TrainerBackend(Plugin):
     name = ""  # as in the experiment file
     compiles = False  # the first step takes minutes, and a line says so
+
+    def unavailable(self, config: Config) -> str | None:
+        """As Plugin.unavailable: here, for rollouts by vllm."""
+        reason = machine.lacks("vllm") if config.train.rollouts == "vllm" else None
+        return reason and f"train.rollouts: vllm {reason}; use train.rollouts=hf"
 
     def ready(self, config: Config, caches: Path) -> TrainerBackend:
         """Prepare this process, before TRL is imported, and return the backend that trains: this one or another.

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from harness.config.loading import locate
 from harness.util.errors import HarnessError
 
 RewardFunction = Callable[..., list[float | None]]
@@ -50,11 +51,6 @@ def users_own(name: str, base_dir: Path, modules: dict[Path, ModuleType]) -> Rew
 
 def own_name(path: Path, attribute: str) -> str:
     return f"{path.stem}_{attribute}"
-
-
-def locate(file: str, base_dir: Path) -> Path:
-    places = [(folder / file).resolve() for folder in (base_dir, Path(__file__).parents[2])]
-    return next((place for place in places if place.is_file()), places[0])
 
 
 def _load(path: Path) -> ModuleType:

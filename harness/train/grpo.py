@@ -38,6 +38,7 @@ from harness.train.backend import TrainerBackend
 from harness.train.effective_settings import PINNED, check_settings
 from harness.train.recorder import Recorder
 from harness.train.resume import ResumePoints, last_resume_point, step_of
+from harness.util import files
 from harness.util.console import progress, say, working
 from harness.util.errors import HarnessError
 
@@ -59,11 +60,11 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
             f"model.max_seq_length: {config.model.max_seq_length} is more than {checkpoint.id}'s context of "
             f"{checkpoint.context} tokens"
         )
-    run.pin(provenance.inputs(data.content_hash(), checkpoint.weights_hash) | rewards.inputs(config))
+    run.pin(provenance.inputs(data.content_hash()) | checkpoint.inputs | rewards.inputs(config))
     tokenizer, end = training_tokenizer(checkpoint)
     problems, asked = _fitting(config, data.train, tokenizer, folder)
     _set_padding(tokenizer, checkpoint, asked)
-    resume = last_resume_point(folder / "checkpoints")
+    resume = last_resume_point(folder, config.train.num_iterations)
     recorder = Recorder(
         folder,
         config,
@@ -299,4 +300,5 @@ def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome:
         ].base_model_name_or_path = checkpoint.id  # as in the experiment file, not a local path
         model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
         prompts.load_tokenizer(checkpoint).save_pretrained(part)
-    part.rename(outcome)
+    files.sync(part)
+    files.put(part, outcome)

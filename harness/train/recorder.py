@@ -37,7 +37,7 @@ class Recorder(TrainerCallback):
 
     def __init__(self, folder: Path, config: Config, *, stop_ids: Sequence[int], eos_id: int, done: int) -> None:
         """Start recording after step `done`; records of later steps from earlier attempts are removed."""
-        self.metrics, self.parquet = training.metrics_log(folder), folder / "completions.parquet"
+        self.metrics, self.parquet = training.metrics_log(folder), training.rollouts_file(folder)
         self.config = config
         self.tags = config.prompt.tags.record()
         self.stop_ids, self.eos_id = frozenset(stop_ids), eos_id
@@ -46,12 +46,12 @@ class Recorder(TrainerCallback):
         self.never_stopped = 0
         self.update: Callable[[int, str], None] = lambda completed, note: None
         self.first_step_compiles = False
-        kept = [row for row in training.read_metrics(self.metrics) if row.step <= done]
+        # What a training that starts from the beginning finds is of an earlier attempt, and may be damaged.
+        kept = [row for row in training.read_metrics(self.metrics) if row.step <= done] if done else []
         training.write_metrics(self.metrics, kept)
         self.watched = training.Watched(kept)
         self.drifted = self.watched.drift(config.rollouts) is not None  # an earlier attempt has said it
-        rows = pyarrow.parquet.read_table(self.parquet).to_pylist() if self.parquet.exists() else []
-        self.rows = [row for row in rows if row["step"] <= done]
+        self.rows = [row for row in training.read_rollouts(folder) if row["step"] <= done] if done else []
         self._rewards: dict[str, list[float | None]] = {}
         self._step_began = 0.0
 

@@ -31,11 +31,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+from harness.config.loading import locate
 from harness.config.schema import Config
 from harness.models.checkpoint import file_hash
 from harness.tasks import answer_format, dataset, scoring
 from harness.tasks.records import Problem, Tags
-from harness.train.custom_rewards import RewardError, RewardFunction, locate, own_name, users_own
+from harness.train.custom_rewards import RewardError, RewardFunction, own_name, users_own
 
 # --- the tutorial's profile: one text, its gold answer as written, the tags
 
@@ -136,13 +137,13 @@ def of(config: Config) -> list[RewardFunction]:
 def names(config: Config) -> list[str]:
     """The names of the experiment's reward functions in the trainer and its log."""
     parted = [function.name.rpartition(":") for function in config.rewards.functions]
-    return [own_name(locate(file, Path.cwd()), name) if file else name for file, _, name in parted]
+    return [own_name(locate(file), name) if file else name for file, _, name in parted]
 
 
 def inputs(config: Config) -> dict[str, str]:
     """Content hashes of those of the user's reward files that exist; the experiment file only names them."""
     named = {f.name.rpartition(":")[0] for f in config.rewards.functions if ":" in f.name}
-    places = {file: locate(file, Path.cwd()) for file in sorted(named)}
+    places = {file: locate(file) for file in sorted(named)}
     return {f"reward file {file}": file_hash(place) for file, place in places.items() if place.is_file()}
 
 

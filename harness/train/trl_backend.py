@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config.schema import Config
 from harness.models.checkpoint import Checkpoint
-from harness.runs import machine
 from harness.train.backend import TrainerBackend
 from harness.util.errors import HarnessError
 
@@ -27,10 +26,6 @@ class Trl(TrainerBackend):
             yield "train.backend: trl trains only on unquantized weights; use unsloth for quantized ones"
         if config.train.rollouts == "vllm" and config.model.precision == "fp32":
             yield "model.precision: vllm samples rollouts in bf16; set bf16, or train.rollouts to hf"
-
-    def unavailable(self, config: Config) -> str | None:
-        reason = machine.lacks("vllm") if config.train.rollouts == "vllm" else None
-        return reason and f"train.rollouts: vllm {reason}; use train.rollouts=hf"
 
     def load(
         self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase

@@ -54,9 +54,10 @@ class Unsloth(TrainerBackend):
             yield "train.micro_batch: unsloth averages bnpo over the whole step; set null, or train.backend to trl"
 
     def unavailable(self, config: Config) -> str | None:
-        needed_for = _only_here(config)  # otherwise TRL takes over
-        reason = machine.lacks("unsloth") if needed_for else None
-        return reason and f"train.backend: {needed_for} needs unsloth, which {reason}"
+        if not _only_here(config):  # TRL can take over, so that only what it needs too is missing
+            return super().unavailable(config)
+        reason = machine.lacks("unsloth")
+        return reason and f"train.backend: training on quantized weights needs unsloth, which {reason}"
 
     def ready(self, config: Config, caches: Path) -> TrainerBackend:
         """As TrainerBackend.ready: itself, or, with a line that says so, TRL and PEFT if only they can run."""
@@ -86,11 +87,9 @@ class Unsloth(TrainerBackend):
         return [] if whole else ["set model.load_in_4bit to true"]
 
 
-def _only_here(config: Config) -> str | None:
-    """What in the experiment needs Unsloth; None if TRL and PEFT can take over."""
-    if config.model.load_in_4bit or config.model.load_in_8bit:
-        return "training on quantized weights"
-    return "rollouts by vllm" if config.train.rollouts == "vllm" else None
+def _only_here(config: Config) -> bool:
+    """Whether TRL and PEFT cannot take over."""
+    return config.model.load_in_4bit or config.model.load_in_8bit
 
 
 def patch(caches: Path) -> None:

@@ -72,7 +72,27 @@ def write_bytes(path: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+    put(part, path)
+
+
+def put(part: Path, path: Path) -> None:
+    """Give a file or a folder that is on the disk its name, so that the name is on the disk too."""
     part.replace(path)
+    _sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Return when a file, or a folder with all that is in it, is on the disk."""
+    for inside in [*path.rglob("*"), path] if path.is_dir() else [path]:
+        _sync(inside)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path: Path, content: str) -> None:

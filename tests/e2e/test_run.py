@@ -272,7 +272,7 @@ def test_what_this_machine_cannot_do_is_refused_at_once(tmp_path):
     by_trl = ("train.backend=trl", "model.precision=bf16")
     for backend, setting, part in (
         (UNSLOTH, "model.load_in_4bit=true", "training on quantized weights needs unsloth"),
-        (UNSLOTH, "train.rollouts=vllm", "rollouts by vllm needs unsloth"),
+        (UNSLOTH, "train.rollouts=vllm", "train.rollouts: vllm needs an NVIDIA GPU"),
         (by_trl, "train.rollouts=vllm", "train.rollouts: vllm needs an NVIDIA GPU"),
     ):
         refused(harness("run", "exp/quickstart.yaml", *backend, setting, "--results", tmp_path / "results"), part)

@@ -133,3 +133,65 @@ def test_questions_that_do_not_fit_are_an_error_that_says_what_fits(tokenizer, p
     prompts.check_context(CHECKPOINT, encoded, room)
     with pytest.raises(HarnessError, match=f"leaves {room} for new tokens"):
         prompts.check_context(CHECKPOINT, encoded, room + 1)
+
+
+# ---- the experiment's own chat template
+
+
+@pytest.fixture
+def untemplated(tmp_path):
+    """A checkpoint without a chat template, as pretrained models are, and its template as a file."""
+    folder = shutil.copytree(CHECKPOINT.path, tmp_path / "model")
+    return folder, (folder / "chat_template.jinja").rename(tmp_path / "ours.jinja")
+
+
+def asked_of(model, template):
+    settings = [f"model.id={model}", f"model.chat_template={template or 'null'}"]
+    return loading.load(loading.find_experiment("quickstart"), settings)
+
+
+def test_a_checkpoint_without_a_template_is_given_one(untemplated, problems, monkeypatch):
+    folder, template = untemplated
+    bare = checkpoint.resolve(asked_of(folder, None).model)
+    with pytest.raises(HarnessError, match=r"no chat template: .* or give it one with model.chat_template=FILE"):
+        prompts.load_tokenizer(bare)
+    monkeypatch.chdir(template.parent)
+    given = checkpoint.resolve(asked_of(folder, template.name).model)
+    tokenizer = prompts.load_tokenizer(given)
+    own = prompts.encode(prompts.load_tokenizer(CHECKPOINT), problems, CONFIG.prompt.system)
+    assert prompts.encode(tokenizer, problems, CONFIG.prompt.system) == own
+    assert prompts.stop_ids(given, tokenizer) == prompts.stop_ids(CHECKPOINT, prompts.load_tokenizer(CHECKPOINT))
+    assert given.tokenizer_hash != bare.tokenizer_hash
+    assert bare.inputs.keys() == {"base weights"} and given.inputs.keys() == {"base weights", "chat template"}
+    before = given.inputs["chat template"]
+    template.write_text(template.read_text() + "\n")
+    assert checkpoint.resolve(asked_of(folder, template.name).model).inputs["chat template"] != before
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (None, "cannot be read"),
+        ("{% if", "cannot render a system text and a question"),
+        ("{{ raise_exception('no system role') }}", r"cannot render a system text and a question \(no system role\)"),
+        ("{{ messages + 1 }}", "cannot render a system text and a question"),
+        ("{{ bos_token }}", "system text is missing"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_one_line(untemplated, problems, text, part):
+    folder, template = untemplated
+    template.unlink() if text is None else template.write_text(text)
+    with pytest.raises(HarnessError, match=part) as refused:
+        given = checkpoint.resolve(asked_of(folder, template).model)
+        prompts.encode(prompts.load_tokenizer(given), problems, CONFIG.prompt.system)
+    assert "\n" not in str(refused.value)
+
+
+def test_the_shipped_template_for_gemma_asks_as_the_embedded_one_does(problems):
+    """Google's pretrained Gemma 3 has the tokens for turns, but no template."""
+    given = checkpoint.resolve(asked_of("tiny", "experiments/templates/gemma3.jinja").model)
+    texts = [
+        prompts.load_tokenizer(each).decode(prompts.encode(prompts.load_tokenizer(each), problems[:1], "Hm.")[0].ids)
+        for each in (CHECKPOINT, given)
+    ]
+    assert texts[0] == texts[1]

@@ -177,7 +177,7 @@ def test_damaged_or_older_files_of_the_run_itself_are_named_in_a_line(tmp_path):
     run = make_run(tmp_path, ["right"] * 30, ["right"] * 30)
     kept = run.train(3407) / "completions.parquet"
     kept.write_bytes(b"")
-    with pytest.raises(HarnessError, match=r"completions\.parquet: cannot be read; delete it"):
+    with pytest.raises(HarnessError, match=r"completions\.parquet: cannot be read \("):
         write.write(run)
     kept.unlink()
     older = files.read_json(run.base / "result.json")

@@ -165,8 +165,10 @@ def test_a_gpu_on_which_neither_vllm_nor_unsloth_runs_is_refused_with_the_reason
     monkeypatch.setattr(machine, "gpus", lambda: [gpu])
     evaluated = loading.load(loading.find_experiment("grpo_r8"))
     assert f"vllm cannot run here ({reason}); use eval.engine=transformers" in machine.cannot_run(evaluated)
-    trained = loading.load(loading.find_experiment("grpo_r8"), ["eval.engine=transformers", "train.rollouts=vllm"])
-    assert f"needs unsloth, which cannot run here ({reason})" in machine.cannot_run(trained)
+    by_vllm = loading.load(loading.find_experiment("grpo_r8"), ["eval.engine=transformers", "train.rollouts=vllm"])
+    assert f"vllm cannot run here ({reason}); use train.rollouts=hf" in machine.cannot_run(by_vllm)
+    trained = loading.load(loading.find_experiment("grpo_r8_24gb"), ["eval.engine=transformers"])
+    assert f"quantized weights needs unsloth, which cannot run here ({reason})" in machine.cannot_run(trained)
     with pytest.raises(HarnessError, match=f"unsloth cannot run here .{reason}"):
         unsloth_backend.patch(Path("nowhere"))
 
@@ -221,9 +223,12 @@ def test_the_cpus_memory_counts_too_and_another_error_stays_what_it_is():
 @pytest.mark.parametrize(
     ("overrides", "ways"),
     [
-        (["train.backend=trl"], ["train.micro_batch below 4"]),
+        (["train.backend=trl", "train.rollouts=hf"], ["train.micro_batch below 4"]),
         (["train.rollouts=vllm"], ["train.gpu_memory_utilization (now 0.5)", "model.load_in_4bit"]),
-        (["model.load_in_4bit=true", "train.gradient_checkpointing=false"], ["train.gradient_checkpointing to true"]),
+        (
+            ["train.rollouts=hf", "model.load_in_4bit=true", "train.gradient_checkpointing=false"],
+            ["train.gradient_checkpointing to true"],
+        ),
     ],
 )
 def test_what_to_do_about_a_trainings_memory_is_what_would_work(overrides, ways):

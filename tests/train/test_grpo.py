@@ -356,20 +356,86 @@ def test_a_reward_that_rises_while_accuracy_falls_is_said_once(tmp_path, capsys)
         listener.on_log(None, SimpleNamespace(global_step=step), None, logs=logs)
     said = capsys.readouterr().out
     assert said.count("Warning: up to step ") == 1 and "the accuracy of the rollouts fell from" in said
+    rollout(listener, [[5, 106]] * 8, 0)
+    listener.save()
     overheard(tmp_path, done=steps, steps=steps).on_log(
         None, SimpleNamespace(global_step=steps + 1), None, logs={"reward": 99.0, "rollout/accuracy": 0.0}
     )
     assert "Warning" not in capsys.readouterr().out
 
 
-def test_a_half_written_resume_point_is_not_resumed_from(tmp_path):
-    for step, complete in ((2, True), (4, True), (6, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if complete:
-            (tmp_path / f"checkpoint-{step}" / resume.COMPLETE).touch()
-    assert resume.last_resume_point(tmp_path).name == "checkpoint-4"
-    assert not (tmp_path / "checkpoint-6").exists()
-    assert resume.last_resume_point(tmp_path / "nothing") is None
+# ---- resume points
+
+
+@pytest.fixture
+def interrupted(tmp_path):
+    """A training's folder after step 4, with whole resume points of the steps 2 and 4."""
+    listener = overheard(tmp_path)
+    for step in range(1, 5):
+        rollout(listener, [[5, 106]] * 8, step - 1)
+        listener.on_log(None, SimpleNamespace(global_step=step), None, logs={"reward": 1.5})
+        if step % 2 == 0:
+            point = tmp_path / "checkpoints" / f"checkpoint-{step}"
+            point.mkdir(parents=True)
+            for name in ("adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"):
+                (point / name).write_bytes(f"{name} {step}".encode() * 9)
+            listener.save()
+            resume.seal(point)
+    return tmp_path
+
+
+def test_a_training_goes_on_from_its_last_whole_resume_point(interrupted):
+    half = interrupted / "checkpoints/checkpoint-6"
+    half.mkdir()
+    (half / "optimizer.pt").touch()
+    (interrupted / "checkpoints/checkpoint-abc").mkdir()
+    assert resume.last_resume_point(interrupted).name == "checkpoint-4"
+    assert not half.exists() and (interrupted / "checkpoints/checkpoint-abc").exists()
+    assert resume.last_resume_point(interrupted / "nothing") is None
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "one bit"])
+def test_a_resume_point_that_is_not_whole_is_not_believed(interrupted, capsys, name, damage):
+    file = interrupted / "checkpoints/checkpoint-4" / name
+    content = file.read_bytes()
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(b"" if damage == "empty" else bytes([content[0] ^ 1]) + content[1:])
+    assert resume.last_resume_point(interrupted).name == "checkpoint-2"
+    state = "is missing" if damage == "missing" else "has changed"
+    said = capsys.readouterr().out
+    assert f"The resume point of step 4 is not whole ({name} {state}); the training goes on from step 2" in said
+    assert not file.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("metrics.jsonl", b"", "metrics.jsonl has 0 of its 4 steps"),
+        ("metrics.jsonl", b"[]\n", "metrics.jsonl line 1"),
+        ("completions.parquet", b"", "completions.parquet: cannot be read"),
+        ("completions.parquet", None, "completions.parquet: cannot be read"),
+        ("checkpoints/checkpoint-4/complete", b"", "complete: not JSON"),
+        ("checkpoints/checkpoint-4/complete", b"{}", "complete: files is missing"),
+    ],
+)
+def test_without_the_training_records_it_starts_from_the_beginning(interrupted, capsys, file, content, words):
+    target = interrupted / file
+    target.unlink() if content is None else target.write_bytes(content)
+    point = resume.last_resume_point(interrupted)
+    said = capsys.readouterr().out
+    assert "The resume point of step 4 is not whole (" in said and words in said
+    assert (point is None) == ("checkpoints" not in file)
+    assert overheard(interrupted, done=resume.step_of(point) if point else 0).rows == [] or point
+
+
+def test_records_of_fewer_steps_than_the_point_are_not_enough(interrupted, capsys):
+    log = interrupted / "metrics.jsonl"
+    files.write_lines(log, files.read_lines(log)[:3])
+    assert resume.last_resume_point(interrupted).name == "checkpoint-2"
+    assert "metrics.jsonl has 3 of its 4 steps" in capsys.readouterr().out
 
 
 def test_the_order_of_prompts_is_by_seed_and_pass_and_a_longer_training_begins_alike():

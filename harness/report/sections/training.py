@@ -11,10 +11,9 @@ from harness.report.document import Block, Figure, Folded, Loud, Section, Table,
 from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
-from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
+from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics, read_rollouts, rollouts_file
 from harness.stats.finding import spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
-from harness.util.errors import HarnessError
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
 
@@ -135,13 +134,8 @@ def _figure(
 
 def rollouts(run: RunDir, numbers: Summary) -> Section | None:
     """The best and the worst of the completions kept from the first and from the last step."""
-    import pyarrow.parquet
-
-    file = run.train(numbers.train.seed) / "completions.parquet"
-    try:
-        rows = pyarrow.parquet.read_table(file).to_pylist() if file.exists() else []
-    except (OSError, ValueError):
-        raise HarnessError(f"{file}: cannot be read; delete it and run harness.report again") from None
+    folder = run.train(numbers.train.seed)
+    rows = read_rollouts(folder) if rollouts_file(folder).exists() else []
     steps = sorted({row["step"] for row in rows})
     shown: list[Block] = ["Of the completions kept from the first and the last step, the best and the worst:"]
     for step in dict.fromkeys([*steps[:1], *steps[-1:]]):
