@@ -40,7 +40,7 @@ gpu: .venv/installed-gpu
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12) and "the lock file is for Python 3.12: make gpu PYTHON=python3.12")'
 	@echo "Setting up a new .venv with several GB of CUDA packages; this takes minutes."
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements-gpu.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-gpu.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch .venv/installed .venv/installed-test $@
 
