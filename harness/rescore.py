@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.config import plugins
 from harness.evaluate import learning_curve
 from harness.report import write
-from harness.runs import curve, directory, provenance, results
+from harness.runs import curve, directory, provenance, results, seals
 from harness.runs.comparable import check_pair
 from harness.runs.completions import Asked
 from harness.runs.directory import RunDir
@@ -37,6 +37,7 @@ def rescore(run: RunDir) -> None:
     prompts, if the golds are not the data's, and if the learning curve would now choose another adapter than the one
     that was evaluated.
     """
+    seals.check(run, redrawn=True, remade=True)
     if not run.is_evaluated:
         raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} resumes it")
     task = plugins.task(run.config)
@@ -58,7 +59,7 @@ def rescore(run: RunDir) -> None:
         say(f"Scorer version: {', '.join(versions)} then, {task.scorer} now.")
     for what, folder in folders.items():
         say(f"{what}: {changes(before[what].scores, after[what].scores)}")
-        run.write_result(folder, after[what])
+        seals.write_result(run, folder, after[what])
     for seed in seeds:
         learning_curve.write(run, seed)
     if before != after:

@@ -21,7 +21,7 @@ from pathlib import Path
 from harness.config import plugins
 from harness.config.schema import Config
 from harness.models import checkpoint
-from harness.runs import directory, machine, provenance
+from harness.runs import directory, machine, provenance, seals
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
 from harness.runs.stages import complete, free_memory, stages, start, state_of
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.dry_run:
         plan(run)
         return 0
-    if complete(run):
+    if complete(run) and seals.whole(run):
         from harness.report import write
 
         run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
@@ -196,6 +196,7 @@ def main(argv: list[str] | None = None) -> int:
             check_inputs(run.config)
         logs.keep(run.path, "run")
         LOG.info("started: %s", command())
+        seals.mend(run)
         # Settings outside the digest may have changed since the run began: the stages read them from here.
         files.write_text(run.settings, run.config.to_yaml())
         return follow.following(run, held, lambda: execute(run, held))

@@ -6,6 +6,7 @@
     python -m harness.bench report results/*               every run's report and page, and the comparison of all
     python -m harness.bench coverage --quick               how often our intervals cover and our tests err
     python -m harness.bench drift                          how often the drift warning speaks without a reason
+    python -m harness.bench faults                         kills, damaged files and bad inputs, and how a run ends
 
 Each has a --help of its own.
 """
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.bench import common, coverage, drift, evaluate, train
+from harness.bench import common, coverage, drift, evaluate, faults, train
 from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.report import write
@@ -101,6 +102,7 @@ COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "train": train.main,
     "coverage": coverage.main,
     "drift": drift.main,
+    "faults": faults.main,
 }
 
 

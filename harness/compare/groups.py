@@ -59,6 +59,9 @@ def _load(path: Path) -> Run:
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
     numbers, run = summary.read(path), directory.existing(path)
+    sealed = run.read_manifest().seals.get(run.summary.name)
+    if sealed and files.file_hash(run.summary) != sealed.sha256:
+        raise HarnessError(f"{run.summary}: has changed since it was written; python -m harness.run {path} mends it")
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # Gains of different bases are not comparable, so runs of another base get their own table.
     conditions = plain(numbers.conditions) | {BASE: numbers.base_weights}

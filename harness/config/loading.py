@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from harness.config import compatibility, yaml_io
 from harness.config.schema import Config
 from harness.util.errors import HarnessError
+from harness.util.logs import without_secrets
 
 
 def experiments() -> dict[str, Path]:
@@ -46,8 +47,11 @@ def locate(file: str, base: Path = Path()) -> Path:
     return next((place for place in places if place.is_file()), places[0])
 
 
-def load(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read, override and validate an experiment file. Raises HarnessError (one line) for anything wrong."""
+def load(path: Path, overrides: list[str] | None = None, *, own: bool = False) -> Config:
+    """Read, override and validate an experiment file. Raises HarnessError (one line) for anything wrong.
+
+    own: the settings of a run directory, which have passed the check for keys before.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -59,7 +63,27 @@ def load(path: Path, overrides: list[str] | None = None) -> Config:
         raise HarnessError(f"{path}: found {type(values).__name__}, allowed: a mapping of sections")
     values.setdefault("name", path.stem)
     overridden = [_override(values, item) for item in overrides or []]
+    if not own:
+        _no_secrets(values, str(path))
     return validate(values, str(path), overridden)
+
+
+def _no_secrets(values: Any, source: str, path: str = "") -> None:
+    """Raise HarnessError for a setting that looks like a key: settings are written into the run directory as they are.
+
+    Also for the value of an environment variable whose name ends in TOKEN, KEY, SECRET or PASSWORD.
+    """
+    if isinstance(values, dict):
+        for key, value in values.items():
+            _no_secrets(value, source, f"{path}.{key}" if path else str(key))
+    elif isinstance(values, list):
+        for value in values:
+            _no_secrets(value, source, path)
+    elif isinstance(values, str) and without_secrets(values) != values:
+        raise HarnessError(
+            f"{source}: {path} holds what looks like a key or a password, and settings are written into the run "
+            f"directory; leave it out: libraries read their keys from the environment"
+        )
 
 
 def validate(values: dict[str, Any], source: str, overridden: list[str] | None = None) -> Config:

@@ -9,6 +9,8 @@ import yaml
 
 from harness.util.errors import HarnessError
 
+LONGEST = 200_000  # characters of an experiment file
+DEEPEST = 20  # levels of its nesting
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -39,7 +41,10 @@ for _each in (_Loader, _Dumper):
 
 def parse(text: str, source: str) -> Any:
     """The value of a YAML text. Raises HarnessError, one line that names the source, if it is not YAML."""
+    if len(text) > LONGEST:  # a comment of 10 MB takes PyYAML most of a minute
+        raise HarnessError(f"{source}: has {len(text):,} characters, and settings at most {LONGEST:,}")
     try:
+        _check_shape(text, source)
         return yaml.load(text, Loader=_Loader)
     except (ValueError, TypeError, RecursionError) as error:  # an impossible date, a list as a key, 3,000 brackets
         raise HarnessError(f"{source}: cannot be read as YAML: {type(error).__name__}: {error}") from None
@@ -47,6 +52,19 @@ def parse(text: str, source: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1} column {mark.column + 1}" if mark else ""
         raise HarnessError(f"{source}:{where} is not valid YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _check_shape(text: str, source: str) -> None:
+    """Raise HarnessError for aliases, which may contain themselves or multiply, and for deep nesting, which is slow."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise HarnessError(
+                f"{source}: line {event.start_mark.line + 1} has an alias (*{event.anchor}); write the value out"
+            )
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise HarnessError(f"{source}: line {event.start_mark.line + 1} is nested more than {DEEPEST} levels deep")
 
 
 def dump(values: dict[str, Any]) -> str:

@@ -18,7 +18,6 @@ from typing import Any
 
 from harness.crosscheck import inputs, lm_eval_task, table
 from harness.crosscheck.inputs import Check
-from harness.models.checkpoint import file_hash
 from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.runs.stages import Stage, stages, start
@@ -26,6 +25,7 @@ from harness.util import files
 from harness.util.cli import Parser, exit_code
 from harness.util.console import markdown, say
 from harness.util.errors import HarnessError
+from harness.util.files import file_hash
 from harness.util.text import one_line
 
 

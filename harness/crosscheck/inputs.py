@@ -15,7 +15,7 @@ from typing import Any
 from harness.config import plugins
 from harness.crosscheck import lm_eval_task
 from harness.models import registry
-from harness.models.checkpoint import Checkpoint, file_hash, resolve
+from harness.models.checkpoint import Checkpoint, resolve
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
@@ -24,6 +24,7 @@ from harness.tasks.records import Problem
 from harness.util import files, typed
 from harness.util.cli import Parser
 from harness.util.errors import HarnessError
+from harness.util.files import file_hash
 
 
 @dataclass(frozen=True, slots=True)

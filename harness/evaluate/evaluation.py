@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
 from pathlib import Path
 
 from harness.config import plugins
@@ -16,10 +15,10 @@ from harness.evaluate import adapter_proof, generation, learning_curve
 from harness.evaluate.adapter_proof import Reference
 from harness.evaluate.generation import LazyEngine
 from harness.models import full_finetuning, lora, prompts, registry
-from harness.models.checkpoint import Checkpoint, file_hash
+from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Work
 from harness.models.prompts import Questions
-from harness.runs import proof, provenance, results, source
+from harness.runs import proof, provenance, results, seals, source
 from harness.runs.comparable import check_conditions
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Evaluated
@@ -29,6 +28,7 @@ from harness.tasks.registry import TRAINING
 from harness.util import files
 from harness.util.console import say, working
 from harness.util.errors import HarnessError
+from harness.util.files import file_hash
 
 
 def evaluate(run: RunDir, side: str) -> None:
@@ -117,15 +117,16 @@ def _curve(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation,
     content = generation.content(run.config, questions, evaluation.conditions)
     for step, folder in learning_curve.folders(run, seed).items():
         what = f"curve (seed {seed}, step {step})"
-        if step:
-            adapter = run.adapter_after(seed, step)
+        adapter = run.adapter_after(seed, step) if step else None
+        if adapter:
             adapter_hash = _kept(folder, adapter, content, engine)
             generation.complete(folder / "samples.jsonl", run, what, questions, content, engine, adapter)
         else:
             adapter_hash = None
             # An engine with room for adapters may run other kernels, whose last bits differ.
             _shared(run, folder, what, questions, dataclasses.replace(content, adapters=True), engine)
-        _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash))
+        trained = adapter / "adapter_model.safetensors" if adapter else None
+        _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
         engine.is_running()
     made = learning_curve.write(run, seed)
     run.note("checkpoints", {f"seed {seed}": Evaluated(made.chosen, made.checkpoint)})
@@ -153,12 +154,18 @@ def _kept(folder: Path, adapter: Path, content: Content, engine: LazyEngine) -> 
 def _shared(run: RunDir, folder: Path, what: str, questions: Questions, content: Content, engine: LazyEngine) -> None:
     """Make the base's completions in the shared folder named by their content, and copy them into `folder`."""
     shared = run.shared_bases / content.digest
+    log, whole = shared / "samples.jsonl", shared / "whole.json"
     with files.lock(shared, wait=True):
         source.write_content(shared, content)
-        generation.complete(shared / "samples.jsonl", run, what, questions, content, engine, None)
+        if whole.exists() and not source.is_whole(log, whole):
+            say(f"{log}: has changed since it was written; it is made again.")
+            if log.exists():
+                log.replace(log.with_name(log.name + seals.DAMAGED))
+            whole.unlink()  # last: without it the log would be trusted
+        generation.complete(log, run, what, questions, content, engine, None)
+        source.write_whole(log, whole)
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(shared / "samples.jsonl", folder / ".samples.part")
-    (folder / ".samples.part").replace(folder / "samples.jsonl")
+        files.write_bytes(folder / "samples.jsonl", log.read_bytes())
 
 
 def _reference(run: RunDir, seed: int, questions: Questions, conditions: Conditions) -> Reference | None:
@@ -192,7 +199,8 @@ def _tuned(
         proof.write(folder, given, _source(run, questions, evaluation.conditions, adapter_hash))
     what = f"tuned (seed {seed})"
     generation.complete(folder / "samples.jsonl", run, what, questions, evaluation.conditions, engine, adapter)
-    _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash))
+    trained = adapter / "adapter_model.safetensors"
+    _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
 
 
 def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, made_for: Work) -> None:
@@ -213,8 +221,10 @@ def _source(run: RunDir, questions: Questions, conditions: Conditions, trained: 
     return Source(trained, generation.content(run.config, questions, conditions).digest)
 
 
-def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: Evaluation) -> None:
-    """Score every completion and write result.json."""
+def _write_result(
+    run: RunDir, folder: Path, questions: Questions, evaluation: Evaluation, trained: Path | None = None
+) -> None:
+    """Score every completion and write result.json; trained: the file whose hash is evaluation.adapter."""
     config = run.config
     scores = results.score(
         plugins.task(config),
@@ -225,4 +235,4 @@ def _write_result(run: RunDir, folder: Path, questions: Questions, evaluation: E
     )
     # The report is drawn from the run directory alone, even if the data is no longer there.
     texts = {problem.id: problem.question for problem in questions.problems}
-    run.write_result(folder, dataclasses.replace(evaluation, questions=texts, scores=scores))
+    seals.write_result(run, folder, dataclasses.replace(evaluation, questions=texts, scores=scores), trained)

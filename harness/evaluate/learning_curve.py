@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.config.schema import Config
-from harness.runs import curve
+from harness.runs import curve, seals
 from harness.runs.curve import Curve, Point
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, read_evaluation
@@ -26,7 +26,9 @@ def watching(config: Config) -> Config:
 def write(run: RunDir, seed: int) -> Curve:
     """Make a seed's curve.json from the result.json of its steps, and return it. HarnessError if one is missing."""
     made = drawn(run.config, [read_evaluation(folder) for folder in folders(run, seed).values()])
-    curve.write(run.curve(seed), made)
+    file = run.curve(seed) / curve.NAME
+    sources = seals.hashes(run, (folder / "result.json" for folder in folders(run, seed).values()))
+    seals.write_text(run, file, curve.text(made), sources)
     return made
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from harness.config.loading import locate
 from harness.config.schema import ModelSection
 from harness.util.errors import HarnessError
+from harness.util.files import file_hash
 
 # Safetensors only: a pickle from another repository can run arbitrary code when it is opened.
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
@@ -191,13 +192,3 @@ def _hash_files(files: list[Path]) -> str:
 
 def _text_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_hash(file: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
-    # The hub's cache links each large file to a blob named by its SHA-256, so the file need not be read.
-    target = file.resolve()
-    if target.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", target.name):
-        return target.name
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

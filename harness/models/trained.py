@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.models import checkpoint
-from harness.models.checkpoint import Checkpoint, file_hash
+from harness.models.checkpoint import Checkpoint
 from harness.runs import curve
 from harness.runs.directory import RunDir
 from harness.runs.stages import stages
 from harness.util.errors import HarnessError
+from harness.util.files import file_hash
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 
 from harness.config.compatibility import VLLM_RANKS
 from harness.config.schema import EvalSection
-from harness.models.checkpoint import Checkpoint, file_hash
+from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Request, Sampling, Work
 from harness.models.hf_engine import DTYPES
 from harness.models.lora import adapter_weights, module_name, scaling
@@ -30,6 +30,7 @@ from harness.models.prompts import quiet
 from harness.tasks.records import Completion
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError, in_short
+from harness.util.files import file_hash
 
 # Raised whenever a change of this module could change a completion.
 VERSION = "1"

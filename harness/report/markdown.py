@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from harness.report.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim
 from harness.report.gallery import OUTCOMES
 from harness.runs.directory import RunDir
-from harness.util.text import cell, one_line, visible
+from harness.util.text import cell, one_line, prose, visible
 
 SHOWN = 3  # questions of each outcome in the gallery
 HEAD, TAIL = 700, 500  # characters of a longer text that are shown: its beginning, and its end with the answer
@@ -18,7 +18,7 @@ LONGEST_ANSWER = 40  # characters of the number found in it
 
 
 def report_lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
-    yield f"# {one_line(run.path.resolve().name)}"
+    yield f"# {prose(one_line(run.path.resolve().name))}"
     for section in shown:
         if isinstance(section.blocks[0], Gallery):
             yield from _gallery(section.blocks[0])
@@ -37,10 +37,10 @@ def block_lines(block: Block) -> Iterator[str]:
     elif isinstance(block, Figure):
         yield f"![{block.alt}](plots/{block.name}.svg)"
     elif isinstance(block, Verbatim):
-        yield one_line(block.title)
+        yield prose(one_line(block.title))
         yield from fenced(block.text)
     else:
-        yield _bold(block, block)
+        yield _bold(block, prose(block))
 
 
 def table_lines(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -65,10 +65,10 @@ def _gallery(gallery: Gallery) -> Iterator[str]:
             continue
         yield f"\n## {OUTCOMES[outcome]} ({min(SHOWN, len(chosen))} of {len(chosen)}{whose})"
         for item in chosen[:SHOWN]:
-            yield f"\nProblem {item.id}, gold {item.gold}:"
+            yield f"\nProblem {item.id}, gold {prose(one_line(item.gold))}:"
             for side, answers in (("base", item.base), ("tuned", item.tuned)):
                 for answer in answers:
-                    yield f"\n{side}: answer {one_line(_clipped(answer.answer))}, {answer.why}"
+                    yield f"\n{side}: answer {prose(one_line(_clipped(answer.answer)))}, {answer.why}"
                     yield from fenced(answer.text)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.runs.curve import Curve
-from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
 from harness.stats.drift import Drift
@@ -294,8 +293,9 @@ def read(run: Path) -> Summary:
     return typed.read(Summary, run / "summary.json", f"python -m harness.report {run} writes it again")
 
 
-def write(run: RunDir, numbers: Summary) -> None:
-    files.write_json(run.summary, typed.plain(numbers))
+def text(numbers: Summary) -> str:
+    """The content of its file."""
+    return files.as_json(typed.plain(numbers))
 
 
 def data_hash(file: Path) -> str:

@@ -17,7 +17,10 @@ from harness.stats.records import AnyDifference, Compared
 NOTABLE = (
     0.01  # share of completions: cut ones above it, and a change of unmarked ones above it, are in the first lines
 )
-FOUND = {"up": "a rise", "down": "a fall", "borderline": "a borderline difference", "none": "no difference"}
+FOUND = {
+    "up": "a rise", "down": "a fall", "borderline up": "a borderline rise", "borderline down": "a borderline fall",
+    "none": "no difference",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,8 @@ class Verdict:
             return None
         return (
             f"Of the {signed(self.accuracy.difference.value)[0]} points of accuracy, {self._part('mathematics')} are "
-            f"mathematics, between answers that both models marked, and {self._part('readability')} readability: what "
-            "marking, parsing and the token limit gave or took."
+            f"mathematics, between answers that both models marked, and {self._part('readability')} readability: where "
+            "one of the two is unmarked or was cut, so that how it is written cannot be told from what it says."
         )
 
     def unreadable(self) -> str | None:
@@ -102,7 +105,8 @@ class Verdict:
         return (
             f"Of the {change(self.strict.difference)} points of strict accuracy, {self._part('mathematics')} are "
             "mathematics (between answers that both models marked), "
-            f"{self._part('readability')} readability (what marking, parsing and the token limit gave or took) and "
+            f"{self._part('readability')} readability (where one of the two is unmarked or was cut: what marking, "
+            "parsing and the token limit gave or took, and mathematics that cannot be told from it) and "
             f"{self._part('format_gap')} format (right answers that the format costs no longer, or now does)."
         )
 
@@ -169,7 +173,7 @@ def judge(
     identical: bool,
 ) -> Verdict:
     """The verdict on these numbers; marked: the share of completions with a marked answer, base and tuned."""
-    rose = all(each.reward_rose for each in trained)
+    rose = all(each.reward_rose and each.reward_first < each.reward_last for each in trained)
     rewards = tuple((each.reward_first, each.reward_last) for each in trained) if rose else None
     return Verdict(
         accuracy=finding.of(differences.accuracy),

@@ -7,6 +7,7 @@ from harness.report.document import Figure, Section
 from harness.report.markdown import report_lines
 from harness.report.sections import results
 from harness.report.summary import Summary
+from harness.runs import seals
 from harness.runs.directory import RunDir
 from harness.util import files
 from harness.util.console import markdown, say
@@ -17,12 +18,17 @@ def write(run: RunDir) -> Summary:
     """Write summary.json, plots/, report.html and, last, report.md; returns the summary. Raises HarnessError."""
     numbers = summarize.summarize(run)
     run.report.unlink(missing_ok=True)  # it is written last: a kill must not leave an old one with new numbers
-    summary.write(run, numbers)
     text, page = sections.read(run, numbers)
+    content = {
+        run.summary: summary.text(numbers),
+        run.page: html_report.draw(run, numbers, page),
+        run.report: visible("\n".join(report_lines(run, text))) + "\n",
+    }
+    seals.seal_texts(run, run.report, content, seals.hashes(run, run.drawn_from))
     for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
         files.write_text(run.plots / f"{figure.name}.svg", charts.as_file(figure.svg))
-    files.write_text(run.page, html_report.draw(run, numbers, page))
-    files.write_text(run.report, visible("\n".join(report_lines(run, text))) + "\n")
+    for file, written in content.items():
+        files.write_text(file, written)
     return numbers
 
 

@@ -43,5 +43,6 @@ def read(folder: Path) -> Curve:
     return typed.read(Curve, folder / NAME)
 
 
-def write(folder: Path, curve: Curve) -> None:
-    files.write_json(folder / NAME, typed.plain(curve))
+def text(curve: Curve) -> str:
+    """The content of its file."""
+    return files.as_json(typed.plain(curve))

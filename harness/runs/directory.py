@@ -26,9 +26,8 @@ from harness.config import loading
 from harness.config.schema import Config
 from harness.runs import curve, manifest
 from harness.runs.manifest import Manifest
-from harness.runs.results import Evaluation
 from harness.util.errors import HarnessError
-from harness.util.files import as_json, lock, read_json, write_json, write_text
+from harness.util.files import lock, read_json, write_json, write_text
 from harness.util.typed import plain
 
 RESULTS = Path("results")
@@ -83,15 +82,16 @@ class RunDir:
     def tuned(self, seed: int) -> Path:
         return self.path / "tuned" / f"seed-{seed}"
 
-    def write_result(self, folder: Path, result: Evaluation) -> None:
-        """Write the result.json of an evaluation; an older report is deleted first.
-
-        Otherwise a kill before the next report would leave the old one, and the run would count as complete.
-        """
-        file, content = folder / "result.json", plain(result)
-        if not file.exists() or file.read_bytes() != as_json(content).encode():
-            self.report.unlink(missing_ok=True)
-            write_json(file, content)
+    @property
+    def drawn_from(self) -> list[Path]:
+        """Every file that the report is made from, whether it exists or not."""
+        evaluated, trained = ("result.json", "proof.json", "samples.jsonl"), ("metrics.jsonl", "dropped_prompts.json")
+        found = [folder / name for folder in (self.base, self.again) for name in evaluated]
+        for seed in self.config.train.seeds:
+            found += [self.tuned(seed) / name for name in evaluated]
+            found += [self.train(seed) / name for name in (*trained, "completions.parquet")]
+            found.append(self.curve(seed) / curve.NAME)
+        return found
 
     @property
     def is_evaluated(self) -> bool:
@@ -107,6 +107,11 @@ class RunDir:
         noted = read_json(self.manifest) if self.manifest.exists() else {}
         noted.setdefault(section, {}).update(plain(values))
         write_json(self.manifest, noted)
+
+    def note_instead(self, section: str, values: Any) -> None:
+        """The same, in place of what the section holds."""
+        noted = read_json(self.manifest) if self.manifest.exists() else {}
+        write_json(self.manifest, noted | {section: plain(values)})
 
     def check_seed(self, option: str, seed: int | None) -> None:
         """Raise HarnessError for a seed that is not one of train.seeds; None stands for the option left out."""
@@ -160,7 +165,7 @@ def existing(path: Path) -> RunDir:
     file = path / "config.yaml"
     if not file.is_file():
         raise HarnessError(f"{path}: not a run directory (config.yaml is missing)")
-    config = loading.load(file)
+    config = loading.load(file, own=True)
     digest8 = path.resolve().name.rpartition("-")[2]
     if config.digest()[:8] != digest8:
         raise HarnessError(

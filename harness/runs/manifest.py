@@ -61,6 +61,16 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
+class Seal:
+    """One file as its stage left it."""
+
+    sha256: str  # of its content, in hex
+    outcome: str  # the file or folder in the run directory that the stage writes last
+    made_from: dict[str, str]  # SHA-256, in hex, of what it was made from, by path in the run directory
+    replaced: str | None = field(default=None, metadata=typed.OMITTED)  # the SHA-256 sealed before
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     id: str  # under which the tracker knows the run
 
@@ -76,10 +86,12 @@ class Manifest:
     backends: dict[str, str] = field(default_factory=dict)  # "unsloth" or "trl", by training
     seeds: Seeds | None = None
     made_with: dict[str, MadeWith] = field(default_factory=dict)
+    seals: dict[str, Seal] = field(default_factory=dict)  # by path in the run directory
     checkpoints: dict[str, Evaluated] = field(default_factory=dict)  # by seed, if there is a learning curve
     track: Track | None = None
 
 
 def read(file: Path) -> Manifest:
     """The manifest; empty if nothing was noted yet. Raises HarnessError as typed.read."""
-    return typed.read(Manifest, file) if file.exists() else Manifest()
+    remedy = f"restore it, or move {file.parent} away and run again"
+    return typed.read(Manifest, file, remedy) if file.exists() else Manifest()

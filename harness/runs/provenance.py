@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness.runs.manifest import Cost, Machine, MadeWith
+from harness.util.logs import without_secrets
 
 PACKAGES = (
     "torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy", "scipy", "safetensors", "tokenizers",
@@ -39,7 +40,7 @@ def made_with() -> MadeWith:
         commit=_git(root, "rev-parse", "HEAD"),
         dirty=bool(diff),
         diff_sha256=hashlib.sha256(diff.encode()).hexdigest() if diff else None,
-        diff=diff[:100_000],
+        diff=without_secrets(diff)[:100_000],
         versions=versions(),
     )
 

@@ -65,3 +65,19 @@ def write_content(folder: Path, content: Content) -> None:
 
 def write_source(folder: Path, source: Source) -> None:
     files.write_json(folder / "source.json", typed.plain(source))
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Completions that are all there."""
+
+    sha256: str  # of the log, in hex
+
+
+def write_whole(log: Path, file: Path) -> None:
+    files.write_json(file, typed.plain(Whole(files.file_hash(log))))
+
+
+def is_whole(log: Path, file: Path) -> bool:
+    """Whether a log is as it was when it was complete. Raises HarnessError as typed.read."""
+    return log.is_file() and files.file_hash(log) == typed.read(Whole, file).sha256

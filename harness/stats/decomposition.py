@@ -10,8 +10,9 @@ the base, t the tuned model. With one sample all of them are 0 or 1.
 
 Mathematics is claimed only between answers that both models marked: of two samples drawn at random, one of each model,
 it is the chance that both are marked and only the tuned model's is right, minus the chance that both are marked and
-only the base's is. Readability is what marking, parsing and the token limit gave or took, format what the exact format
-costs. Mathematics and readability add up to the difference of accuracy, all three to that of strict accuracy.
+only the base's is. Readability is the rest of the difference of accuracy, where one of the two is unmarked or was cut:
+what marking, parsing and the token limit gave or took, and mathematics that cannot be told from it. Format is what the
+exact format costs. The first two add up to the difference of accuracy, all three to that of strict accuracy.
 
 The formula is this project's own. With K samples the values lie on a lattice of 1/K², so that beyond K = 11 the
 intervals and tests are seeded draws (harness.stats.paired).

@@ -147,8 +147,8 @@ def of(difference: PairedDifference | SeedsDifference | Difference) -> Finding:
 
 
 def outcome(kind: str, direction: str) -> str:
-    """What is found: "up", "down", "borderline" or "none"."""
-    return direction if kind == "detected" else "borderline" if kind == "borderline" else "none"
+    """What is found: "up" or "down", the same after "borderline ", or "none"."""
+    return {"detected": direction, "borderline": f"borderline {direction}"}.get(kind, "none")
 
 
 def differences(before: Columns, after: Columns) -> Compared:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
+import logging
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.tasks.records import Problem, ProblemCounts
-from harness.util.errors import HarnessError
+from harness.util.errors import HarnessError, in_short
 
 SPLITS = ("train", "dev", "test")
 # One file without splits is split by question hash, so that a row keeps its split when rows are added.
@@ -161,16 +163,47 @@ def _split_files(folder: Path, config: str, split: str) -> list[Path]:
 
 
 def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
-    kinds = {".jsonl": "json", ".json": "json", ".parquet": "parquet"}
-    kind = kinds.get(files[0].suffix)
-    if kind is None:
-        raise HarnessError(f"data.path: {source}: found {files[0].suffix or 'no'} file type, allowed: .jsonl, .parquet")
+    kind = files[0].suffix
+    if kind not in (".jsonl", ".json", ".parquet"):
+        raise HarnessError(f"data.path: {source}: found {kind or 'no'} file type, allowed: .jsonl, .parquet")
     if not any(file.stat().st_size for file in files):
         raise HarnessError(f"data.path: {files[0]}: no rows; a data set needs questions to train and to test on")
+    if kind != ".parquet":
+        return [row for file in files for row in _read_json(file)]
     # A new cache each time: `datasets` identifies cached files by path and time only. It also reads paths as patterns.
     places = [glob.escape(str(file)) for file in files]
     with tempfile.TemporaryDirectory(prefix="harness-") as cache:
-        return _load_dataset(str(source), kind, data_files=places, cache_dir=cache)
+        return _load_dataset(str(source), "parquet", data_files=places, cache_dir=cache)
+
+
+def _read_json(file: Path) -> list[dict[str, Any]]:
+    """The rows of a file with a JSON object in each line, or of one with a list of them.
+
+    Not by `datasets`: lines of `null` end it with a segmentation fault, and some broken files with two lines of errors.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        if text.lstrip().startswith("["):
+            numbered = list(enumerate(json.loads(text), 1))
+        else:
+            lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+            numbered = [(number, _row(file, number, line)) for number, line in lines]
+    except (OSError, ValueError, RecursionError) as error:
+        raise HarnessError(f"data.path: {file}: cannot be read ({in_short(error)})") from None
+    for number, row in numbered:
+        if not isinstance(row, dict):
+            raise HarnessError(
+                f"data.path: {file} row {number}: found {json.dumps(row)[:60]}, expected an object with a question and "
+                f"an answer"
+            )
+    return [row for _, row in numbered]
+
+
+def _row(file: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise HarnessError(f"data.path: {file} line {number}: not JSON ({in_short(error)})") from None
 
 
 def _hub(source: Source) -> dict[str, Iterable[dict[str, Any]]]:
@@ -184,6 +217,8 @@ def _load_dataset(shown: str, *args: Any, split: str = "train", **kwargs: Any) -
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # it also prints the errors that it raises
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # several lines for every try
     try:
         return list(datasets.load_dataset(*args, split=split, **kwargs))
     except Exception as error:  # its errors have no common base class: offline, missing, gated, damaged files

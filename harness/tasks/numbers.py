@@ -193,7 +193,8 @@ def gold_value(gold: str) -> str:
     """The canonical spelling of a gold answer: "1,000" gives "1000". Raises ValueError if it is no number."""
     numbers = {number[2:] for number in find_numbers(gold)}
     value, operand = numbers.pop() if len(numbers) == 1 else (None, False)
-    if value is None or operand or "=" in gold or re.search(r"(?<![\\\w])[^\W\d_]", gold):
+    controls = any(unicodedata.category(character) == "Cc" for character in gold)
+    if value is None or controls or operand or "=" in gold or re.search(r"(?<![\\\w])[^\W\d_]", gold):
         raise ValueError(f"the gold answer must be one number, not {gold[:60]!a}")
     return value
 

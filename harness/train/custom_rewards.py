@@ -64,8 +64,10 @@ def _load(path: Path) -> ModuleType:
     sys.modules[spec.name] = module  # dataclasses and pickle look their module up there
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         del sys.modules[spec.name]
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise RewardError(f"reward file {path} cannot be loaded: {_one_line(error, path)}") from error
     return module
 
@@ -79,7 +81,9 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
             own = {name: copy.deepcopy(value) if isinstance(value, list) else value for name, value in columns.items()}
             returned = function(completions=copy.deepcopy(completions), **own)
             rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a user's code raises is a line about that code
             raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}") from error
         is_list = isinstance(rewards, list) and not isinstance(returned, (Mapping, str))
         if not is_list or len(rewards) != len(completions):
@@ -102,6 +106,10 @@ def _finite(name: str, value: Any) -> float:
 
 def _one_line(error: BaseException, path: Path) -> str:
     """The error's type, its message, and the last line of the user's file in its traceback."""
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    try:
+        said = " ".join(str(error).split())
+    except Exception:
+        said = "its message cannot be shown"
+    text = f"{type(error).__name__}: {said}".removesuffix(": ")
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return f"{text} (line {lines[-1]})" if lines else text

@@ -27,7 +27,7 @@ from harness.models import full_finetuning, prompts
 from harness.models.checkpoint import Checkpoint, resolve
 from harness.models.hf_engine import DTYPES
 from harness.models.prompts import Prompt
-from harness.runs import provenance, training
+from harness.runs import provenance, seals, training
 from harness.runs.directory import RunDir
 from harness.runs.training import DroppedPrompts, LongPrompt
 from harness.tasks import dataset
@@ -95,7 +95,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     backend.tidy()
     seconds = time.perf_counter() - started
     recorder.save()
-    _save(trainer, config, checkpoint, run.adapter(seed))
+    _save(trainer, run, seed, checkpoint)
     steps = config.train.steps - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
     run.note("stages", {f"training (seed {seed})": cost})
@@ -287,8 +287,9 @@ def _same_prompts(trainer: GRPOTrainer, problems: Sequence[Problem], asked: Sequ
             )
 
 
-def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome: Path) -> None:
-    """Write the adapter, or all the weights, atomically."""
+def _save(trainer: GRPOTrainer, run: RunDir, seed: int, checkpoint: Checkpoint) -> None:
+    """Write the adapter, or all the weights, atomically, after sealing what the training leaves."""
+    outcome, config = run.adapter(seed), run.config
     part = outcome.with_name(f".{outcome.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -301,4 +302,12 @@ def _save(trainer: GRPOTrainer, config: Config, checkpoint: Checkpoint, outcome:
         model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
         prompts.load_tokenizer(checkpoint).save_pretrained(part)
     files.sync(part)
+    inside, final = str(part.relative_to(run.path)), str(outcome.relative_to(run.path))
+    saved = {path.replace(inside, final, 1): sha256 for path, sha256 in seals.hashes(run, part.rglob("*")).items()}
+    folder = outcome.parent
+    records = [folder / name for name in ("metrics.jsonl", "completions.parquet", "effective_settings.json")]
+    points = [run.adapter_after(seed, step) for step in config.kept_steps[:-1]]
+    kept = [point / name for point in points for name in ("adapter_model.safetensors", "adapter_config.json")]
+    written = saved | seals.hashes(run, [*records, folder / "dropped_prompts.json", *kept])
+    seals.seal(run, outcome, {path: (sha256, {}) for path, sha256 in written.items()})
     files.put(part, outcome)

@@ -16,12 +16,12 @@ from pathlib import Path
 from transformers import TrainerCallback
 
 from harness.config.schema import Config
-from harness.models.checkpoint import file_hash
 from harness.runs import training
 from harness.train.recorder import Recorder
 from harness.util import files, typed
 from harness.util.console import say
 from harness.util.errors import HarnessError
+from harness.util.files import file_hash
 
 COMPLETE = "complete"  # a resume point without this file was being written when the process died
 NAME = re.compile(r"checkpoint-(\d+)")

@@ -33,10 +33,10 @@ from typing import Any
 
 from harness.config.loading import locate
 from harness.config.schema import Config
-from harness.models.checkpoint import file_hash
 from harness.tasks import answer_format, dataset, scoring
 from harness.tasks.records import Problem, Tags
 from harness.train.custom_rewards import RewardError, RewardFunction, own_name, users_own
+from harness.util.files import file_hash
 
 # --- the tutorial's profile: one text, its gold answer as written, the tags
 

@@ -18,7 +18,12 @@ from harness.util.text import spelled_out
 FILE = "log.txt"
 _ERROR = re.compile(r"\S+ [a-z ]+ ERROR (.*)")  # not the word ERROR in a message
 _NAMED_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
-_IN_URL = re.compile(r"(?<=://)[^/\s@]+(?=@)")  # user:password
+# user:password in an address, and keys by the prefixes that their issuers give them
+_LIKE_SECRETS = re.compile(
+    r"(?<=://)[^/\s@]+(?=@)|\b(?:hf_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}"
+    r"|github_pat_\w{20,}|glpat-[\w-]{16,}|AKIA[0-9A-Z]{16}|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}"
+    r"|eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]+)"
+)
 SHORTEST = 8  # characters of a secret; hiding less would hide words
 
 
@@ -26,16 +31,16 @@ class _Lines(logging.Formatter):
     converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        text = _without_secrets(super().format(record))
+        text = without_secrets(super().format(record))
         return "\n".join(spelled_out(line) for line in text.splitlines() if line.strip())
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
     """The text with keys and passwords replaced: warnings and errors of libraries may quote an address or a header."""
     for name, value in os.environ.items():
         if _NAMED_SECRET.search(name) and len(value) >= SHORTEST:
             text = text.replace(value, "***")
-    return _IN_URL.sub("***", text)
+    return _LIKE_SECRETS.sub("***", text)
 
 
 class _File(logging.FileHandler):

@@ -48,9 +48,17 @@ def quoted(path: Path) -> str:
     return one_line(shlex.quote(str(path)))
 
 
+_HTML = re.compile(r"<(?=[A-Za-z/!?])|&(?=#?\w+;)")
+
+
+def prose(text: str) -> str:
+    """The text as Markdown outside a code block, in which nothing is HTML: names and golds may be anything."""
+    return _HTML.sub(lambda match: "&lt;" if match[0] == "<" else "&amp;", text)
+
+
 def cell(text: str) -> str:
     """The text as a cell of a Markdown table, which a line end or a bar would break."""
-    return one_line(text).replace("|", "\\|")
+    return prose(one_line(text)).replace("|", "\\|")
 
 
 def shown(value: Any) -> Any:

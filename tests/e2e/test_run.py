@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from harness import run as run_command
 from harness.config.schema import ModelSection
 from harness.models import checkpoint
-from harness.runs import directory
+from harness.runs import directory, seals
 from harness.runs import stages as run_stages
 from harness.runs.results import read_evaluation
 from harness.stats import power
@@ -202,7 +202,7 @@ def test_kill_9_in_every_stage_changes_nothing(finished, tmp_path):
         "base evaluation": lambda run: any(0 < lines(f) < total for f in results.glob(".base/*/samples.jsonl")),
         "training": lambda run: lines(run / "train/seed-3407/metrics.jsonl") >= 3,
         "tuned evaluation": lambda run: 0 < lines(run / "tuned/seed-3407/samples.jsonl") < total,
-        "report": lambda run: (run / "summary.json").exists() and not (run / "report.md").exists(),
+        "report": lambda run: (run / "plots").exists() and not (run / "report.md").exists(),
     }
     for what, ready in stages.items():
         kill_when(results, ready, what, cold=True)
@@ -324,9 +324,9 @@ def test_a_report_goes_when_a_result_changes_and_not_before(finished, tmp_path, 
     monkeypatch.setattr(run_command, "start", lambda *arguments: 130)  # stopped in the stage that it is given
     assert run_command.execute(run, None) == 130 and run.report.exists()
     same = read_evaluation(run.base)
-    run.write_result(run.base, same)
+    seals.write_result(run, run.base, same)
     assert run.report.exists()
-    run.write_result(run.again, same)
+    seals.write_result(run, run.again, same)
     assert not run.report.exists() and read_evaluation(run.again) == same
 
 

@@ -25,6 +25,7 @@ from harness.train import grpo
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests.conftest import SMALL, harness, made_once, refused
+from tests.constructed import unsealed
 from tests.e2e.test_run import data_folder, kill_when, lines
 
 FEW, SEEDS = 16, (3407, 1)
@@ -310,6 +311,7 @@ def test_every_evaluation_is_scored_anew_and_the_choice_must_stand(staged, tmp_p
         older["scores"][0]["correct"] = not older["scores"][0]["correct"]
         files.write_json(folder / "result.json", older)
     (run.curve(1) / "curve.json").write_text(json.dumps(files.read_json(run.curve(1) / "curve.json") | {"n": 0}))
+    unsealed(run)
     done = harness("rescore", run.path)
     assert done.returncode == 0, done.stderr
     assert {folder: (folder / "result.json").read_bytes() for folder in folders} == kept
@@ -317,6 +319,7 @@ def test_every_evaluation_is_scored_anew_and_the_choice_must_stand(staged, tmp_p
         assert (run.path / name).read_bytes() == (staged / name).read_bytes()
     other = files.read_json(run.curve(1) / "curve.json")
     files.write_json(run.curve(1) / "curve.json", other | {"chosen": 6 - other["chosen"]})
+    unsealed(run)
     refused(
         harness("rescore", run.path), f"chooses step {other['chosen']}, but step {6 - other['chosen']} was evaluated"
     )

@@ -77,7 +77,7 @@ def full_run(results: Path) -> trained.Trained:
     found = trained.find(made, None)
     result = files.read_json(made.tuned(3407) / "result.json") | {"adapter": found.hash}
     files.write_json(made.tuned(3407) / "result.json", result)
-    summary.write(made, summarize(made))
+    files.write_text(made.summary, summary.text(summarize(made)))
     return found
 
 

@@ -259,3 +259,20 @@ def test_step_times_tell_the_first_step_from_the_others(tmp_path):
     files.write_lines(metrics, [row | {"step_time": 90.0 if row["step"] == 1 else 2.0} for row in rows])
     write.write(run)
     assert "A step took 2.00 s (median), the first one 90.00 s." in run.report.read_text()
+
+
+def test_names_conditions_and_golds_are_no_html_in_markdown(tmp_path):
+    """Fences keep a model's text apart; what stands outside them is escaped as on the page."""
+    run = make_run(tmp_path, ["right"] * 3, ["wrong"] * 3)
+    hostile = "<img src=x onerror=alert(1)>&lt;"
+    conditions = f"transformers {hostile}"
+    for folder in (run.base, run.tuned(3407)):
+        result = files.read_json(folder / "result.json")
+        result["conditions"]["engine"] = conditions
+        for score in result["scores"]:
+            score["gold"] = hostile
+        files.write_json(folder / "result.json", result)
+    write.write(run)
+    text = re.sub(r"```text\n.*?\n```", "", run.report.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert "<img" not in text and "transformers &lt;img src=x onerror=alert(1)>&amp;lt;" in text
+    assert "gold &lt;img" in text and "p < " not in text.replace("< 0.0001", "")

@@ -92,7 +92,7 @@ SITUATIONS = {
         (
             "**Borderline: accuracy rose by 3.0 points (",
             "but the interval excludes 0 while exact p is not below 0.05",
-            "\nOurs detects a borderline difference in accuracy (+3.0 points), as do ",
+            "\nOurs detects a borderline rise in accuracy (+3.0 points), as do ",
         ),
         ("a detected gain",),
     ),

@@ -96,6 +96,10 @@ def test_a_repeated_question_is_kept_once_and_test_keeps_it(tmp_path):
         ([{"question": "1+1?", "answer": "#### 2"}, {"question": "2?", "answer": "#### two"}], ("row 2", "'two'")),
         ([{"question": "1+1?", "answer": 2}], ("row 1", "answer is not text: 2; put it in quotes")),
         ([{"question": "1+1?", "answer": "#### 2"}, {"question": "1+1?", "answer": "#### 3"}], ("two gold answers",)),
+        ([{"question": "1+1?", "answer": "#### 1\0"}], ("row 1", "is not a number")),
+        ([{"question": "1+1? \ud83d", "answer": "#### 2"}], ("row 1", "question has half a character")),
+        ([None], ("test.jsonl row 1: found null, expected an object with a question and an answer",)),
+        ([{"question": "1+1?", "answer": "#### 2"}, ["q", "a"]], ('row 2: found ["q", "a"], expected an object',)),
     ],
 )
 def test_bad_rows_are_refused_in_one_line(tmp_path, rows, parts):
@@ -106,6 +110,33 @@ def test_bad_rows_are_refused_in_one_line(tmp_path, rows, parts):
     assert "data.path" in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (b"null\n" * 5, "row 1: found null"),
+        (b"{", "line 1: not JSON"),
+        (b'{"question": "1+1?", "answer": "#### 2"}\n{"question"', "line 2: not JSON"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"[" * 100_000, "cannot be read"),
+        (b'{"a": ' + b"[" * 100_000, "line 1: not JSON"),
+        (b'[{"question": "1+1?", "answer": "#### 2"}, 3]', "row 2: found 3"),
+    ],
+)
+def test_a_file_that_is_not_rows_is_one_line(tmp_path, text, part):
+    write(tmp_path)
+    (tmp_path / "test.jsonl").write_bytes(text)
+    with pytest.raises(HarnessError, match=part) as refused:
+        load(tmp_path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_json_file_may_be_one_list(tmp_path):
+    (tmp_path / "all.json").write_text(json.dumps(ROWS))
+    (tmp_path / "all.jsonl").write_text("\ufeff" + "".join(json.dumps(row) + "\n" for row in ROWS))
+    one, other = load(tmp_path / "all.json"), load(tmp_path / "all.jsonl")
+    assert one.content_hash() == other.content_hash() and len(one.test) + len(one.train) + len(one.dev) == len(ROWS)
 
 
 @pytest.mark.parametrize(

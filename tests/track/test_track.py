@@ -301,7 +301,7 @@ def test_a_learning_curve_is_shown_at_its_steps_and_the_tuned_scores_at_the_chos
     rate = Rate(value=0.5, low=0.25, high=0.75, method="Wilson")
     points = tuple(Point(step, None, rate, rate, rate, 4, 2, 0, None) for step in (0, 50, 60))
     conditions = read_evaluation(run.base).conditions
-    curve.write(run.curve(3407), Curve(conditions, 4, points, "best_dev", 50))
+    files.write_text(run.curve(3407) / curve.NAME, curve.text(Curve(conditions, 4, points, "best_dev", 50)))
     shown = list(Reader(run, following=False).new())
     assert [each.step for each in shown if each.numbers.get("curve/accuracy_low") == 0.25] == [0, 50, 60]
     assert [each.step for each in shown if each.numbers.get("tuned/accuracy") == 1.0] == [50]

@@ -304,6 +304,16 @@ def not_finite(completions, **kwargs):
 def broken(completions, **kwargs):
     return [c["no such\\nkey"] for c in ({}, {})]
 
+def leaves(completions, **kwargs):
+    raise GeneratorExit("bye")
+
+class Shy(Exception):
+    def __str__(self):
+        raise ValueError
+
+def shy(completions, **kwargs):
+    raise Shy
+
 async def later(completions, **kwargs):
     return [1.0]
 
@@ -351,6 +361,8 @@ def test_a_function_of_the_users_own(own):
         ("by_text", "'mine/own.py:by_text' returned a dict; expected a list of 2 rewards"),
         ("words", "'mine/own.py:words' returned 'good'; expected a finite number in float32's range"),
         ("not_finite", "'mine/own.py:not_finite' returned 'nan'; expected a finite number in float32's range"),
+        ("leaves", "'mine/own.py:leaves' failed: GeneratorExit: bye (line 49)"),
+        ("shy", "'mine/own.py:shy' failed: Shy: its message cannot be shown (line 56)"),
         ("broken", "'mine/own.py:broken' failed: KeyError: 'no such\\nkey' (line 46)"),
     ],
 )

@@ -107,6 +107,23 @@ def test_no_secret_gets_into_it(tmp_path):
     assert "\nValueError: *** refused\n" in text
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "hf_" + "aB3" * 10, "sk-proj-" + "aB3_" * 8, "ghp_" + "a1" * 18, "github_pat_" + "a1" * 20, "AKIA" + "ABCD" * 4,
+        "glpat-" + "a1-" * 7, "xoxb-" + "1234567890", "AIza" + "a1_" * 12,
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc_def",
+    ],
+)  # fmt: skip
+def test_what_looks_like_a_key_is_hidden_and_words_are_not(key, monkeypatch):
+    assert logs.without_secrets(f'token = "{key}";') == 'token = "***";'
+    assert logs.without_secrets("risk-averse tasks-in-progress-here AKIARA hf_models") == (
+        "risk-averse tasks-in-progress-here AKIARA hf_models"
+    )
+    monkeypatch.setenv("MY_PASSWORD", "correct horse")
+    assert logs.without_secrets("the correct horse ran") == "the *** ran"
+
+
 @pytest.mark.parametrize(("gone", "said"), [(True, "the output is no longer read"), (False, "BrokenPipeError")])
 def test_the_log_says_that_nobody_read_the_output(tmp_path, gone, said):
     """As with `| head -1`. A broken pipe to another process is a different error, and must not be ignored."""

@@ -97,9 +97,10 @@ def panel(run: RunDir, numbers: Summary) -> Section:
     columns = ("scorer", "detects", "base", "tuned", "difference, points", "unlike ours", "extracted", "as ours")
     words = (
         "The same completions under the rules of others. Unlike ours: whether its difference is detected to be another "
-        "than ours, question by question. Extracted and as ours are shares of the completions of base and tuned in "
-        "which a rule finds an answer and on which its verdict is ours. A rule that finds one in under half of a side "
-        "was made for another format and is not applicable."
+        "than ours, question by question; each is tested at 5% by itself, uncorrected for their number. Extracted and "
+        "as ours are shares of the completions of base and tuned in which a rule finds an answer and on which its "
+        "verdict is ours. A rule that finds one in under half of a side was made for another format and is not "
+        "applicable."
     )
     taken = "\n".join(f"{view.name} takes {view.reads} ({view.source})." for view in numbers.panel.scorers)
     sentence = numbers.panel.sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,6 +42,8 @@ def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
                 raise HarnessError(
                     f"data.path: {source} row {number}: {column} is not text: {row[column]!r:.60}; put it in quotes"
                 )
+            if re.search("[\ud800-\udfff]", row[column]):
+                raise HarnessError(f"data.path: {source} row {number}: {column} has half a character (a surrogate)")
         gold = row["answer"].rsplit("####", 1)[-1].strip()
         try:
             gold_value(gold)

@@ -1,0 +1,52 @@
+"""The fault campaign in its small form: seeded damage to a run, bad inputs, and a kill; each ends as it must."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from harness.bench import faults
+from harness.config import loading
+from tests.conftest import copied
+
+FAULTS = ("traceback", "hang", "more than a line", "silently other numbers", "something written")
+
+
+def none_of_them(found: Counter[str], said: str) -> None:
+    assert not [name for name in FAULTS if found[name]], said
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_bad_inputs_are_refused_with_a_line_or_accepted(capfd, seed):
+    found = faults.inputs(random.Random(seed), 40, loading.keys())
+    none_of_them(found, capfd.readouterr().err)
+    assert found["inputs"] == found["refused with a line"] + found["accepted"] == 40
+
+
+def test_a_damaged_file_gives_the_same_numbers_or_a_line(finished, tmp_path, capfd):
+    run = copied(finished, tmp_path) / finished.name
+    expected = (finished / "summary.json").read_bytes()
+    found = faults.corruptions(random.Random(0), 40, run, expected, ("report", "compare"))
+    none_of_them(found, capfd.readouterr().err)
+    assert found["refused with a line"] and found["same numbers"]
+
+
+def test_a_fault_is_found():
+    """The campaign is not blind."""
+
+    def silent(arguments):
+        return 0
+
+    def broken(arguments):
+        raise ZeroDivisionError
+
+    def slow(arguments):
+        import time
+
+        time.sleep(60)
+
+    assert faults.forked(silent, [], 60).fault is None
+    assert faults.forked(broken, [], 60).fault == "traceback"
+    assert faults.forked(slow, [], 0.2).fault == "hang"
