@@ -17,6 +17,8 @@ from harness.tasks.task import Task
 from harness.util import files, typed
 from harness.util.errors import HarnessError
 
+REMEDY = "python -m harness.rescore mends a run of an earlier version; else delete it and run again"
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingParameters:
@@ -97,7 +99,7 @@ class Evaluation:
 
 def read_evaluation(place: Path) -> Evaluation:
     """The evaluation in a folder or in a result.json. Raises HarnessError (one line) as typed.read."""
-    return typed.read(Evaluation, place if place.suffix == ".json" else place / "result.json")
+    return typed.read(Evaluation, place if place.suffix == ".json" else place / "result.json", REMEDY)
 
 
 def read_earlier(folder: Path) -> Evaluation:

@@ -24,7 +24,8 @@ STARTS_OVER = "HARNESS_STARTS_OVER"
 
 # Errors of the machine, not bugs of ours.
 _REFUSED = {
-    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR,
+    errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG,
 }  # fmt: skip
 
 
@@ -100,7 +101,8 @@ def _report_error(error: Exception) -> int | None:
         interrupts.silence(1)
         return 1
     if isinstance(error, OSError) and error.errno in _REFUSED:
-        return _print_error(f"{error.filename or 'a file'}: {error.strerror}; make room or choose another place")
+        file = error.filename2 or error.filename or "a file"  # of two, the one that was to be written
+        return _print_error(f"{file}: {error.strerror}; make room or choose another place")
     # safetensors and torch have errors of their own for a full disk, which do not name the file.
     is_theirs = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
     if is_theirs and any(words in str(error) for words in _NO_ROOM):

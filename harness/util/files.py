@@ -33,7 +33,10 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
     Yields the lock's file descriptor, for a stage to inherit: the lock then lasts as long as the longer-lived
     of the two processes, even if one is killed. Yields None in a stage that inherited it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # as under /proc
+        raise HarnessError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
     file = (folder / ".lock").resolve()
     if os.environ.get(LOCK_HELD) == str(file):
         yield None
@@ -115,6 +118,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
+    except OSError as error:
+        raise HarnessError(f"{path}: cannot be read ({error.strerror}); move it away and run again") from None
     except ValueError as error:
         raise HarnessError(f"{path}: not JSON ({error}); delete it and run again") from None
 

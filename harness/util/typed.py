@@ -33,6 +33,8 @@ def read(kind: type[T], path: Path, remedy: str = REMEDY) -> T:
         content = path.read_bytes()
     except FileNotFoundError:
         raise HarnessError(f"{path}: missing; run the experiment again to make it") from None
+    except OSError as error:  # a folder, a link to itself, no permission
+        raise HarnessError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
     return parse(kind, content, str(path), remedy)
 
 

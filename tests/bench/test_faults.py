@@ -50,3 +50,22 @@ def test_a_fault_is_found():
     assert faults.forked(silent, [], 60).fault is None
     assert faults.forked(broken, [], 60).fault == "traceback"
     assert faults.forked(slow, [], 0.2).fault == "hang"
+
+
+@pytest.mark.parametrize("name", ["summary.json", "report.md", "base/result.json", "manifest.json"])
+@pytest.mark.parametrize("command", ["report", "rescore", "run", "compare"])
+def test_a_folder_or_a_link_to_itself_in_place_of_a_file(finished, tmp_path, name, command):
+    run = copied(finished, tmp_path) / finished.name
+    for number in range(2):
+        (run / name).unlink() if (run / name).is_file() or (run / name).is_symlink() else (run / name).rmdir()
+        (run / name).symlink_to((run / name).name) if number else (run / name).mkdir()
+        whole = [str(finished)] if command == "compare" else []
+        ended = faults.forked(faults.command(command), [str(run), *whole], faults.LONGEST)
+        assert ended.fault is None, ended.said
+        if (run / name).is_file() and not (run / name).is_symlink():
+            return  # it was made again
+
+
+def test_a_place_that_cannot_be_made_is_one_line():
+    ended = faults.forked(faults.command("run"), ["quickstart", "--results", "/proc/nope"], faults.LONGEST)
+    assert ended.fault is None and ended.code == 2 and "cannot be made" in ended.said
