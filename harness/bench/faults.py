@@ -252,7 +252,7 @@ ROWS = (
 )  # fmt: skip
 
 
-def inputs(rng: random.Random, wanted: int, keys: list[str]) -> Counter[str]:
+def inputs(rng: random.Random, wanted: int, keys: list[str], hang: float = HANG) -> Counter[str]:
     """Overrides, experiment files and data files at random, each given to a dry run; how it ended."""
     from harness.models import prompts  # noqa: F401 (takes seconds, once here instead of in every fork)
 
@@ -262,7 +262,7 @@ def inputs(rng: random.Random, wanted: int, keys: list[str]) -> Counter[str]:
             folder = Path(place)
             kind, arguments = rng.choice([_override, _experiment, _data])(rng, folder, keys)
             ended = forked(command("run"), [*arguments, "--dry-run", "--results", str(folder / "results")], LONGEST)
-            fault = "hang" if ended.seconds > HANG else ended.fault
+            fault = "hang" if ended.seconds > hang else ended.fault
             found["inputs"] += 1
             found[kind] += 1
             found["refused with a line" if ended.code == 2 else "accepted"] += not fault

@@ -20,7 +20,7 @@ def none_of_them(found: Counter[str], said: str) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_bad_inputs_are_refused_with_a_line_or_accepted(capfd, seed):
-    found = faults.inputs(random.Random(seed), 40, loading.keys())
+    found = faults.inputs(random.Random(seed), 40, loading.keys(), faults.LONGEST)
     none_of_them(found, capfd.readouterr().err)
     assert found["inputs"] == found["refused with a line"] + found["accepted"] == 40
 
