@@ -162,7 +162,7 @@ def gsm8k_folder() -> Path:
     """The folder of real GSM8K (train.jsonl, test.jsonl) that HARNESS_GSM8K names; skips by name without it."""
     folder = os.environ.get("HARNESS_GSM8K")
     if not folder:
-        pytest.skip("HARNESS_GSM8K is not a folder with GSM8K's train.jsonl and test.jsonl")
+        pytest.skip("HARNESS_GSM8K names no folder with GSM8K's train.jsonl and test.jsonl")
     return Path(folder)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from harness.report import summary
 from harness.report.summary import Summary
 from harness.report.wording import counts_text, p_text, points_text, rate_text
-from harness.runs import directory
+from harness.runs import directory, seals
 from harness.stats.scores import COMPARED
 from harness.util import files, typed
 from harness.util.errors import HarnessError
@@ -60,7 +60,7 @@ def _load(path: Path) -> Run:
         raise HarnessError(f"{path}: {reason}")
     numbers, run = summary.read(path), directory.existing(path)
     sealed = run.read_manifest().seals.get(run.summary.name)
-    if sealed and files.file_hash(run.summary) != sealed.sha256:
+    if sealed and seals.changed(run.summary, sealed):
         raise HarnessError(f"{run.summary}: has changed since it was written; python -m harness.run {path} mends it")
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # Gains of different bases are not comparable, so runs of another base get their own table.

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.config.loading import locate
 from harness.config.schema import ModelSection
 from harness.util.errors import HarnessError
-from harness.util.files import file_hash
+from harness.util.files import file_hash, text_hash
 
 # Safetensors only: a pickle from another repository can run arbitrary code when it is opened.
 FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "tokenizer.model"]
@@ -71,12 +71,12 @@ class Checkpoint:
     def tokenizer_hash(self) -> str:
         """SHA-256 over the tokenizer's files, the chat template among them."""
         own = _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
-        return own if self.chat_template is None else _text_hash(own + self.chat_template)
+        return own if self.chat_template is None else text_hash(own + self.chat_template)
 
     @property
     def inputs(self) -> dict[str, str]:
         """Content hashes, for RunDir.pin, of the weights and of a chat template that is not the checkpoint's own."""
-        template = {} if self.chat_template is None else {"chat template": _text_hash(self.chat_template)}
+        template = {} if self.chat_template is None else {"chat template": text_hash(self.chat_template)}
         return {"base weights": self.weights_hash} | template
 
     def _json(self, name: str, default: dict | None = None) -> dict:
@@ -188,7 +188,3 @@ def _hash_files(files: list[Path]) -> str:
     for file in files:
         digest.update(f"{file.name}:{file_hash(file)}\n".encode())
     return digest.hexdigest()
-
-
-def _text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

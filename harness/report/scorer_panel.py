@@ -79,10 +79,10 @@ def _under(
 ) -> ScorerView:
     ruled, *each = ([(c, scorer.rule(c.text, c.gold, tags)) for c in side] for side in (base, *tuned))
     before, *after = (means([c for c, _ in side], [ruling.correct for _, ruling in side]) for side in (ruled, *each))
-    changes = np.stack(after) - before if len(after) > 1 else after[0] - before
-    difference = finding.record(seeds.difference(before, np.stack(after) if len(after) > 1 else after[0]))
+    trained = np.stack(after) if len(after) > 1 else after[0]
+    difference = finding.record(seeds.difference(before, trained))
     # Halved, both lie in [-1, 1], and so does what is between them.
-    unlike = seeds.difference(np.zeros(len(before)), (changes - ours) / 2)
+    unlike = seeds.difference(np.zeros(len(before)), (trained - before - ours) / 2)
     first, second = (
         ScorerSide(rate, *_shares(side))
         for rate, side in ((difference.base, ruled), (difference.tuned, list(chain(*each))))

@@ -7,7 +7,6 @@ no seals has none, and is trusted.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +58,7 @@ def _replaced(run: RunDir, path: str, before: Seal | None, sha256: str) -> str |
 
 def seal_texts(run: RunDir, outcome: Path, contents: Mapping[Path, str], made_from: Mapping[str, str]) -> None:
     """The same for files that are about to be written with these contents."""
-    seal(run, outcome, {_inside(run, file): (_text_hash(text), made_from) for file, text in contents.items()})
+    seal(run, outcome, {_inside(run, file): (files.text_hash(text), made_from) for file, text in contents.items()})
 
 
 def write_text(run: RunDir, file: Path, content: str, made_from: Mapping[str, str]) -> None:
@@ -81,7 +80,7 @@ def write_result(run: RunDir, folder: Path, result: Evaluation, trained: Path | 
     else:
         source = {_inside(run, trained): result.adapter} if trained and result.adapter else {}
     written = {path: (sha256, source) for path, sha256 in made.items()}
-    seal(run, file, written | {_inside(run, file): (_text_hash(content), made)})
+    seal(run, file, written | {_inside(run, file): (files.text_hash(content), made)})
     if not file.exists() or file.read_bytes() != content.encode():
         run.report.unlink(missing_ok=True)
     files.write_text(file, content)
@@ -91,6 +90,11 @@ def whole(run: RunDir) -> bool:
     """Whether every sealed file is as it was written. Raises HarnessError if there is no manifest to tell it by."""
     _has_manifest(run)
     return not any(broken(run))
+
+
+def changed(file: Path, sealed: Seal) -> bool:
+    """Whether a file is other than sealed; what a write that was killed has not yet replaced is as it was before."""
+    return files.file_hash(file) not in (sealed.sha256, sealed.replaced)
 
 
 def broken(run: RunDir) -> Iterator[Broken]:
@@ -103,8 +107,7 @@ def broken(run: RunDir) -> Iterator[Broken]:
         if not file.is_file():
             if "/checkpoints/" not in path:  # those may be deleted when they are no longer needed
                 yield Broken(path, sealed, "is missing")
-        # What a write that was killed has not yet replaced is as it was sealed before.
-        elif files.file_hash(file) not in (sealed.sha256, sealed.replaced):
+        elif changed(file, sealed):
             yield Broken(path, sealed, "has changed since it was written")
         elif anew := [name for name, was in sealed.made_from.items() if name in seals and seals[name].sha256 != was]:
             yield Broken(path, sealed, f"was made from another {anew[0]}", stale=True)
@@ -168,7 +171,3 @@ def _has_manifest(run: RunDir) -> None:
 
 def _inside(run: RunDir, path: Path) -> str:
     return str(path.relative_to(run.path))
-
-
-def _text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -305,7 +305,7 @@ def _save(trainer: GRPOTrainer, run: RunDir, seed: int, checkpoint: Checkpoint) 
     inside, final = str(part.relative_to(run.path)), str(outcome.relative_to(run.path))
     saved = {path.replace(inside, final, 1): sha256 for path, sha256 in seals.hashes(run, part.rglob("*")).items()}
     folder = outcome.parent
-    records = [folder / name for name in ("metrics.jsonl", "completions.parquet", "effective_settings.json")]
+    records = [training.metrics_log(folder), training.rollouts_file(folder), folder / "effective_settings.json"]
     points = [run.adapter_after(seed, step) for step in config.kept_steps[:-1]]
     kept = [point / name for point in points for name in ("adapter_model.safetensors", "adapter_config.json")]
     written = saved | seals.hashes(run, [*records, folder / "dropped_prompts.json", *kept])

@@ -200,3 +200,8 @@ def file_hash(file: Path) -> str:
         return target.name
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """SHA-256, in hex, of a text as UTF-8: that of a file that holds it."""
+    return hashlib.sha256(text.encode()).hexdigest()
