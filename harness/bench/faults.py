@@ -1,8 +1,8 @@
-"""A fault campaign on a run of seconds: kills at random moments, damaged files, bad inputs. Seeded; real processes.
+"""A fault campaign on a run of seconds: bad inputs, damaged files, kills and full disks. Seeded; real processes.
 
-After every kill the same command must end with the summary of the run that was left alone. A command on a damaged run
-must end with those bytes too, or with one line and exit code 2; on a bad input with one line and exit code 2, or accept
-it, within HANG seconds.
+A command on a bad input must end with one line and exit code 2, or accept it, within HANG seconds; on a damaged run
+with the summary of the run that was left alone, or with one line and exit code 2; after kills and a full disk
+(harness.bench.kills) with that summary.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,16 +21,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.bench import kills
+from harness.bench.kills import LONGEST
 from harness.util.cli import Parser, exit_code
+from harness.util.errors import HarnessError
 
-SMALL = (
-    "train.steps=4", "train.prompts_per_step=4", "train.generations=4", "train.resume_every=1", "train.save_steps=4",
-    "eval.limit=32", "eval.batch_size=8", "track.mode=disabled",
-)  # fmt: skip
-SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSTOP")  # one that was stopped is killed then
-CHAIN = 3  # kills before a run is left to finish
 HANG = 3.0  # processor seconds for an input
-LONGEST = 600  # seconds for a command
 
 
 class Outcome(NamedTuple):
@@ -77,61 +72,6 @@ def forked(main: Callable[[list[str]], int | None], arguments: list[str], limit:
         said = output.read().decode("utf-8", "replace")
     _, status, used = ended
     return Outcome(-1 if hangs else os.waitstatus_to_exitcode(status), said, used.ru_utime + used.ru_stime)
-
-
-# --- kills
-
-
-def _started(results: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "harness.run", "exp/quickstart.yaml", *SMALL, "--results", str(results)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, start_new_session=True, **quiet)
-
-
-def _finish(results: Path) -> tuple[float, str]:
-    """Seconds and errors of a run that is left alone."""
-    began = time.monotonic()
-    _, errors = (process := _started(results)).communicate(timeout=LONGEST)
-    return time.monotonic() - began, "" if process.returncode == 0 else errors or f"exit code {process.returncode}"
-
-
-def _summary(results: Path) -> bytes | None:
-    found = list(results.glob("quickstart-*/summary.json"))
-    return found[0].read_bytes() if found else None
-
-
-def kills(rng: random.Random, wanted: int, seconds: float, expected: bytes) -> Counter[str]:
-    """Chains of kills at random moments of a run, the last of them left to finish; how the chains ended."""
-    found: Counter[str] = Counter()
-    while found["kills"] < wanted:
-        with tempfile.TemporaryDirectory() as place:
-            results = Path(place)
-            for _ in range(min(CHAIN, wanted - found["kills"])):
-                process, name = _started(results), rng.choice(SIGNALS)
-                time.sleep(rng.uniform(0, seconds))
-                _send(process, name)
-                found["kills"] += 1
-                found[name] += 1
-            _, errors = _finish(results)
-            found["chains"] += 1
-            found["other bytes"] += _summary(results) != expected
-            if errors:
-                found["chains that failed"] += 1
-                print(f"chain {found['chains']}: {errors}", file=sys.stderr)
-    return found
-
-
-def _send(process: subprocess.Popen, name: str) -> None:
-    """A signal to the command and its stages, as a terminal, a scheduler or the kernel sends it."""
-    number = getattr(signal, name)
-    try:
-        os.killpg(process.pid, number) if name in ("SIGINT", "SIGHUP") else process.send_signal(number)
-        if name == "SIGSTOP":
-            time.sleep(0.2)
-            process.kill()
-    except ProcessLookupError:  # it has ended
-        pass
-    process.communicate(timeout=LONGEST)
 
 
 # --- damaged files
@@ -320,14 +260,16 @@ def main(argv: list[str]) -> None:
         found["bad inputs"] = inputs(rng, args.inputs, loading.keys())
     if args.kills or args.corruptions:
         with tempfile.TemporaryDirectory() as place:
-            seconds, errors = _finish(Path(place))
+            seconds, errors = kills.finish(Path(place))
+            if errors:
+                raise HarnessError(f"bench faults: the run that is left alone fails: {errors.splitlines()[-1]}")
             (finished,) = Path(place).glob("quickstart-*")
-            expected = _summary(Path(place))
-            print(f"The run that is left alone takes {seconds:.0f} s{errors}.")
+            expected = (finished / "summary.json").read_bytes()
+            print(f"The run that is left alone takes {seconds:.0f} s.", flush=True)
             if args.corruptions:
                 found["corruptions"] = corruptions(rng, args.corruptions, finished, expected)
             if args.kills:
-                found["kills"] = kills(rng, args.kills, seconds, expected)
+                found |= kills.campaign(rng, args.kills, finished, seconds)
     for what, counts in found.items():
         print(f"\n| {what}, seed {args.seed} | |\n|---|---|")
         for name, count in counts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -91,6 +92,7 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
     module, *options = stage.command
     processes.adopt_orphans()
     began, gpus, ours = time.perf_counter(), machine.gpus(), processes.descendants()
+    code = None
     try:
         code = processes.run(
             ["-m", module, str(run.path), *options],
@@ -103,7 +105,9 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
     finally:
         seconds = time.perf_counter() - began
         before = run.read_manifest().wall_seconds.get(stage.name, 0)
-        run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
+        # A stage that found the disk full has said so.
+        with contextlib.suppress(OSError) if code != 0 else contextlib.nullcontext():
+            run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
         show_cursor()
         clear_up(gpus, ours)
     LOG.info("%s: %.1f s, exit code %d", stage.name, seconds, code)

@@ -30,7 +30,7 @@ _REFUSED = {
 
 
 # Words by which safetensors and torch report a full disk.
-_NO_ROOM = ("No space left on device", "os error 28", "unexpected pos ")
+_NO_ROOM = ("No space left on device", "os error 28", "unexpected pos ", "iostream error")
 
 
 class Parser(argparse.ArgumentParser):

@@ -73,11 +73,21 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file atomically: after a kill at any moment it has the old content or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
+    with _named(path), part.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     put(part, path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in an OSError of a write, which Python leaves without a name."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def put(part: Path, path: Path) -> None:
@@ -138,20 +148,22 @@ def appending(path: Path) -> Iterator[Callable[[list[dict[str, Any]]], None]]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _drop_torn_line(path)
-    with path.open("a", encoding="utf-8") as stream:
-        synced = time.monotonic()
+    stream = path.open("a", encoding="utf-8")
+    synced = time.monotonic()
 
-        def append(rows: list[dict[str, Any]]) -> None:
-            nonlocal synced
+    def append(rows: list[dict[str, Any]]) -> None:
+        nonlocal synced
+        with _named(path):
             stream.write(_as_lines(rows))
             stream.flush()
             if time.monotonic() - synced > SYNC_SECONDS:
                 os.fsync(stream.fileno())
                 synced = time.monotonic()
 
-        try:
-            yield append
-        finally:
+    try:
+        yield append
+    finally:
+        with _named(path), stream:
             os.fsync(stream.fileno())
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from harness.bench import faults
+from harness.bench import faults, kills
 from harness.config import loading
 from tests.conftest import copied
 
@@ -69,3 +69,9 @@ def test_a_folder_or_a_link_to_itself_in_place_of_a_file(finished, tmp_path, nam
 def test_a_place_that_cannot_be_made_is_one_line():
     ended = faults.forked(faults.command("run"), ["quickstart", "--results", "/proc/nope"], faults.LONGEST)
     assert ended.fault is None and ended.code == 2 and "cannot be made" in ended.said
+
+
+def test_a_killed_report_and_a_killed_scoring_are_made_again(finished, tmp_path):
+    run = copied(finished, tmp_path) / finished.name
+    found = kills.redrawing(random.Random(0), 2, run, (finished / "summary.json").read_bytes())
+    assert found["kills"] == 2 and found["ended with the same bytes"] == 2 and not found["faults"]

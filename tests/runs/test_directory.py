@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,27 @@ def test_inputs_may_not_change_under_a_run(tmp_path):
     with pytest.raises(HarnessError, match="the data changed since this run began"):
         run.pin({"data": "c" * 64})
     assert run.read_manifest().inputs == {"data": "a" * 64, "base weights": "b" * 64}
+
+
+needs_dev_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+
+
+@needs_dev_full
+def test_a_full_disk_is_told_by_the_files_name(tmp_path):
+    (tmp_path / ".a.json.part").symlink_to("/dev/full")
+    with pytest.raises(OSError) as told:
+        files.write_json(tmp_path / "a.json", {})
+    assert told.value.filename == str(tmp_path / "a.json")
+    (tmp_path / "log.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError) as told, files.appending(tmp_path / "log.jsonl") as append:
+        append([{"a": 1}])
+    assert told.value.filename == str(tmp_path / "log.jsonl")
+
+
+@needs_dev_full
+def test_a_disk_that_a_stage_found_full_is_told_once(tmp_path):
+    """The stage has said it, and its seconds cannot be noted."""
+    run = directory.open_run("quickstart", [], tmp_path)
+    run.manifest.with_name(f".{run.manifest.name}.part").symlink_to("/dev/full")
+    stage = run_stages.Stage("training", [tmp_path / "never"], ["harness.train", "--seed", "-1"])
+    assert run_stages.start(run, None, stage) == 2

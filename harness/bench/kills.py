@@ -1,0 +1,194 @@
+"""The part of the fault campaign that stops commands: kills at random moments, and disks that are full.
+
+Chains: a run is killed up to CHAIN times, then left to finish. Pairs: two experiments that share a base evaluation run
+at once, and one is killed. Redrawing: harness.report and harness.rescore are killed on a finished run. Full disks: the
+run's disk is too small, by a random size, and larger for the second attempt. In the end every summary.json must be,
+byte for byte, that of the run that was left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+SMALL = (
+    "train.steps=4", "train.prompts_per_step=4", "train.generations=4", "train.resume_every=1", "train.save_steps=4",
+    "eval.limit=32", "eval.batch_size=8", "track.mode=disabled",
+)  # fmt: skip
+SIBLING = ("name=sibling", "train.learning_rate=0.0001")  # another experiment on the same base
+SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSTOP")  # one that was stopped is killed then
+CHAIN = 3  # kills before a run is left to finish
+LONGEST = 600  # seconds for a command
+# Of the kills: one of a pair of experiments, one of a report, one of a scoring anew, and a full disk, for each so many.
+EVERY = 8
+
+# In a mount namespace of its own, so that it needs no rights and leaves nothing behind: the command on a disk of a
+# given size, then on a large one.
+ON_A_SMALL_DISK = """
+mount -t tmpfs -o size="$2" tmpfs "$1" || exit 90
+shift 2
+"$@" >"$OUT/first" 2>"$OUT/errors"; echo $? >"$OUT/code"
+mount -o remount,size=4g "$PLACE"
+"$@" >"$OUT/second" 2>"$OUT/errors-2" || exit 91
+cat "$PLACE"/*/summary.json
+"""
+
+
+def command(results: Path, *overrides: str) -> list[str]:
+    run = ["harness.run", "exp/quickstart.yaml", *SMALL, *overrides]
+    return [sys.executable, "-m", *run, "--results", str(results)]
+
+
+def started(arguments: Sequence[str]) -> subprocess.Popen:
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(arguments, start_new_session=True, **quiet)
+
+
+def ended(process: subprocess.Popen) -> str:
+    """Wait for the end of a command; what it said if it failed, else nothing."""
+    _, errors = process.communicate(timeout=LONGEST)
+    return "" if process.returncode == 0 else errors or f"exit code {process.returncode}"
+
+
+def finish(results: Path, *overrides: str) -> tuple[float, str]:
+    """Seconds and errors of a run that is left alone."""
+    began = time.monotonic()
+    return (0.0, errors) if (errors := ended(started(command(results, *overrides)))) else (time.monotonic() - began, "")
+
+
+def summary(results: Path, name: str = "quickstart") -> bytes | None:
+    found = list(results.glob(f"{name}-*/summary.json"))
+    return found[0].read_bytes() if found else None
+
+
+def kill(process: subprocess.Popen, name: str) -> None:
+    """A signal to the command and its stages, as a terminal, a scheduler or the kernel sends it."""
+    number = getattr(signal, name)
+    try:
+        os.killpg(process.pid, number) if name in ("SIGINT", "SIGHUP") else process.send_signal(number)
+        if name == "SIGSTOP":
+            time.sleep(0.2)
+            process.kill()
+    except ProcessLookupError:  # it has ended
+        pass
+    process.communicate(timeout=LONGEST)
+
+
+def campaign(rng: random.Random, wanted: int, finished: Path, seconds: float) -> dict[str, Counter[str]]:
+    """So many kills and full disks, by kind; `finished` is the run that was left alone, and took so many seconds."""
+    expected = (finished / "summary.json").read_bytes()
+    share = wanted // EVERY
+    found = {
+        "kills of the whole run": chains(rng, wanted - 4 * share, seconds, expected),
+        "kills of one of two experiments on one base": pairs(rng, share, seconds, expected) if share else Counter(),
+        "kills of rescore and report": redrawing(rng, 2 * share, finished, expected),
+        "full disks": full_disks(rng, share, finished, expected),
+    }
+    return {name: counts for name, counts in found.items() if counts}
+
+
+def chains(rng: random.Random, wanted: int, seconds: float, expected: bytes) -> Counter[str]:
+    """Chains of kills at random moments of a run, the last of them left to finish; how the chains ended."""
+    found: Counter[str] = Counter()
+    while found["kills"] < wanted:
+        with tempfile.TemporaryDirectory() as place:
+            results = Path(place)
+            for _ in range(min(CHAIN, wanted - found["kills"])):
+                process, name = started(command(results)), rng.choice(SIGNALS)
+                time.sleep(rng.uniform(0, seconds))
+                kill(process, name)
+                found["kills"] += 1
+                found[name] += 1
+            found["chains"] += 1
+            _judge(found, finish(results)[1], summary(results), expected)
+    return found
+
+
+def pairs(rng: random.Random, wanted: int, seconds: float, expected: bytes) -> Counter[str]:
+    """Two experiments on one base at once; one is killed at a random moment, and both are given again."""
+    found: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as place:
+        finish(Path(place), *SIBLING)
+        sibling = summary(Path(place), "sibling")
+    for _ in range(wanted):
+        with tempfile.TemporaryDirectory() as place:
+            results = Path(place)
+            both = [started(command(results)), started(command(results, *SIBLING))]
+            time.sleep(rng.uniform(0, seconds))
+            at, name = rng.randrange(2), rng.choice(SIGNALS)
+            kill(both[at], name)
+            found["kills"] += 1
+            found[name] += 1
+            # A base evaluation has one writer at a time: the other experiment is refused while this one is at it.
+            said = ended(both[1 - at])
+            found["the other was refused meanwhile"] += bool(said)
+            _judge(found, finish(results)[1], summary(results), expected)
+            _judge(found, finish(results, *SIBLING)[1], summary(results, "sibling"), sibling)
+    return found
+
+
+def redrawing(rng: random.Random, wanted: int, finished: Path, expected: bytes) -> Counter[str]:
+    """harness.rescore and harness.report in turn on a copy of a finished run, killed, and given again."""
+    found: Counter[str] = Counter()
+    for number in range(wanted):
+        with tempfile.TemporaryDirectory() as place:
+            run = Path(shutil.copytree(finished, Path(place) / finished.name, symlinks=True))
+            shutil.copytree(finished.parent / ".base", Path(place) / ".base")
+            which = ("harness.rescore", "harness.report")[number % 2]
+            arguments = [sys.executable, "-m", which, str(run)]
+            began = time.monotonic()
+            ended(started(arguments))
+            whole = time.monotonic() - began
+            process, name = started(arguments), rng.choice(SIGNALS)
+            time.sleep(rng.uniform(0, whole))
+            kill(process, name)
+            found["kills"] += 1
+            found[f"of {which}"] += 1
+            _judge(found, ended(started(arguments)), (run / "summary.json").read_bytes(), expected)
+    return found
+
+
+def full_disks(rng: random.Random, wanted: int, finished: Path, expected: bytes) -> Counter[str]:
+    """The run on a disk of a random size below what it needs, then on a large one.
+
+    The first attempt has to end with one line and exit code 2. Needs Linux's user namespaces; nothing without them.
+    """
+    found: Counter[str] = Counter()
+    needed = sum(file.stat().st_size for file in finished.parent.rglob("*") if file.is_file())
+    for _ in range(wanted):
+        with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as out:
+            size = str(rng.randrange(4096, needed))
+            script = ["sh", "-c", ON_A_SMALL_DISK, "sh", place, size, *command(Path(place))]
+            own = os.environ | {"OUT": out, "PLACE": place}
+            done = subprocess.run(
+                ["unshare", "--map-root-user", "--mount", *script], env=own, capture_output=True, timeout=2 * LONGEST
+            )
+            if done.returncode not in (0, 91):
+                print(f"full disks: not possible here ({done.stderr.decode().strip()})", file=sys.stderr)
+                return found
+            first, code = (Path(out, name).read_text() for name in ("errors", "code"))
+            stage = [line for line in Path(out, "first").read_text().splitlines() if line.startswith("[")]
+            found["full disks"] += 1
+            found[f"in {stage[-1].split(';')[0] if stage else 'the beginning'}"] += 1
+            found["one line and exit code 2"] += (clean := int(code) == 2 and first.count("\n") == 1)
+            said = "" if clean else f"exit code {code.strip()}: {first}"
+            said += Path(out, "errors-2").read_text() if done.returncode else ""
+            _judge(found, said, done.stdout or None, expected)
+    return found
+
+
+def _judge(found: Counter[str], errors: str, made: bytes | None, expected: bytes | None) -> None:
+    """Count how something ended that had to end with these bytes and without an error."""
+    found["ended with the same bytes"] += (right := not errors and made == expected)
+    if not right:
+        found["faults"] += 1
+        print(f"fault: {errors[-600:] or 'other bytes'}", file=sys.stderr)
