@@ -17,7 +17,7 @@ from harness.config import loading
 from harness.runs import directory, training
 from harness.util.errors import HarnessError
 
-PATHS = ("trl-hf", "unsloth-hf", "unsloth-vllm")
+PATHS = ("trl-hf", "trl-vllm", "unsloth-hf", "unsloth-vllm")
 
 
 def main(argv: list[str]) -> None:
