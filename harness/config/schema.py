@@ -24,6 +24,7 @@ from harness.tasks.records import Tags
 OUTSIDE_DIGEST = (
     "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
 )  # fmt: skip
+EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 
 Positive = Annotated[int, Field(ge=1)]

@@ -21,7 +21,7 @@ from harness.models.prompts import Questions
 from harness.runs import proof, provenance, results, seals, source
 from harness.runs.comparable import check_conditions
 from harness.runs.directory import RunDir
-from harness.runs.manifest import Evaluated
+from harness.runs.manifest import Base, Evaluated
 from harness.runs.results import Changed, Conditions, Evaluation, read_evaluation
 from harness.runs.source import Content, Source
 from harness.tasks.registry import TRAINING
@@ -51,6 +51,7 @@ def evaluate(run: RunDir, side: str) -> None:
     proven = results.run_selftest(task, generation.asked_questions(questions), run.config.prompt.tags.record())
     of = "data" if task.name == TRAINING else f"questions of {task.name}"
     run.pin(provenance.inputs(data.content_hash(), of) | questions.checkpoint.inputs)
+    run.note("base", Base(questions.checkpoint.revision))
     run.note("machine", provenance.machine())
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
     made_for = generation.work(config, questions, adapters=adapters)

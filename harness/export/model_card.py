@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,9 @@ from harness.report.document import Figure
 from harness.report.markdown import block_lines
 from harness.report.sections import results
 from harness.report.summary import Summary
-from harness.report.wording import points
+from harness.report.wording import DEMO, identity_line, points
 from harness.runs.directory import RunDir
-from harness.util.text import one_line, visible
-
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+from harness.util.text import on_hub, visible
 
 
 def text(run: RunDir, numbers: Summary, export: Export) -> str:
@@ -34,31 +31,21 @@ def text(run: RunDir, numbers: Summary, export: Export) -> str:
 
 def _front(config: Config, export: Export) -> dict[str, Any]:
     front: dict[str, Any] = {}
-    if _on_hub(config.model.id):
+    if on_hub(config.model.id):
         front |= {"base_model": config.model.id, "base_model_relation": "finetune"}
     front |= {"library_name": "transformers" if export.to == "merged" else "gguf", "pipeline_tag": "text-generation"}
-    if _on_hub(config.data.path):
+    if on_hub(config.data.path):
         front["datasets"] = [config.data.path]
     method = "full-finetuning" if config.model.full_finetuning else "lora"
     return front | {"tags": ["grpo", "reinforcement-learning", "math", method]}
 
 
-def _on_hub(name: str) -> bool:
-    return bool(_HUB_ID.fullmatch(name)) and not name.startswith(".") and not Path(name).exists()
-
-
-def _named(name: str) -> str:
-    """A hub id unchanged, or the last part of a path, so that the card does not show local folders."""
-    return name if _on_hub(name) else one_line(Path(name).name)
-
-
 def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
     config = run.config
     yield f"# {run.path.resolve().name}"
-    yield (
-        f"\n{_named(config.model.id)}, trained with GRPO on {_named(config.data.path)} and scored before and after on "
-        f"the same {numbers.n:,} questions of its {numbers.conditions.split} split."
-    )
+    yield f"\nTrained with GRPO and scored before and after: {identity_line(numbers, run.read_manifest())}"
+    if numbers.identity.demo:
+        yield f"\n**{DEMO}**"
     yield from _section(results.opening(run, numbers))
     if numbers.seeds:
         own = next(entry for entry in numbers.seeds if entry.seed == export.seed)

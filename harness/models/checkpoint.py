@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness.config.loading import locate
-from harness.config.schema import ModelSection
+from harness.config.schema import EMBEDDED, ModelSection
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash, text_hash
 
@@ -30,6 +30,7 @@ class Checkpoint:
     id: str  # as the experiment file names it
     path: Path
     chat_template: str | None = None  # Jinja; None: the checkpoint's own
+    revision: str | None = None  # the commit of a hub repository
 
     @cached_property
     def config(self) -> dict:
@@ -97,7 +98,7 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
     Raises HarnessError if it cannot be found or fetched.
     """
     template = None if model.chat_template is None else _template(model.chat_template)
-    if model.id == "tiny":
+    if model.id == EMBEDDED:
         from harness.tasks.tiny import CHECKPOINT
 
         return Checkpoint(model.id, CHECKPOINT, template)
@@ -110,7 +111,8 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
         folder = _download(model, weights)
     if (local or weights) and (missing := _missing_weights(folder)):
         raise HarnessError(f"model.id: {folder} {missing}; fetch it again, or set another model.id")
-    return Checkpoint(model.id, folder, template)
+    # The hub's cache names a snapshot's folder for its commit.
+    return Checkpoint(model.id, folder, template, None if local else folder.name)
 
 
 def _template(name: str) -> str:

@@ -16,6 +16,7 @@ from harness.report import charts, html, verdict
 from harness.report.document import Block, Gallery, Section
 from harness.report.gallery import OUTCOMES, Item
 from harness.report.summary import Summary
+from harness.report.wording import DEMO, identity_line
 from harness.runs.directory import RunDir
 from harness.util.text import plural
 
@@ -40,6 +41,8 @@ def draw(run: RunDir, numbers: Summary, sections: list[Section]) -> str:
         "report.js",
         title=run.path.resolve().name,
         verdict=numbers.verdict,
+        identity=identity_line(numbers, run.read_manifest()),
+        demo=DEMO if numbers.identity.demo else None,
         claim=claim,
         joint=joint,
         evidence=evidence,

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from harness.report.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim
 from harness.report.gallery import OUTCOMES
+from harness.report.summary import Summary
+from harness.report.wording import DEMO, identity_line
 from harness.runs.directory import RunDir
 from harness.util.text import cell, one_line, prose, visible
 
@@ -17,8 +19,12 @@ LONGEST_ANSWER = 40  # characters of the number found in it
 # --- Markdown -----------------------------------------------------------------------------------------------
 
 
-def report_lines(run: RunDir, shown: list[Section]) -> Iterator[str]:
+def report_lines(run: RunDir, numbers: Summary, shown: list[Section]) -> Iterator[str]:
     yield f"# {prose(one_line(run.path.resolve().name))}"
+    yield ""
+    yield prose(one_line(identity_line(numbers, run.read_manifest())))
+    if numbers.identity.demo:
+        yield f"\n**{DEMO}**"
     for section in shown:
         if isinstance(section.blocks[0], Gallery):
             yield from _gallery(section.blocks[0])

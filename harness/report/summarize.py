@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import plugins
+from harness.config.schema import EMBEDDED
 from harness.report import scorer_panel, verdict
 from harness.report.summary import (
     REWARD_SHARE,
@@ -18,6 +19,7 @@ from harness.report.summary import (
     FloorRecord,
     Flow,
     Flows,
+    Identity,
     NoiseFloor,
     OfSamples,
     Panel,
@@ -44,6 +46,7 @@ from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.util import typed
 from harness.util.errors import HarnessError
+from harness.util.text import without_folders
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
 
@@ -76,6 +79,7 @@ def summarize(run: RunDir) -> Summary:
     return Summary(
         name=run.config.name,
         digest=run.config.digest(),
+        identity=_identity(run),
         n=n,
         samples=count,
         conditions=base.conditions,
@@ -100,6 +104,22 @@ def summarize(run: RunDir) -> Summary:
         curve=_curves(run),
         of_samples=_of_samples(base.scores, sides, count) if count > 1 else None,
         seeds=tuple(map(partial(_seed, run, before), trainings, each)) if len(sides) > 1 else None,
+    )
+
+
+def _identity(run: RunDir) -> Identity:
+    config, base = run.config, run.read_manifest().base
+    model = config.model
+    return Identity(
+        model=without_folders(model.id),
+        revision=base and base.revision,
+        demo=model.id == EMBEDDED,
+        lora_r=None if model.full_finetuning else config.lora.r,
+        steps=config.train.steps,
+        completions=config.completions_per_step,
+        seeds=tuple(config.train.seeds),
+        task=plugins.task(config).name,
+        data=without_folders(config.data.path),
     )
 
 

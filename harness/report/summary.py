@@ -247,11 +247,27 @@ class SeedSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What was trained and scored, so that no number stands without it."""
+
+    model: str  # the base: a hub id, or the name of its folder
+    revision: str | None  # of a hub id
+    demo: bool  # the embedded model, which was made so that the training helps
+    lora_r: int | None  # None: all weights were trained
+    steps: int  # of each training
+    completions: int  # a step
+    seeds: tuple[int, ...]  # of the trainings
+    task: str
+    data: str  # a hub id, or the name of its folder or file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """A finished run."""
 
     name: str  # of the experiment
     digest: str  # of its settings
+    identity: Identity
     n: int  # questions
     samples: int  # completions per question
     conditions: Conditions  # under which both models were evaluated
@@ -278,16 +294,6 @@ class Summary:
         return len(self.seeds or ())
 
 
-@dataclass(frozen=True, slots=True)
-class _Data:
-    data: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    conditions: _Data
-
-
 def read(run: Path) -> Summary:
     """The summary of a run directory. Raises HarnessError, one line with file and field, if it is not valid."""
     return typed.read(Summary, run / "summary.json", f"python -m harness.report {run} writes it again")
@@ -296,8 +302,3 @@ def read(run: Path) -> Summary:
 def text(numbers: Summary) -> str:
     """The content of its file."""
     return files.as_json(typed.plain(numbers))
-
-
-def data_hash(file: Path) -> str:
-    """The hash of the questions of a summary.json of any version (Conditions.data). Raises HarnessError."""
-    return typed.read(_Asked, file).conditions.data

@@ -50,9 +50,12 @@ class Verdict:
     def opening(self) -> Sentence:
         """The first sentence: accuracy, and the format if it is detected to have changed."""
         if not self.format.detected:
-            # That every completion is as the base's is a warning, not a finding.
-            hint = " Nor did one completion: check that the adapter was applied." if self.identical else ""
-            return self.accuracy.sentence(hint=hint)
+            # A run without proof that the trained weights were used has no report.
+            hint = (
+                " Every completion has the base's answer and length, although the trained weights were proved to be in "
+                "use: the training changed too little to show."
+            )
+            return self.accuracy.sentence(hint=hint if self.identical else "")
         accuracy, form = self.accuracy, self.format.change("format")
         if accuracy.kind == "not detected":
             return Sentence(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from harness.report.charts import Mark
-from harness.report.summary import Summary
+from harness.report.summary import Identity, Summary
+from harness.runs.manifest import Manifest
 from harness.stats.finding import change, in_points, spell_p
 from harness.stats.records import Difference, Estimate, PairedRecord, SeedsRecord
 from harness.stats.seeds import OVER_SEEDS
+from harness.tasks.registry import TRAINING
+from harness.util.text import plural
 
 
 def points(difference: Estimate) -> str:
@@ -47,3 +50,39 @@ def counts(numbers: Summary, quantity: str, way: str) -> list[int]:
 
 def counts_text(numbers: Summary, quantity: str, way: str) -> str:
     return " / ".join(map(str, counts(numbers, quantity, way)))
+
+
+DEMO = (
+    "Demo: the gain is by construction. The embedded model was made so that a few minutes of training help it; nothing "
+    "here says anything about other models."
+)
+
+
+def model_text(identity: Identity) -> str:
+    """The base model, with the beginning of its revision."""
+    revision = f" ({identity.revision[:8]})" if identity.revision else ""
+    return identity.model + revision
+
+
+def identity_parts(numbers: Summary) -> tuple[str, ...]:
+    """What was trained, how, and on which questions it was scored, each in a few words."""
+    found = numbers.identity
+    asked = found.data if found.task == TRAINING else found.task
+    return (
+        model_text(found),
+        "all weights" if found.lora_r is None else f"LoRA r {found.lora_r}",
+        f"{plural(found.steps, 'step')} of {plural(found.completions, 'completion')}",
+        f"seed{'s' if found.seeds[1:] else ''} {', '.join(map(str, found.seeds))}",
+        f"{asked} {numbers.conditions.split}, {plural(numbers.n, 'question')}",
+    )
+
+
+def measured(made: Manifest) -> tuple[str, ...]:
+    """On which machine the run was evaluated, and on which day it ended (UTC); older runs did not keep the day."""
+    machine = made.machine and (made.machine.gpu or "CPU")
+    days = [cost.finished[:10] for cost in made.stages.values() if cost.finished]
+    return tuple(filter(None, (machine, max(days, default=None))))
+
+
+def identity_line(numbers: Summary, made: Manifest) -> str:
+    return "; ".join(identity_parts(numbers) + measured(made)) + "."

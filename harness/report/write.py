@@ -22,7 +22,7 @@ def write(run: RunDir) -> Summary:
     content = {
         run.summary: summary.text(numbers),
         run.page: html_report.draw(run, numbers, page),
-        run.report: visible("\n".join(report_lines(run, text))) + "\n",
+        run.report: visible("\n".join(report_lines(run, numbers, text))) + "\n",
     }
     seals.seal_texts(run, run.report, content, seals.hashes(run, run.drawn_from))
     for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
@@ -34,9 +34,10 @@ def write(run: RunDir) -> Summary:
 
 def show(run: RunDir) -> None:
     """Print the report's verdict and first table, and where the report is. Raises HarnessError as `summary.read`."""
-    opening = results.opening(run, summary.read(run.path))
+    numbers = summary.read(run.path)
+    opening = results.opening(run, numbers)
     printed = Section("", [block for block in opening.blocks if not isinstance(block, Figure)])
-    markdown(visible("\n".join(report_lines(run, [printed]))))
+    markdown(visible("\n".join(report_lines(run, numbers, [printed]))))
     say(f"\nReport: {one_line(str(run.report))}")
     if run.page.exists():
         say(f"Page:   {one_line(str(run.page))}")

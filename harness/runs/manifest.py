@@ -30,6 +30,7 @@ class Cost:
     steps: int | None = field(default=None, metadata=typed.OMITTED)  # of a training
     peak_memory_mib: int  # of the process
     peak_gpu_mib: int | None = field(default=None, metadata=typed.OMITTED)  # that torch reserved; None without a GPU
+    finished: str | None = field(default=None, metadata=typed.OMITTED)  # UTC, ISO 8601; None in older runs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,13 @@ class Seal:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """Where the base checkpoint is from; its content is among the inputs."""
+
+    revision: str | None  # the commit of a hub repository; None: a folder
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     id: str  # under which the tracker knows the run
 
@@ -80,6 +88,7 @@ class Manifest:
     """The manifest; sections are by stage unless stated otherwise, and empty or None until something is noted."""
 
     inputs: dict[str, str] = field(default_factory=dict)  # content hashes, by what is hashed
+    base: Base | None = None
     machine: Machine | None = None
     stages: dict[str, Cost] = field(default_factory=dict)
     wall_seconds: dict[str, float] = field(default_factory=dict)  # imports and all attempts that ended included

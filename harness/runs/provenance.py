@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def cost(
         steps=steps,
         peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         peak_gpu_mib=torch.cuda.max_memory_reserved() // 2**20 if torch.cuda.is_available() else None,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

@@ -102,6 +102,21 @@ def read_evaluation(place: Path) -> Evaluation:
     return typed.read(Evaluation, place if place.suffix == ".json" else place / "result.json", REMEDY)
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _AllAnswered:
+    scores: tuple[_Answered, ...]
+
+
+def question_ids(place: Path) -> frozenset[str]:
+    """The ids of the questions of an evaluation, of any version. Raises HarnessError (one line) as typed.read."""
+    return frozenset(score.id for score in typed.read(_AllAnswered, place / "result.json").scores)
+
+
 def read_earlier(folder: Path) -> Evaluation:
     """The same for scoring again: fields of a score that an older scorer did not write are read as nothing found."""
     file = folder / "result.json"

@@ -112,10 +112,10 @@ class Finding:
                 return "no power is given: two seeds do not bound how much trainings vary"
             return f"this design is not known to detect any difference with {POWER:.0%} power"
         if self.one_way is None:
-            return "this design cannot detect any at this discordance"
+            return f"with so few questions changed, this design detects no difference with {POWER:.0%} power"
         return (
-            "this design cannot detect any at this discordance, but were all changes in one direction it would detect "
-            f"≥ {100 * self.one_way:.2f} {points} with {POWER:.0%} power"
+            f"with so few questions changed, this design detects a difference with {POWER:.0%} power only if all "
+            f"changes go in one direction: ≥ {100 * self.one_way:.2f} {points}"
         )
 
     def _points(self) -> list[str]:

@@ -66,6 +66,19 @@ def shown(value: Any) -> Any:
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+
+
+def without_folders(name: str) -> str:
+    """A hub id unchanged, or the last part of a path: what others read must not show local folders."""
+    return name if _HUB_ID.fullmatch(name) else one_line(Path(name).name)
+
+
+def on_hub(name: str) -> bool:
+    """Whether a model's or data set's name is a hub id, and not that of a local file or folder."""
+    return bool(_HUB_ID.fullmatch(name)) and not Path(name).exists()
+
+
 def spelled_out(text: str) -> str:
     """A line with its control characters spelled out."""
     return "".join(c if c.isprintable() else f"⟨{code_point(c)}⟩" for c in text)

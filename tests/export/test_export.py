@@ -382,7 +382,8 @@ def test_a_card_names_hub_ids_and_of_paths_the_last_part(tmp_path):
     local = (f"model.id={tmp_path}/models/mine", f"data.path={tmp_path}/numbers.jsonl", f"rewards.functions={own}")
     run = make_run(tmp_path / "other", ["wrong"] * 30, ["right"] * 30, *local)
     text = model_card.text(run, summarize(run), exported("merged", "bfloat16", vision=True))
-    assert str(tmp_path) not in text and "mine, trained with GRPO on numbers.jsonl" in text
+    assert str(tmp_path) not in text
+    assert "before and after: mine; LoRA r 8; " in text and "; numbers.jsonl test, 30 questions" in text
     assert "rewards.py:length × 1" in text and 'limit_mm_per_prompt={"image": 0}' in text
     assert not {"base_model", "datasets"} & yaml.safe_load(text.split("---\n")[1]).keys()
 

@@ -86,8 +86,8 @@ def test_one_question_is_one_question(tmp_path):
 def test_nothing_changed_is_said_as_it_is(tmp_path):
     run = reported(tmp_path, ["right", "wrong"] * 50, ["right", "wrong"] * 50)
     text = run.report.read_text()
-    assert "No difference in accuracy detected; this design" in text
-    assert "check that the adapter was applied" in text
+    assert "No difference in accuracy detected; with so few questions changed, this design" in text
+    assert "the trained weights were proved to be in use: the training changed too little to show" in text
     assert "no effect" not in text.lower()
 
 
@@ -170,7 +170,55 @@ def test_a_broken_summary_beside_a_run_does_not_cost_its_report(tmp_path):
     for number, theirs in enumerate(({"conditions": None}, {"conditions": []}, [], None)):
         files.write_json(tmp_path / f"foreign-{number}/summary.json", theirs)
     run = reported(tmp_path, ["right"] * 30, ["right"] * 30)
-    assert "0 other finished runs in this results folder" in run.report.read_text()
+    assert "No other finished run in this results folder has scored any of them." in run.report.read_text()
+
+
+def test_looks_at_test_are_counted_by_question(tmp_path):
+    """A run on some of the same questions has looked at them, too; its data hash is another."""
+    reported(tmp_path, ["right"] * 20, ["right"] * 20, "eval.limit=20")
+    dev = reported(tmp_path, ["right"] * 40, ["right"] * 40, "name=other")
+    kept = files.read_json(dev.base / "result.json")
+    for score in kept["scores"]:
+        score["id"] = f"other {score['id']}"
+    files.write_json(dev.base / "result.json", kept)
+    run = reported(tmp_path, ["right"] * 30, ["right"] * 30)
+    assert "1 other finished run in this results folder scored some or all of them." in run.report.read_text()
+
+
+def test_a_report_names_what_was_measured(tmp_path):
+    hub = ("model.id=google/gemma-3-4b-it", "model.revision=093f9f388b31de276ce2de164bdc2081324b9767")
+    hub += ("data.path=openai/gsm8k", "train.backend=unsloth", "model.precision=bf16", "lora.r=8")
+    run = make_run(tmp_path, ["wrong"] * 30, {1: ["right"] * 30, 2: ["right"] * 30}, *hub)
+    cost = {"start_seconds": 1.0, "seconds": 2.0, "tokens": 3, "peak_memory_mib": 4}
+    noted = {"machine": {"system": "Linux", "cores": 2, "threads": 2, "gpu": "NVIDIA H200", "gpu_gib": 139.8}}
+    days = {"base": "2026-11-28T23:59:59+00:00", "tuned (seed 1)": "2026-11-29T01:00:00+00:00"}
+    noted["base"] = {"revision": hub[1].partition("=")[2]}
+    noted["stages"] = {stage: cost | {"finished": day} for stage, day in days.items()}
+    files.write_json(run.manifest, noted)
+    write.write(run)
+    line = (
+        "google/gemma-3-4b-it (093f9f38); LoRA r 8; 60 steps of 64 completions; seeds 1, 2; openai/gsm8k test, "
+        "30 questions; NVIDIA H200; 2026-11-29."
+    )
+    assert line in run.report.read_text() and line in run.page.read_text()
+    assert "Demo:" not in run.report.read_text() + run.page.read_text()
+    found = files.read_json(run.summary)["identity"]
+    assert found["model"] == "google/gemma-3-4b-it" and found["seeds"] == [1, 2] and not found["demo"]
+    assert "H200" not in run.summary.read_text() and "2026" not in run.summary.read_text()
+
+
+def test_the_embedded_model_is_a_demo_and_says_so(tmp_path):
+    run = reported(tmp_path, ["wrong"] * 30, ["right"] * 30)
+    assert "\n**Demo: the gain is by construction." in run.report.read_text()
+    assert "Demo: the gain is by construction." in run.page.read_text()
+
+
+def test_of_a_local_model_and_data_only_the_last_part_of_the_path_is_shown(tmp_path):
+    run = reported(
+        tmp_path, ["wrong"] * 30, ["right"] * 30, f"model.id={tmp_path}/mine", f"data.path={tmp_path}/own.jsonl"
+    )
+    assert "\nmine; LoRA r " in run.report.read_text() and "; own.jsonl test, 30 questions" in run.report.read_text()
+    assert str(tmp_path) not in run.summary.read_text()
 
 
 def test_damaged_or_older_files_of_the_run_itself_are_named_in_a_line(tmp_path):

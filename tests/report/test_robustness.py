@@ -75,7 +75,7 @@ def test_one_seed_has_no_section_on_seeds(tmp_path):
     run = reported(tmp_path, ["wrong"] * 60 + ["right"] * 40, ["right"] * 100)
     absent(run, "Training seeds", "Several samples a question", "Cut at the token limit", "Doing nothing")
     assert "not included (one seed)" in run.report.read_text() and "Of seed" not in run.report.read_text()
-    assert first_screen(run).count("**") == 2  # the verdict alone is loud
+    assert first_screen(run).count("**") == 4  # the demo line, the verdict  # the verdict alone is loud
 
 
 def test_scorers_that_detect_the_opposite_are_loud_and_say_why(tmp_path):
@@ -127,9 +127,9 @@ def test_several_samples_have_their_measures(tmp_path):
 def test_only_the_format_improved_is_in_the_first_sentence_and_in_the_headline(tmp_path):
     run = reported(tmp_path, ["right, no format"] * 60 + ["wrong"] * 40, ["right"] * 60 + ["wrong"] * 40)
     assert (
-        "**No difference in accuracy detected, but the format rose by 60.0 points; this design cannot detect any at "
-        "this discordance, but were all changes in one direction it would detect ≥ 7.79 points of accuracy with 80% "
-        "power. Accuracy: not one of 100 questions changed. Format: 95% interval "
+        "**No difference in accuracy detected, but the format rose by 60.0 points; with so few questions changed, this "
+        "design detects a difference with 80% power only if all changes go in one direction: ≥ 7.79 points of "
+        "accuracy. Accuracy: not one of 100 questions changed. Format: 95% interval "
     ) in first_screen(run)
     assert "adapter" not in first_screen(run)
     assert "<h1>No difference in accuracy detected, but the format rose by 60.0 points<span" in run.page.read_text()

@@ -109,7 +109,7 @@ def test_the_verdict_of_several_seeds_is_of_their_mean(of_seeds):
 
 def test_seeds_without_any_change_are_a_warning(tmp_path):
     found = summarize(make_run(tmp_path, BASE, {1: BASE, 2: BASE})).verdict
-    assert found.identical and "check that the adapter was applied" in found.sentence
+    assert found.identical and "the training changed too little to show" in found.sentence
 
 
 def test_truncation_bounds_over_seeds_are_of_the_mean(of_seeds):
@@ -242,12 +242,12 @@ def test_over_seeds_flows_are_means(of_seeds):
 
 def test_the_hint_to_the_adapter_needs_every_verdict_unchanged(tmp_path):
     same = summarize(make_run(tmp_path / "same", BASE, BASE)).verdict
-    assert same.identical and "check that the adapter" in same.sentence
-    assert "were all changes in one direction it would detect ≥ 7.79 points" in same.sentence
+    assert same.identical and "Every completion has the base's answer and length" in same.sentence
+    assert "only if all changes go in one direction: ≥ 7.79 points" in same.sentence
     moved = [*BASE[:49], "right, no format", *BASE[50:]]
     other = summarize(make_run(tmp_path / "other", BASE, moved)).verdict
     assert not other.identical and "Not one of 100 questions changed." in other.sentence
-    assert "adapter" not in other.sentence
+    assert "Every completion" not in other.sentence
 
 
 def test_seeds_of_a_single_question_are_refused_and_odd_runs_are_not(tmp_path):

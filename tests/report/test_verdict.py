@@ -167,7 +167,7 @@ SITUATIONS = {
     "nothing changed at all": Situation(
         ["right"] * 60 + ["wrong"] * 40,
         ["right"] * 60 + ["wrong"] * 40,
-        ("Not one of 100 questions changed. Nor did one completion: check that the adapter was applied.**",),
+        ("in use: the training changed too little to show.**",),
         ("mathematics",),
     ),
     "the reward rises and accuracy falls": Situation(

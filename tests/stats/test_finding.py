@@ -71,8 +71,8 @@ def test_changes_in_one_direction_need_six():
     assert mcnemar(6, 0).exact < 0.05 < mcnemar(5, 0).exact
     assert one_way(5) is None
     assert said(difference(0, 0, 5)) == (
-        "No difference in accuracy detected; this design cannot detect any at this discordance. "
-        "Not one of 5 questions changed."
+        "No difference in accuracy detected; with so few questions changed, this design detects no difference with "
+        "80% power. Not one of 5 questions changed."
     )
 
 
@@ -102,15 +102,15 @@ def test_not_detected_is_never_no_effect():
     )
     assert "Observed −0.4 points" in str(finding.of(difference(55, 60)).sentence())
     assert "Observed 0.0 points" in str(finding.of(difference(30, 30)).sentence())
-    assert "this design cannot detect any at this discordance" in str(finding.of(difference(1, 1)).sentence())
+    assert "with so few questions changed, this design detects" in str(finding.of(difference(1, 1)).sentence())
 
 
 def test_identical_answers_say_what_would_have_been_seen_and_are_a_warning():
     v = finding.of(difference(0, 0))
     assert (v.kind, v.detectable, v.direction) == ("not detected", None, "none")
     nothing = (
-        "No difference in accuracy detected; this design cannot detect any at this discordance, but were all changes "
-        "in one direction it would detect ≥ 0.60 points with 80% power. Not one of 1,319 questions changed."
+        "No difference in accuracy detected; with so few questions changed, this design detects a difference with 80% "
+        "power only if all changes go in one direction: ≥ 0.60 points. Not one of 1,319 questions changed."
     )
     assert str(v.sentence()) == nothing
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from harness.report import charts, gallery, summary
+from harness.report import charts, gallery
 from harness.report.charts import Bar, Row
 from harness.report.document import Figure, Gallery, Loud, Section, Table
 from harness.report.sections.robustness import alerts
 from harness.report.summary import Summary
 from harness.report.wording import counts_text, difference_mark, mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
-from harness.runs.results import SamplingParameters
+from harness.runs.results import SamplingParameters, question_ids
 from harness.stats.finding import spell_p
 from harness.stats.power import POWER
 from harness.stats.records import PairedRecord
@@ -81,11 +81,7 @@ def _reading(run: RunDir, numbers: Summary) -> Iterator[str]:
     left_out = f" ({p.repeated} rows left out: their question had occurred before)" if p.repeated else ""
     yield f"Problems: {p.train:,} train, {p.dev:,} dev, {p.test:,} test{left_out}."
     if conditions.split == "test":
-        yield (
-            f"This run scored the test questions {_looks(numbers)}, and never while training. "
-            f"{plural(_other_looks(run, conditions.data), 'other finished run')} in this results folder scored the "
-            "same questions: the more looks, the better the best of them seems."
-        )
+        yield (f"This run scored the test questions {_looks(numbers)}, and never while training. {_looked_at(run)}")
 
 
 def _decoding(sampling: SamplingParameters) -> str:
@@ -121,13 +117,19 @@ def _looks(numbers: Summary) -> str:
     return f"{base} with the base and once with {tuned}"
 
 
-def _other_looks(run: RunDir, data: str) -> int:
-    """How many other runs in the results folder have been scored on the same questions."""
-    found = 0
+def _looked_at(run: RunDir) -> str:
+    """How many other finished runs in the results folder were scored on questions of this one."""
+    own, shared = question_ids(run.base), 0
     for file in run.path.parent.glob("*/summary.json"):
-        with contextlib.suppress(HarnessError):  # another run's broken file must not stop this report
-            found += summary.data_hash(file) == data and file.parent.resolve() != run.path.resolve()
-    return found
+        if file.parent.resolve() != run.path.resolve():
+            with contextlib.suppress(HarnessError):  # another run's broken file must not stop this report
+                shared += not own.isdisjoint(question_ids(file.with_name("base")))
+    if not shared:
+        return "No other finished run in this results folder has scored any of them."
+    return (
+        f"{plural(shared, 'other finished run')} in this results folder scored some or all of them. The best of many "
+        "runs on the same questions looks better than it is."
+    )
 
 
 def decomposition(run: RunDir, numbers: Summary) -> Section:
