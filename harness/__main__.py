@@ -4,15 +4,23 @@
     harness compare results/*
     harness run --help
 
-`harness COMMAND` is `python -m harness.COMMAND`.
+`harness COMMAND` is `python -m harness.COMMAND`. For completion of commands, options, experiments, settings and runs,
+put eval "$(harness --completion bash)" into the shell's start file (or zsh;
+in fish: harness --completion fish | source).
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
+import os
 import sys
+from typing import Any
 
-from harness.util.cli import Parser, exit_code
+from harness import __version__
+from harness.util.cli import COMPLETING, Parser, exit_code
+
+SHELLS = ("bash", "zsh", "fish")
 
 COMMANDS = {
     "run": "one experiment: base evaluation, GRPO, tuned evaluation, report",
@@ -37,12 +45,37 @@ def main(argv: list[str] | None = None) -> int | None:
     lines = "\n".join(f"    {name:11} {what}" for name, what in COMMANDS.items())
     parser = Parser("", f"{__doc__}\ncommands:\n{lines}", prog="harness")
     parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="each has its own --help")
-    chosen = parser.parse(arguments[:1]).command
+    parser.add_argument("--version", action="version", version=f"grpo-harness {__version__}")
+    parser.add_argument("--completion", action=Completion, choices=SHELLS, help="print what makes a shell complete")
+    chosen = _command_on_the_line() if COMPLETING in os.environ else None
+    chosen = chosen or parser.parse(arguments[:1] if arguments[:1] != ["--completion"] else arguments).command
     module = f"harness.{chosen}"
     # A command is a module, or a package with a __main__.
     package = importlib.import_module(module)
     command = importlib.import_module(f"{module}.__main__") if hasattr(package, "__path__") else package
     return command.main(arguments[1:])
+
+
+class Completion(argparse.Action):
+    """Print the shell's code and end, as --version does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: Any, shell: Any, option: str | None = None) -> None:
+        import argcomplete
+
+        print(argcomplete.shellcode(["harness"], shell=shell))
+        parser.exit()
+
+
+def _command_on_the_line() -> str | None:
+    """The command whose arguments the shell asks to complete; None if it asks for the command itself."""
+    import argcomplete
+
+    line, point = os.environ["COMP_LINE"], int(os.environ["COMP_POINT"])
+    words = argcomplete.split_line(line, point)[3]
+    if len(words) < 2 or words[1] not in COMMANDS:
+        return None
+    os.environ[COMPLETING] = "2"  # for the command's own parser, the second word is the program
+    return words[1]
 
 
 def console_script() -> int:

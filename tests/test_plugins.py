@@ -12,7 +12,7 @@ from harness.config.plugins import BACKENDS, ENGINES, TRACKERS
 from harness.evaluate import __main__ as evaluate_command
 from harness.report import __main__ as report_command
 from harness.report import summary
-from harness.run import main as run_main
+from harness.run.__main__ import main as run_main
 from harness.runs.results import read_evaluation
 from harness.tasks.registry import TASKS
 from harness.track import __main__ as track_command

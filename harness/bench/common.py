@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.config import arguments
 from harness.runs import machine, provenance
 from harness.util import processes
 from harness.util.cli import Parser
@@ -17,8 +18,7 @@ from harness.util.errors import HarnessError
 def parser(name: str, doc: str, paths: Sequence[str], measured: str) -> Parser:
     """A parser for `python -m harness.bench NAME EXPERIMENT [key.path=value ...] [--paths A,B]`."""
     made = Parser(f"bench {name}", doc)
-    made.add_argument("experiment", help=f"exp/NAME.yaml: {measured}")
-    made.add_argument("overrides", nargs="*", metavar="key.path=value")
+    arguments.add_experiment(made, f": {measured}")
     made.add_argument("--paths", default=",".join(paths), metavar="A,B", help=f"default: {','.join(paths)}")
     return made
 

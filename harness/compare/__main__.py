@@ -18,25 +18,28 @@ import io
 import sys
 from pathlib import Path
 
-from harness.compare import groups as run_groups
-from harness.compare.formats import FORMATS, show
-from harness.util import files
+from harness.config import arguments
 from harness.util.cli import Parser, exit_code
-from harness.util.console import say
 from harness.util.errors import HarnessError
-from harness.util.text import one_line
 
+# The formats by the endings of --out.
 ENDINGS = {".txt": "table", ".md": "md", ".csv": "csv", ".json": "json", ".html": "html"}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("compare", __doc__)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
-    parser.add_argument("--format", choices=FORMATS, help="default: table, or the format of the ending of --out")
+    arguments.add_runs(parser)
+    parser.add_argument("--format", choices=ENDINGS.values(), help="default: table, or by the ending of --out")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there instead of to standard output")
     parser.add_argument("--intervals", choices=("wilson", "bootstrap"), default="wilson", help="for single runs")
     parser.add_argument("--strict", action="store_true", help="refuse runs that are not all comparable")
     args = parser.parse(argv)
+    from harness.compare import groups as run_groups
+    from harness.compare.formats import show
+    from harness.util import files
+    from harness.util.console import say
+    from harness.util.text import one_line
+
     parted = run_groups.comparable(run_groups.load(args.runs))
     if not parted:
         raise HarnessError("none of the arguments is a finished run; give run directories, such as results/*")

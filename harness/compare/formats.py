@@ -17,7 +17,6 @@ from harness.report.markdown import table_lines
 from harness.util.console import say, table
 from harness.util.text import INVISIBLE, one_line
 
-FORMATS = ("table", "md", "csv", "json", "html")
 NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
 
 

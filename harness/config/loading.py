@@ -22,7 +22,7 @@ def experiments() -> dict[str, Path]:
 
 
 def find_experiment(name: str) -> Path:
-    """The file that a command-line argument means: exp/NAME.yaml and NAME mean experiments/NAME.yaml.
+    """The file that a command-line argument means: NAME and exp/NAME.yaml mean experiments/NAME.yaml.
 
     Raises HarnessError if there is none, naming the nearest experiment.
     """
@@ -34,7 +34,7 @@ def find_experiment(name: str) -> Path:
     if str(given.parent) in (".", "exp", "experiments") and stem in known:
         return known[stem]
     near = difflib.get_close_matches(stem, known, n=1)
-    hint = f"did you mean exp/{near[0]}.yaml?" if near else f"there are: {', '.join(known) or 'none'}"
+    hint = f"did you mean experiments/{near[0]}.yaml?" if near else f"there are: {', '.join(known) or 'none'}"
     raise HarnessError(f"{name}: experiment file not found; {hint}")
 
 
@@ -155,6 +155,12 @@ def keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             found += keys(field.annotation, f"{prefix}{name}.")
     return found
+
+
+def leaves() -> list[str]:
+    """The key path of every setting, without those of sections."""
+    known = keys()
+    return [key for key in known if not any(other.startswith(f"{key}.") for other in known)]
 
 
 def _nearest(path: str) -> str:

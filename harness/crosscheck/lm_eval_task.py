@@ -18,7 +18,6 @@ from harness.util.errors import HarnessError
 
 TASK = "gsm8k"
 FILTERS = ("strict-match", "flexible-extract")
-SHOTS = 5  # the task's default
 NOTHING = "[invalid]"  # what lm-eval's regex filter returns if it finds nothing
 
 

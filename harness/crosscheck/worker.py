@@ -16,9 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.crosscheck import inputs, lm_eval_task
-from harness.crosscheck.inputs import Asked, Check, Material
+from harness.config import arguments
+from harness.crosscheck import inputs, lm_eval_task, options
+from harness.crosscheck.inputs import Asked, Material
 from harness.crosscheck.lm_eval_task import FILTERS, TASK
+from harness.crosscheck.options import Check
 from harness.models.checkpoint import Checkpoint
 from harness.runs import directory
 from harness.runs.directory import RunDir
@@ -173,7 +175,8 @@ def _facts(found: dict[str, Any], task: Any, lm: Any, rows: Sequence[dict[str, A
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("crosscheck_side", __doc__)
-    inputs.add_options(parser)
+    arguments.add_run(parser)
+    options.add(parser)
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--base", action="store_true", help="the base checkpoint")
     which.add_argument("--seed", type=int, metavar="S", help="the model of this training seed")
@@ -181,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     run = directory.existing(args.run)
     with files.lock(run.path):
         try:
-            score(run, inputs.check_of(args), args.seed)
+            score(run, options.check_of(args), args.seed)
         except BaseException:
             if stopped := interruption():
                 stopped.where = (

@@ -11,12 +11,8 @@ Base completions are stored by content in results/.base and shared by all experi
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from harness.models import registry
-from harness.runs import directory
-from harness.runs.machine import within_memory
-from harness.util import files, interrupts, logs
+from harness.config import arguments
 from harness.util.cli import Parser, exit_code
 
 SIDES = ("base", "again", "curve", "tuned")
@@ -24,16 +20,21 @@ SIDES = ("base", "again", "curve", "tuned")
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("evaluate", __doc__)
-    parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    arguments.add_experiment(parser, ", or a run directory")
     parser.add_argument("--side", choices=SIDES, required=True)
-    parser.add_argument("--results", type=Path, default=directory.RESULTS, metavar="DIR")
+    arguments.add_results(parser)
     args = parser.parse(argv)
-    run = directory.open_run(args.run, args.overrides, args.results)
+    from harness.models import registry
+    from harness.runs import directory
+    from harness.runs.machine import within_memory
+    from harness.util import files, logs
+    from harness.util.console import loading
+
+    run = directory.open_run(args.experiment, args.overrides, args.results)
     with files.lock(run.path):
         logs.keep(run.path, f"evaluate {args.side}")
         remedy = "end other programs on the GPU" + registry.kind(run.config.eval).less_memory(run.config.eval)
-        with interrupts.importing():
+        with loading("PyTorch and transformers"):
             from harness.evaluate.evaluation import evaluate
 
         with within_memory(remedy):

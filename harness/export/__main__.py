@@ -14,20 +14,19 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.export.write import DTYPES, QUANTS, export
-from harness.runs import directory
-from harness.runs.directory import RunDir
-from harness.runs.machine import within_memory
-from harness.util import files
+from harness.config import arguments
+from harness.export.stored import BYTES, QUANTS
 from harness.util.cli import Parser, exit_code
 from harness.util.errors import HarnessError
+
+REMEDY = "end other programs on the GPU, or use the CPU: put CUDA_VISIBLE_DEVICES= before the command"
 
 
 def _arguments() -> Parser:
     parser = Parser("export", __doc__)
-    parser.add_argument("run", type=Path, help="run directory")
+    arguments.add_run(parser)
     parser.add_argument("--to", choices=("merged", "gguf"), required=True)
-    parser.add_argument("--dtype", choices=DTYPES, help="for --to merged; default: that of the base checkpoint")
+    parser.add_argument("--dtype", choices=tuple(BYTES), help="for --to merged; default: that of the base checkpoint")
     parser.add_argument("--quant", choices=QUANTS, help="for --to gguf; default: q8_0")
     parser.add_argument("--llama-cpp", type=Path, metavar="DIR", help="a llama.cpp checkout; default: $LLAMA_CPP, PATH")
     parser.add_argument("--train-seed", type=int, metavar="SEED", help="one of train.seeds; default: the first")
@@ -35,7 +34,6 @@ def _arguments() -> Parser:
     return parser
 
 
-@within_memory("end other programs on the GPU, or use the CPU: put CUDA_VISIBLE_DEVICES= before the command")
 def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse(argv)
     if args.to == "merged" and (args.quant or args.llama_cpp):
@@ -43,14 +41,22 @@ def main(argv: list[str] | None = None) -> int:
     if args.to == "gguf" and args.dtype:
         raise HarnessError("--dtype belongs to --to merged; use --quant for a GGUF")
     args.quant = args.quant or "q8_0"
-    run: RunDir = directory.existing(args.run)
-    from harness.export import gguf as gguf_export
-    from harness.models import trained
+    from harness.runs import directory
+    from harness.runs.machine import within_memory
+    from harness.util import files
+    from harness.util.console import loading
 
-    if args.to == "gguf":
-        gguf_export.converter(args.llama_cpp)  # fails before the merge if it is missing
-    with files.lock(run.path):
-        export(trained.find(run, args.train_seed), args)
+    run = directory.existing(args.run)
+    with loading("PyTorch and transformers"):
+        from harness.export import gguf as gguf_export
+        from harness.export.write import export
+        from harness.models import trained
+
+    with within_memory(REMEDY):
+        if args.to == "gguf":
+            gguf_export.converter(args.llama_cpp)  # fails before the merge if it is missing
+        with files.lock(run.path):
+            export(trained.find(run, args.train_seed), args)
     return 0
 
 

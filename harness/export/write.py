@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.export import model_card, record
 from harness.export.record import Export, Wanted
+from harness.export.stored import BYTES
 from harness.report import summary
 from harness.report.summary import Summary
 from harness.runs.results import read_evaluation
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
 
     from harness.export.merge import Delta
     from harness.models.trained import Trained
-
-
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-DTYPES = tuple(BYTES)
-QUANTS = ("q8_0", "bf16", "f16")
 
 
 def export(trained: Trained, args: argparse.Namespace) -> Path:

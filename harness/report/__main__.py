@@ -10,21 +10,22 @@ nothing is drawn, and a line names it.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from harness.report.write import show, write
-from harness.runs import directory, seals
-from harness.util import files
+from harness.config import arguments
 from harness.util.cli import Parser, exit_code
-from harness.util.console import say
 from harness.util.errors import HarnessError
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("report", __doc__)
-    parser.add_argument("run", type=Path, help="run directory")
+    arguments.add_run(parser)
     parser.add_argument("--verify", action="store_true", help="write nothing: say what each file was made from")
     args = parser.parse(argv)
+    from harness.report.write import show, write
+    from harness.runs import directory, seals
+    from harness.util import files
+    from harness.util.console import say
+
     run = directory.existing(args.run)
     if args.verify:
         if not (lines := list(seals.traced(run))):

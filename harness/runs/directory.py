@@ -30,8 +30,6 @@ from harness.util.errors import HarnessError
 from harness.util.files import lock, read_json, write_json, write_text
 from harness.util.typed import plain
 
-RESULTS = Path("results")
-
 
 class RunDir:
     """The paths of one run, and the experiment that it belongs to."""
@@ -151,13 +149,19 @@ def open_run(target: str, overrides: list[str], results: Path, *, create: bool =
         str(path).encode()
     except UnicodeEncodeError:  # many of the libraries that write there cannot handle such a path
         raise HarnessError(f"--results: {str(results)!a} is not valid UTF-8; choose another path") from None
-    if (path / "config.yaml").exists():
+    run = RunDir(path, config)
+    if run.settings.exists():
         existing(path)
     elif create:
-        with lock(path):  # several processes may begin it at once
-            if not (path / "config.yaml").exists():
-                write_text(path / "config.yaml", config.to_yaml())
-    return RunDir(path, config)
+        begin(run)
+    return run
+
+
+def begin(run: RunDir) -> None:
+    """Make the run directory, with its settings."""
+    with lock(run.path):  # several processes may begin it at once
+        if not run.settings.exists():
+            write_text(run.settings, run.config.to_yaml())
 
 
 def existing(path: Path) -> RunDir:

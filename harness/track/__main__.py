@@ -9,28 +9,32 @@ harness.run starts it automatically (track.mode). It only reads what the run wri
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from harness.runs import directory
-from harness.runs.directory import RunDir
-from harness.track.follow import MODES, follow, how_it_ended, kind
-from harness.track.reader import Reader
-from harness.util import files
+from harness.config import arguments
 from harness.util.cli import Parser, exit_code
 from harness.util.errors import HarnessError
+
+MODES = ("offline", "online", "local", "disabled")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("track", __doc__)
-    parser.add_argument("run", type=Path, help="run directory")
+    arguments.add_run(parser)
     parser.add_argument("--mode", choices=MODES, help="default: the run's own track.mode")
     parser.add_argument("--follow", action="store_true", help="until standard input says how the run ended")
     args = parser.parse(argv)
+    from harness.runs import directory
+    from harness.runs.directory import RunDir
+    from harness.track.follow import follow, how_it_ended, kind
+    from harness.track.reader import Reader
+    from harness.util import files
+
     run = directory.existing(args.run)
     run = RunDir(run.path.resolve(), run.config)
     mode = args.mode or run.config.track.mode
     if mode == "disabled":
-        raise HarnessError(f"{args.run}: track.mode is disabled; give --mode offline or --mode online")
+        asked = "--mode" if args.mode else f"{args.run}: track.mode"
+        raise HarnessError(f"{asked} is disabled, so there is nothing to do; give --mode offline, online or local")
     kind(run.config).check(mode)
     with files.lock(run.path):
         complete = "success" if run.report.exists() else "crashed"

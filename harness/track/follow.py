@@ -29,7 +29,6 @@ POLL_SECONDS = 1.0  # between two reads of the files
 START_SECONDS = 20  # for the tracker's server to answer
 FINISH_SECONDS = 60  # for the tracker to finish after the stages have ended
 PATIENCE_SECONDS = 3  # of those that pass before a line says what the command is waiting for
-MODES = ("offline", "online", "local")
 
 
 # --- in harness.run -----------------------------------------------------------------------------------------

@@ -10,33 +10,36 @@ harness.train.grpo.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.runs import directory
-from harness.runs.directory import RunDir
-from harness.runs.machine import cannot_train, within_memory
-from harness.train import backend
-from harness.util import files, interrupts, logs
+from harness.config import arguments
 from harness.util.cli import Parser, exit_code
-from harness.util.console import say
 from harness.util.errors import HarnessError
+
+if TYPE_CHECKING:
+    from harness.runs.directory import RunDir
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser("train", __doc__)
-    parser.add_argument("run", help="experiment file (exp/NAME.yaml) or run directory")
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
+    arguments.add_experiment(parser, ", or a run directory")
     parser.add_argument("--seed", type=int, help="one of train.seeds; default: all of them, one after the other")
-    parser.add_argument("--results", type=Path, default=directory.RESULTS, metavar="DIR")
+    arguments.add_results(parser)
     args = parser.parse(argv)
-    run = directory.open_run(args.run, args.overrides, args.results)
+    from harness.runs import directory
+    from harness.runs.machine import cannot_train, within_memory
+    from harness.train import backend
+    from harness.util import files, logs
+    from harness.util.console import loading
+
+    run = directory.open_run(args.experiment, args.overrides, args.results)
     if reason := cannot_train(run.config):
         raise HarnessError(reason)
     with files.lock(run.path):
         logs.keep(run.path, "train")
         if wanted := _untrained(run, args.seed):
             trainer = backend.chosen(run.config).ready(run.config, run.path.parent / ".cache")
-            with interrupts.importing():
+            with loading("PyTorch, transformers and TRL"):
                 from harness.train import grpo
 
             with within_memory(backend.less_memory(run.config)):
@@ -47,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _untrained(run: RunDir, seed: int | None) -> list[int]:
     """The seeds to train: the given one, or all, without those that are done. Raises HarnessError."""
+    from harness.util.console import say
+
     run.check_seed("--seed", seed)
     untrained = []
     for each in run.config.train.seeds if seed is None else [seed]:

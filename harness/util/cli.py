@@ -22,6 +22,9 @@ from harness.util.text import spelled_out
 # that the command resumes.
 STARTS_OVER = "HARNESS_STARTS_OVER"
 
+# Set by the shell that asks for completions: which word of its line is the program.
+COMPLETING = "_ARGCOMPLETE"
+
 # Errors of the machine, not bugs of ours.
 _REFUSED = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR,
@@ -52,6 +55,10 @@ class Parser(argparse.ArgumentParser):
         raise HarnessError(f"{message}; see {self.prog} --help")
 
     def parse(self, argv: list[str] | None) -> argparse.Namespace:
+        if COMPLETING in os.environ:
+            import argcomplete
+
+            argcomplete.autocomplete(self)  # answers the shell, and ends the process
         return self.parse_intermixed_args(argv)
 
 

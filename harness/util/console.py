@@ -26,7 +26,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from harness.util.interrupts import heed_interruption, interruption
+from harness.util.interrupts import heed_interruption, importing, interruption
 from harness.util.logs import LOG
 
 WIDE = 240  # characters a line where no terminal limits it
@@ -45,6 +45,14 @@ def say(message: str) -> None:
     """Print one plain line and log it; no markup, because model text and file names may hold brackets."""
     LOG.info(message.strip())
     _console.print(message, markup=False)
+
+
+@contextmanager
+def loading(what: str) -> Iterator[None]:
+    """Name the libraries that are imported, which takes seconds, and let Ctrl-C end the process at once."""
+    say(f"Loading {what}.")
+    with importing():
+        yield
 
 
 @contextmanager

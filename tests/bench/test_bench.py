@@ -28,7 +28,7 @@ def test_wrong_arguments_are_one_line():
     refused(harness("bench", "speed"), "invalid choice", "scoring")
     refused(harness("bench", "eval", "exp/quickstart.yaml", "--paths", "raw,tgi"), "--paths: found tgi")
     refused(harness("bench", "coverage", "--replications", "0"), "--replications: found 0, allowed: 1 or more")
-    refused(harness("bench", "eval", "exp/quickstrt.yaml"), "did you mean exp/quickstart.yaml?")
+    refused(harness("bench", "eval", "exp/quickstrt.yaml"), "did you mean experiments/quickstart.yaml?")
 
 
 def test_a_training_step_is_measured_by_the_ordinary_stage():

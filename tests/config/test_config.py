@@ -144,7 +144,7 @@ def test_refusals_are_one_line_that_says_what_to_do(tmp_path, text, overrides, p
 
 
 def test_a_missing_or_unreadable_file(tmp_path):
-    with pytest.raises(HarnessError, match=r"did you mean exp/quickstart\.yaml"):
+    with pytest.raises(HarnessError, match=r"did you mean experiments/quickstart\.yaml"):
         loading.find_experiment("exp/quikstart.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(HarnessError, match="cannot be read"):

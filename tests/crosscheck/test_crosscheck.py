@@ -23,9 +23,10 @@ from rich.markdown import Markdown
 from transformers import AutoTokenizer
 
 from harness.crosscheck import __main__ as crosscheck_command
-from harness.crosscheck import inputs, lm_eval_task, worker
-from harness.crosscheck.inputs import Check
+from harness.crosscheck import check as crosscheck_check
+from harness.crosscheck import inputs, lm_eval_task, options, worker
 from harness.crosscheck.lm_eval_task import FILTERS
+from harness.crosscheck.options import Check
 from harness.crosscheck.table import _differs, compare, draw
 from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Request, Sampling
@@ -113,7 +114,7 @@ def test_lm_evals_verdicts_on_any_text_are_the_panels():
 
 
 def test_the_task_is_lm_evals_own_on_our_rows():
-    task = lm_eval_task.build([QUESTION], EXAMPLES, lm_eval_task.SHOTS)
+    task = lm_eval_task.build([QUESTION], EXAMPLES, options.SHOTS)
     assert str(task.VERSION) == "3.0" and f"version {task.VERSION}" in panel.SCORERS[1].source
     assert task.config.generation_kwargs["until"] == ["Question:", "</s>", "<|im_end|>"]
     prompt = task.fewshot_context(lm_eval_task.document(QUESTION), 5)
@@ -221,7 +222,7 @@ def test_rates_differences_and_reasons(run):
     golds = [problem.gold for problem in asked(run, check)]
     base = [f"#### {golds[0]}", f"It is {golds[1]}.", "9 or so, I do not know", "none"]
     answered(run, check, base, [f"#### {gold}" for gold in golds])
-    assert crosscheck_command.crosscheck(run, check, [SEED], None) == 0
+    assert crosscheck_check.crosscheck(run, check, [SEED], None) == 0
     place = inputs.folder(run, check)
     (table,) = files.read_json(place / "crosscheck.json")["tables"]
     rows = {row["rule"]: row for row in table["rows"] if row["completions"] == "lm-eval's"}
@@ -450,8 +451,8 @@ def test_a_model_whose_weights_were_all_trained_is_loaded_itself(tmp_path):
 def test_settings_name_their_folder_and_reach_the_stage(check, name):
     assert check.name == name
     parser = Parser("crosscheck", "")
-    inputs.add_options(parser)
-    assert inputs.check_of(parser.parse(["RUN", *check.options()])) == check
+    options.add(parser)
+    assert options.check_of(parser.parse([*check.options()])) == check
 
 
 @without_gpu

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from harness import ask
+from harness.ask import answers as ask_answers
+from harness.ask.__main__ import main as ask
 from harness.models import prompts, trained
 from harness.models.base_and_tuned import Sides
 from harness.models.engine import Request, Sampling
@@ -48,7 +49,7 @@ def answers(printed: str, side: str) -> list[str]:
     ],
 )
 def test_what_is_said_of_an_answer(text, reason, expected):
-    assert ask.verdict(Completion(0, 0, text, reason, 9, 0.1), Tags()).startswith(expected)
+    assert ask_answers.verdict(Completion(0, 0, text, reason, 9, 0.1), Tags()).startswith(expected)
 
 
 def test_greedy_answers_are_those_of_the_evaluation(finished):
@@ -67,7 +68,7 @@ def test_greedy_answers_are_those_of_the_evaluation(finished):
 def test_questions_come_a_line_each_and_a_seed_repeats_its_answers(finished, monkeypatch, capfd):
     def said(*options: str, lines: bytes = f"{QUESTION}\n\n  \n{QUESTION}\n".encode()) -> list[str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines)))
-        assert ask.main([str(finished), *options]) == 0
+        assert ask([str(finished), *options]) == 0
         return answers(capfd.readouterr().out, "base")
 
     first = said()
@@ -79,7 +80,7 @@ def test_questions_come_a_line_each_and_a_seed_repeats_its_answers(finished, mon
     for nothing in (io.TextIOWrapper(io.BytesIO(b"\n \n")), None):  # None: closed
         monkeypatch.setattr(sys, "stdin", nothing)
         with pytest.raises(HarnessError, match="no question"):
-            ask.main([str(finished)])
+            ask([str(finished)])
 
 
 def test_a_person_is_asked_line_by_line_and_a_question_too_long_ends_nothing(finished):
@@ -154,4 +155,4 @@ def test_with_a_base_alone_the_missing_stage_is_named(finished, tmp_path):
 )
 def test_impossible_wishes_are_one_line(finished, options, says):
     with pytest.raises(HarnessError, match=says):
-        ask.main([str(finished), QUESTION, *options])
+        ask([str(finished), QUESTION, *options])

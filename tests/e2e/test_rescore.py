@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from harness import rescore
 from harness.report import write
+from harness.rescore import scores as rescore
 from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.tasks import dataset, scoring
@@ -122,7 +122,7 @@ def test_where_nothing_changes_it_says_so_and_changes_nothing(finished, tmp_path
 
 def test_no_model_library_is_loaded(tmp_path):
     run = reported(tmp_path, BASE, TUNED)
-    code = "import sys; from harness import rescore; rescore.main(sys.argv[1:]); print(sorted(sys.modules))"
+    code = "import sys; from harness.rescore.__main__ import main; main(sys.argv[1:]); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code, run.path], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
     assert "'harness.rescore'" in loaded

@@ -17,9 +17,10 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
-from harness import run as run_command
 from harness.config.schema import ModelSection
 from harness.models import checkpoint
+from harness.run import __main__ as run_command
+from harness.run import execute, inputs
 from harness.runs import directory, seals
 from harness.runs import stages as run_stages
 from harness.runs.results import read_evaluation
@@ -101,7 +102,10 @@ def test_a_mistake_in_the_settings_is_answered_before_anything_is_written(tmp_pa
 
 
 def test_a_missing_and_a_malformed_file(tmp_path):
-    refused(harness("run", "exp/quikstart.yaml", "--results", tmp_path / "results"), "did you mean exp/quickstart.yaml")
+    refused(
+        harness("run", "exp/quikstart.yaml", "--results", tmp_path / "results"),
+        "did you mean experiments/quickstart.yaml",
+    )
     (tmp_path / "bad.yaml").write_text("train: {steps: 1\nmodel: [")
     refused(harness("run", tmp_path / "bad.yaml", "--results", tmp_path / "results"), "bad.yaml", "is not valid YAML")
     assert not (tmp_path / "results").exists()
@@ -321,8 +325,8 @@ def test_a_report_goes_when_a_result_changes_and_not_before(finished, tmp_path, 
     assert run_stages.complete(run)
     with_floor = run.config.model_copy(update={"eval": run.config.eval.model_copy(update={"noise_floor": True})})
     run = directory.RunDir(run.path, with_floor)
-    monkeypatch.setattr(run_command, "start", lambda *arguments: 130)  # stopped in the stage that it is given
-    assert run_command.execute(run, None) == 130 and run.report.exists()
+    monkeypatch.setattr(execute, "start", lambda *arguments: 130)  # stopped in the stage that it is given
+    assert execute.execute(run, None) == 130 and run.report.exists()
     same = read_evaluation(run.base)
     seals.write_result(run, run.base, same)
     assert run.report.exists()
@@ -335,7 +339,7 @@ def test_a_run_without_its_report_or_its_numbers_is_not_complete(finished, tmp_p
     run = directory.existing(Path(shutil.copytree(finished, tmp_path / finished.name)))
     (run.path / lost).unlink()
     assert not run_stages.complete(run)
-    assert run_command.execute(run, None) == 0
+    assert execute.execute(run, None) == 0
     assert run_stages.complete(run) and run.summary.read_bytes() == (finished / "summary.json").read_bytes()
 
 
@@ -344,8 +348,8 @@ def test_a_complete_run_is_not_shown_for_other_data_or_weights(tmp_path, monkeyp
     model = shutil.copytree(CHECKPOINT, tmp_path / "model")
     settings = [f"data.path={data_folder(tmp_path)}", f"model.id={model}"]
     run = directory.open_run("quickstart", settings, tmp_path)
-    run.pin(run_command.local_inputs(run.config))
-    monkeypatch.setattr(run_command, "complete", lambda run: True)
+    run.pin(inputs.local_inputs(run.config))
+    monkeypatch.setattr(execute, "complete", lambda run: True)
     monkeypatch.setattr("harness.report.write.show", lambda run: print("shown"))
     command = ["quickstart", *settings, "--results", str(tmp_path)]
     assert run_command.main(command) == 0 and capsys.readouterr().out == "shown\n"

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness import run as run_command
 from harness.evaluate import __main__ as evaluate_command
 from harness.evaluate import evaluation, learning_curve
 from harness.models import checkpoint, registry
+from harness.run import __main__ as run_command
 from harness.runs import directory
 from harness.runs import stages as run_stages
 from harness.runs.directory import RunDir

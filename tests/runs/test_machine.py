@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness import doctor
 from harness.config import loading
+from harness.doctor import checks
 from harness.runs import machine
 from harness.runs.machine import GIB, Gpu
 from harness.train import backend, unsloth_backend
@@ -105,7 +105,7 @@ def test_no_driver_is_no_gpu(monkeypatch):
 
 
 def test_the_doctor_answers_without_torch_on_any_machine():
-    code = "import sys; from harness import doctor; doctor.main([]); print('torch' in sys.modules)"
+    code = "import sys; from harness.doctor.__main__ import main; main([]); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     for part in ("Machine: Linux", "Packages: ", "  quickstart"):
@@ -114,10 +114,7 @@ def test_the_doctor_answers_without_torch_on_any_machine():
 
 def doctor_on(monkeypatch, *found: Gpu) -> str:
     monkeypatch.setattr(machine, "gpus", lambda: list(found))
-    said: list[str] = []
-    monkeypatch.setattr(doctor, "say", said.append)
-    assert doctor.main([]) == 0
-    return "\n".join(said)
+    return "\n".join(checks.lines())
 
 
 def test_the_doctor_names_old_drivers_small_cards_and_missing_packages(monkeypatch):
@@ -126,7 +123,7 @@ def test_the_doctor_names_old_drivers_small_cards_and_missing_packages(monkeypat
             raise PackageNotFoundError(name)
         return version(name)
 
-    monkeypatch.setattr(doctor, "version", without_vllm)
+    monkeypatch.setattr(checks, "version", without_vllm)
     said = doctor_on(monkeypatch, SMALL)
     for part in ("driver too old", "no bf16", "vllm: missing, expected ==0.26.0", 'pip install -e ".[gpu]"'):
         assert part in said
@@ -136,11 +133,11 @@ def test_the_doctor_names_old_drivers_small_cards_and_missing_packages(monkeypat
 def test_which_experiments_fit_is_told_by_their_memory(monkeypatch):
     monkeypatch.setattr(machine, "cannot_run", lambda config: None)
     four = loading.load(loading.find_experiment("grpo_r8"))
-    assert doctor._fits(four, [BIG]).startswith("yes: about 10.0 GiB for the evaluation and 10.0 GiB for the training")
-    small = doctor._fits(four, [SMALL])
+    assert checks._fits(four, [BIG]).startswith("yes: about 10.0 GiB for the evaluation and 10.0 GiB for the training")
+    small = checks._fits(four, [SMALL])
     assert small.startswith("no: it needs about 10.0 GiB") and small.endswith("5.4 GiB of GPU memory")
     unknown = loading.load(loading.find_experiment("grpo_r8"), ["model.id=somebody/model"])
-    assert "is unknown" in doctor._fits(unknown, [BIG])
+    assert "is unknown" in checks._fits(unknown, [BIG])
 
 
 UNFIT = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness import rescore
 from harness.report import __main__ as report_command
+from harness.rescore import scores as rescore
 from harness.runs import directory, seals
 from harness.util import files
 from harness.util.cli import exit_code

@@ -165,6 +165,7 @@ def test_nothing_of_the_machine_is_kept(finished):
 def test_a_run_that_wants_no_tracking_gets_none(finished, tmp_path):
     copy = copied(finished, tmp_path, "track: {mode: disabled}\n")
     refused(harness("track", copy), "track.mode is disabled")
+    refused(harness("track", finished, "--mode", "disabled"), "--mode is disabled, so there is nothing to do; give")
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
@@ -172,7 +173,7 @@ def test_the_experiments_own_process_imports_nothing_of_swanlab(finished, tmp_pa
     copy = copied(finished, tmp_path, f"track: {{mode: {mode}}}\n")
     code = f"""
 import sys
-from harness import run
+from harness.run import execute
 from harness.runs import directory
 from harness.track import follow as track
 track.PATIENCE_SECONDS = {HANG}

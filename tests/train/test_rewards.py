@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import __main__ as bench_command
+from harness.bench.scoring import hostile_texts
 from harness.config import loading
 from harness.models.checkpoint import file_hash
 from harness.tasks.records import Tags
@@ -188,9 +188,9 @@ def test_the_highest_totals():
         assert sum(rewarded("robust", f"{HEAD}{gold}{SE}", gold)) == 9.5
 
 
-@pytest.mark.parametrize("label", bench_command.hostile_texts())
+@pytest.mark.parametrize("label", hostile_texts())
 def test_hostile_texts_take_time_in_proportion(label):
-    small, large = (bench_command.hostile_texts(size)[label] for size in (12_500, 100_000))
+    small, large = (hostile_texts(size)[label] for size in (12_500, 100_000))
     for profile in PROFILES:
         for gold in ("18", "9" * 100_000):
             assert growth(lambda text, p=profile, g=gold: rewarded(p, text, g), small, large) < EIGHTFOLD
@@ -500,5 +500,5 @@ def test_an_unknown_profile():
 def test_the_bench_command():
     done = harness("bench", "scoring")
     assert (done.returncode, done.stderr) == (0, "")
-    for word in (*bench_command.hostile_texts(), "score", *NAMES, "µs a text"):
+    for word in (*hostile_texts(), "score", *NAMES, "µs a text"):
         assert word in done.stdout

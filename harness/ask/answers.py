@@ -1,20 +1,10 @@
-"""Ask the base and the tuned model of a run your own question, and read both answers side by side as they are written.
-
-    python -m harness.ask results/quickstart-1a2b3c4d "Ana has 3 boxes of 12 eggs. How many eggs are there?"
-    python -m harness.ask results/quickstart-1a2b3c4d --greedy < questions.txt
-
-Without a question, questions are read from standard input, one a line (Ctrl-D ends). Answers are sampled with the
-tutorial's settings; the same command gives the same answers, another --seed gives others. Single questions give an
-impression; the report has the numbers.
-"""
+"""Questions of the user to both models of a run, and what is said of the answers."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from harness.runs import directory
@@ -22,7 +12,6 @@ from harness.runs.machine import within_memory
 from harness.tasks import answer_format, scoring
 from harness.tasks.dataset import problem_id
 from harness.tasks.records import Completion, Tags
-from harness.util.cli import Parser, exit_code
 from harness.util.console import say, side_by_side
 from harness.util.errors import HarnessError
 from harness.util.text import one_line, visible
@@ -30,10 +19,6 @@ from harness.util.text import one_line, visible
 if TYPE_CHECKING:
     from harness.models.base_and_tuned import Sides
     from harness.models.engine import Sampling
-
-
-# The tutorial's settings for asking its model.
-TEMPERATURE, TOP_P, TOP_K = 1.0, 0.95, 64
 
 
 def verdict(completion: Completion, tags: Tags) -> str:
@@ -107,45 +92,9 @@ def _typed() -> Iterator[str]:
             return
 
 
-def _number(kind: type, allowed: str, possible: Callable[[float], bool]) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not possible(value):
-            raise argparse.ArgumentTypeError(f"found {text!r}, allowed: {allowed}")
-        return value
-
-    return read
-
-
-def _arguments() -> Parser:
-    parser = Parser("ask", __doc__)
-    parser.add_argument("run", type=Path, help="run directory")
-    parser.add_argument("questions", nargs="*", metavar="question")
-    heat = parser.add_mutually_exclusive_group()
-    heat.add_argument(
-        "--temperature",
-        type=_number(float, "0 (greedy) or more", lambda value: 0 <= value < math.inf),
-        default=TEMPERATURE,
-        help=f"default: {TEMPERATURE}",
-    )
-    heat.add_argument("--greedy", action="store_true", help="as in the evaluation: always the likeliest token")
-    share = _number(float, "above 0, to 1 (disabled)", lambda value: 0 < value <= 1)
-    parser.add_argument("--top-p", type=share, default=TOP_P, help=f"default: {TOP_P}; 1 disables")
-    whole = _number(int, "a whole number from 0", lambda value: value >= 0)
-    parser.add_argument("--top-k", type=whole, default=TOP_K, help=f"default: {TOP_K}; 0 disables")
-    positive = _number(int, "a whole number from 1", lambda value: value >= 1)
-    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="default: the run's eval.max_new_tokens")
-    parser.add_argument("--seed", type=whole, default=0, help="of sampling; default: 0")
-    parser.add_argument("--train-seed", type=int, metavar="SEED", help="one of train.seeds; default: the first")
-    return parser
-
-
 @within_memory("end other programs on the GPU")
-def main(argv: list[str] | None = None) -> int:
-    args = _arguments().parse(argv)
+def ask(args: argparse.Namespace) -> int:
+    """Answer the questions of the command line, or of standard input. Raises HarnessError."""
     run = directory.existing(args.run)
     from harness.models import trained
 
@@ -174,7 +123,3 @@ def main(argv: list[str] | None = None) -> int:
     if number < 0 and not watched:
         raise HarnessError("no question: give one after the run directory, or one on each line of standard input")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

@@ -1,12 +1,4 @@
-"""A grid of settings: one run for each combination, one after the other, and the comparison at the end.
-
-    python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16 train.learning_rate=5e-6,2e-5
-    python -m harness.sweep exp/quickstart.yaml lora.r=4,8 train.seeds=0,1 --dry-run
-
-Commas separate the values of a setting. Text in brackets or quotes is one value: train.seeds=0,1,2 means three runs of
-one seed, train.seeds=[0,1,2] one run of three. Every combination is checked before the first starts, base evaluations
-are shared, a run that fails does not stop the others, and the same command resumes a sweep that was stopped.
-"""
+"""The grid of a sweep, its runs one after the other, and their comparison."""
 
 from __future__ import annotations
 
@@ -15,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +15,11 @@ from typing import Any, get_origin
 from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.config.schema import Config
-from harness.run import check_inputs, local_inputs
+from harness.run.inputs import check_inputs, local_inputs
 from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.runs.stages import complete, state_of
 from harness.util import files, logs, processes
-from harness.util.cli import Parser, exit_code
 from harness.util.console import say
 from harness.util.errors import HarnessError
 from harness.util.interrupts import STOPPED, Stopped
@@ -217,33 +207,3 @@ def finish(planned: Sequence[Planned], out: Path, failed: Collection[int] = ()) 
         if any(len(each.run.config.train.seeds) == 1 for each in finished):
             say(ONE_SEED)
     say(f"Page: {one_line(str(out))}")
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser("sweep", __doc__)
-    parser.add_argument("experiment", help="exp/NAME.yaml (means experiments/NAME.yaml), or a file")
-    parser.add_argument("overrides", nargs="+", metavar="key.path=value,value", help="settings and their values")
-    parser.add_argument("--dry-run", action="store_true", help="check every combination, list the runs, start none")
-    parser.add_argument("--results", type=Path, default=directory.RESULTS, metavar="DIR", help="default: results")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="of the page; default: DIR/sweep-NAME-DIGEST.html")
-    args = parser.parse(argv)
-    if args.out and (args.out.suffix != ".html" or args.out.is_dir()):
-        raise HarnessError(f"--out: {args.out} is not a file name ending in .html; the comparison is a page")
-    if Path(args.experiment).is_dir():
-        raise HarnessError(f"{args.experiment}: is a directory; give an experiment file")
-    planned, repeated = plan(args.experiment, args.overrides, args.results)
-    show(planned, repeated)
-    if args.dry_run:
-        return 0
-    failed = execute(planned, args.experiment, args.results)
-    say("")
-    finish(planned, args.out or args.results / page_name(planned), failed)
-    for number, reason in failed.items():
-        say(f"Failed: {planned[number].run.path.name} ({planned[number].label}): {one_line(reason)}")
-    if failed:
-        raise HarnessError(f"{len(failed)} of {len(planned)} runs failed; the same command runs them again")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

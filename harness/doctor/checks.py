@@ -1,16 +1,9 @@
-"""What this machine can run, in a second or two: GPUs, packages compared with the pins, and which experiments fit.
-
-    python -m harness.doctor
-
-It loads neither torch nor vLLM. Memory needs are estimated from the size of the weights; a run that does not fit stops
-with a line that says what to change.
-"""
+"""Lines on this machine: its GPUs, its packages compared with the pins, and which experiments fit."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -23,8 +16,6 @@ from harness.config.schema import Config
 from harness.models import checkpoint
 from harness.runs import machine
 from harness.runs.machine import GIB, Gpu
-from harness.util.cli import Parser, exit_code
-from harness.util.console import say
 from harness.util.errors import HarnessError
 
 # Parameters of the checkpoints in the shipped experiments, for use before they are on this machine.
@@ -34,12 +25,9 @@ BESIDE_WEIGHTS = 2.0  # GiB: activations, adapter, optimizer, the smallest usefu
 CUDA = (13, 0)  # the version that the gpu extra's torch is built for
 
 
-def main(argv: list[str] | None = None) -> int:
-    Parser("doctor", __doc__).parse(argv)
+def lines() -> Iterator[str]:
     found = machine.gpus()
-    for line in [*_machine(found), "", *_packages(bool(found)), "", *_experiments(found)]:
-        say(line)
-    return 0
+    yield from (*_machine(found), "", *_packages(bool(found)), "", *_experiments(found))
 
 
 def _machine(found: list[Gpu]) -> Iterator[str]:
@@ -124,7 +112,3 @@ def _parameters(config: Config) -> float | None:
     if config.model.id != "tiny" and not Path(config.model.id).is_dir():
         return None
     return checkpoint.resolve(config.model).parameters
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

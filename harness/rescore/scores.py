@@ -1,22 +1,15 @@
-"""Score the completions of a finished run again with the current scorer, and draw its report again, without a model.
-
-    python -m harness.rescore results/quickstart-1a2b3c4d
-
-The golds are those of result.json, checked against the hash of the data in it: a run can be scored again when its data
-is no longer available, and only with the golds it was evaluated with. Everything is scored before anything is written.
-"""
+"""A run's stored completions, scored again by the current scorer, against the golds of its result.json."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.config import plugins
 from harness.evaluate import learning_curve
 from harness.report import write
-from harness.runs import curve, directory, provenance, results, seals
+from harness.runs import curve, provenance, results, seals
 from harness.runs.comparable import check_pair
 from harness.runs.completions import Asked
 from harness.runs.directory import RunDir
@@ -24,8 +17,6 @@ from harness.runs.results import Evaluation, ScoredCompletion
 from harness.stats.scores import QUANTITIES
 from harness.tasks import dataset
 from harness.tasks.records import Problem
-from harness.util import files
-from harness.util.cli import Parser, exit_code
 from harness.util.console import say
 from harness.util.errors import HarnessError
 
@@ -117,18 +108,3 @@ def _scored(run: RunDir, folder: Path, stored: Evaluation) -> Evaluation:
         selftest=results.run_selftest(task, asked, tags),
         scores=results.score(task, folder / "samples.jsonl", asked, samples, tags),
     )
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = Parser("rescore", __doc__)
-    parser.add_argument("run", type=Path, help="run directory")
-    args = parser.parse(argv)
-    run = directory.existing(args.run)
-    with files.lock(run.path):
-        rescore(run)
-    write.show(run)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(exit_code(main))

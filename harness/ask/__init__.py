@@ -1,0 +1,1 @@
+"""Questions to the base and the tuned model of a run."""

@@ -1,0 +1,1 @@
+"""One experiment from base evaluation to report."""

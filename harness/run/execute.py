@@ -1,0 +1,65 @@
+"""The stages of a run, one after the other, each in its own process, and then the report."""
+
+from __future__ import annotations
+
+import time
+
+from harness.report import write
+from harness.run.inputs import check_inputs, local_inputs
+from harness.runs import directory, provenance, seals
+from harness.runs.directory import RunDir
+from harness.runs.manifest import Seeds
+from harness.runs.stages import complete, free_memory, stages, start
+from harness.track import follow
+from harness.util import files, logs
+from harness.util.console import say, working
+from harness.util.interrupts import command
+from harness.util.logs import LOG
+
+
+def run(run: RunDir) -> int:
+    """Check the inputs, then do what is missing under the run's lock; returns the exit code. Raises HarnessError.
+
+    A complete run is only shown.
+    """
+    if complete(run) and seals.whole(run):
+        run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
+        write.show(run)
+        return 0
+    if new := not run.settings.exists():
+        check_inputs(run.config)
+        directory.begin(run)
+    with files.lock(run.path) as held:
+        if not new:
+            check_inputs(run.config)
+        logs.keep(run.path, "run")
+        LOG.info("started: %s", command())
+        seals.mend(run)
+        # Settings outside the digest may have changed since the run began: the stages read them from here.
+        files.write_text(run.settings, run.config.to_yaml())
+        return follow.following(run, held, lambda: execute(run, held))
+
+
+def execute(run: RunDir, held: int | None) -> int:
+    """Run the missing stages, and report; returns the exit code of the first that failed.
+
+    `held` is the descriptor of the run's lock, which the stages inherit.
+    """
+    began = time.perf_counter()
+    run.note("seeds", Seeds(tuple(run.config.train.seeds), run.config.lora.seed, run.config.eval.seed))
+    planned = stages(run)
+    for number, stage in enumerate(planned, 1):
+        place = f"[{number}/{len(planned) + 1}]"
+        if stage.done:
+            say(f"{place} {stage.name}: done already.")
+            continue
+        say(f"{place} {stage.name}{free_memory()}")
+        run.note("made_with", {stage.name: provenance.made_with()})
+        if code := start(run, held, stage):
+            return code
+    say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
+    with working("drawing of the report"):
+        write.write(run)
+    say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
+    write.show(run)
+    return 0

@@ -1,0 +1,52 @@
+"""What an experiment names and can be checked without a model: data, reward functions, the machine, the tracker."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from harness.config import plugins
+from harness.config.schema import Config
+from harness.models import checkpoint
+from harness.runs import machine
+from harness.tasks.benchmarks import gsm8k
+from harness.tasks.dataset import Data
+from harness.tasks.registry import TRAINING
+from harness.track import follow
+from harness.train import rewards
+from harness.util.errors import HarnessError
+
+
+def check_inputs(config: Config) -> None:
+    """Load what the experiment names and needs no model: data and reward functions.
+
+    Raises HarnessError before anything is written.
+    """
+    if reason := machine.cannot_run(config):
+        raise HarnessError(reason)
+    follow.check(config)
+    load_data(config)
+
+
+def load_data(config: Config) -> tuple[Data, Data]:
+    """The data of the evaluation and of the training, after a call of every reward. Raises HarnessError."""
+    rewards.of(config)
+    task = plugins.task(config)
+    data = task.load(config.data.source())
+    training = data if task.name == TRAINING else gsm8k.load(config.data.source())
+    if len(data.asked(config.eval.split, config.eval.limit)) < 2 and config.train.seeds[1:]:
+        raise HarnessError("eval.limit: several training seeds need at least 2 questions to compare; raise it")
+    rewards.try_out(config, training.train[0])
+    return data, training
+
+
+def local_inputs(config: Config) -> dict[str, str]:
+    """Content hashes, for RunDir.pin, of the local files that the experiment names, if they can still be read."""
+    found = rewards.inputs(config)
+    with contextlib.suppress(HarnessError, OSError):
+        if Path(config.data.path).exists():
+            found["data"] = gsm8k.load(config.data.source()).content_hash()
+    with contextlib.suppress(HarnessError, OSError):
+        if Path(config.model.id).is_dir():
+            found |= checkpoint.resolve(config.model).inputs
+    return found

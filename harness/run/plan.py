@@ -1,0 +1,81 @@
+"""The plan that --dry-run prints: settings, data, what the design can detect, prompts as token ids."""
+
+from __future__ import annotations
+
+from harness.config.schema import Config
+from harness.run.inputs import load_data
+from harness.runs import machine
+from harness.runs.directory import RunDir
+from harness.runs.stages import state_of
+from harness.stats import power
+from harness.tasks.dataset import Data
+from harness.util.console import say
+
+DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
+DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan says what their mean detects
+SHOWN_IDS = 24
+
+
+def show(run: RunDir) -> None:
+    """Print what the run would do. Loads no model weights and writes nothing."""
+    config = run.config
+    say(config.to_yaml())
+    t = config.train
+    say(f"Results: {run.path} ({state_of(run)}); digest {config.digest()}")
+    data, training = load_data(config)
+    n = len(data.asked(config.eval.split, config.eval.limit))
+    say(
+        f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
+        + (f", {data.repeated} repeated ones left out" if data.repeated else "")
+    )
+    base = "base (twice, for the noise floor)" if config.eval.noise_floor else "base"
+    say(f"Evaluation: {n} questions x {config.eval.samples} completions, {base} and tuned, on {config.eval.engine}.")
+    several = f"{len(t.seeds)} trainings (seeds {', '.join(map(str, t.seeds))}), each of " if t.seeds[1:] else ""
+    say(
+        f"Training: {several}{t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
+        f"{t.generations} generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
+    )
+    if config.eval.curve:
+        steps = ", ".join(map(str, config.kept_steps))
+        chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
+        say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
+    for psi in DISCORDANCES:
+        effect = power.minimum_detectable_effect(n, psi, correction=1.0)  # as in the verdict on one training
+        found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
+        say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
+    if t.seeds[1:]:
+        say(_plan_seeds(n, len(t.seeds)))
+    _plan_prompts(config, data, training)
+    if reason := machine.cannot_run(config):
+        say(f"This experiment cannot run on this machine: {reason}")
+
+
+def _plan_seeds(n: int, count: int) -> str:
+    """What the mean of several trainings detects, which depends on how much they differ."""
+    psi, found = DISCORDANCES[1], []
+    for deviation in DEVIATIONS:
+        effect = power.planned(n, psi, deviation / 100, count)
+        found.append(f"{f'{100 * effect:.2f} points' if effect else 'nothing'} at {deviation:g}")
+    unknown = " The report will give no power: two seeds do not bound how much trainings vary."
+    return (
+        f"That is for each training by itself: what the mean of {count} detects depends on how much they differ. If "
+        f"{psi:.0%} of the questions change, by standard deviation of the trainings in points: "
+        f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
+    )
+
+
+def _plan_prompts(config: Config, data: Data, training: Data) -> None:
+    from harness.models import prompts
+
+    questions = prompts.prepare(config, data, weights=False)
+    first = questions.prompts[0]
+    longest = max(len(prompt.ids) for prompt in questions.prompts)
+    text = questions.tokenizer.decode(first.ids, skip_special_tokens=False)
+    say(f"Prompts: the longest has {longest} tokens, context {questions.checkpoint.context}; the first one:\n{text}")
+    shown = ", ".join(map(str, first.ids[:SHOWN_IDS])) + (", ..." if len(first.ids) > SHOWN_IDS else "")
+    say(f"Token ids ({len(first.ids)}): {shown}")
+    stops = prompts.stop_ids(questions.checkpoint, questions.tokenizer)
+    say(f"A completion ends at: {', '.join(questions.tokenizer.convert_ids_to_tokens(stops))}")
+    encoded = prompts.encode(questions.tokenizer, training.train, config.prompt.system)
+    over = sum(len(prompt.ids) > config.train.max_prompt_tokens for prompt in encoded)
+    say(f"Training prompts over {config.train.max_prompt_tokens} tokens: {over} ({config.train.long_prompts}).")

@@ -1,0 +1,1 @@
+"""One experiment with several values of its settings."""
