@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.config.loading import locate
 from harness.config.schema import EMBEDDED, ModelSection
+from harness.util import hub
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash, text_hash
 
@@ -147,6 +148,7 @@ def _download(model: ModelSection, weights: bool) -> Path:
 
     Raises HarnessError if it is in neither.
     """
+    offline = hub.unreachable()
     from huggingface_hub import snapshot_download
 
     patterns = FILES if weights else [p for p in FILES if "safetensors" not in p]
@@ -159,22 +161,30 @@ def _download(model: ModelSection, weights: bool) -> Path:
             kept = Path(snapshot_download(**wanted, local_files_only=True))
             if not (weights and _missing_weights(kept)):
                 return kept
-        raise HarnessError(_download_error(model, error)) from None
+        raise HarnessError(_download_error(model, error, offline)) from None
 
 
-def _download_error(model: ModelSection, error: Exception) -> str:
-    """The one line for a checkpoint that could not be fetched."""
-    from huggingface_hub.errors import RevisionNotFoundError
+def _download_error(model: ModelSection, error: Exception, offline: str | None) -> str:
+    """The one line for a checkpoint that the hub did not give; offline: why it was not asked."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     if isinstance(error, RevisionNotFoundError):
         return (
             f"model.revision: {model.id} has no revision {model.revision} (is it from another repository?); set "
             f"model.revision=null, or a revision of {model.id}"
         )
+    if offline:
+        return (
+            f"model.id: {model.id} is not on this machine, and the hub is not asked for it ({offline}); connect to it, "
+            f"or give a local folder with model.id=PATH"
+        )
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+    remedy = "try again"
+    if isinstance(error, GatedRepoError | RepositoryNotFoundError):  # the hub also says "not found" of what it hides
+        remedy = f"check the name, accept its licence on {model.id}'s page, log in (hf auth login)"
     return (
         f"model.id: {model.id} is not on this machine and could not be fetched ({type(error).__name__}: {reason}); "
-        f"accept its licence and log in to the hub, or give a local folder with model.id=PATH"
+        f"{remedy}, or give a local folder with model.id=PATH"
     )
 
 

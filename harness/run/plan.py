@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from harness.config.schema import Config
+from harness.models import checkpoint
 from harness.run.inputs import load_data
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.stages import state_of
 from harness.stats import power
 from harness.tasks.dataset import Data
-from harness.util.console import say
+from harness.util.console import hushed, say
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
 DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan says what their mean detects
@@ -45,7 +51,10 @@ def show(run: RunDir) -> None:
         say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
     if t.seeds[1:]:
         say(_plan_seeds(n, len(t.seeds)))
-    _plan_prompts(config, data, training)
+    checkpoint.resolve(config.model, weights=False)  # before seconds of imports
+    say("Loading the tokenizer.")
+    with _without_torch():
+        _plan_prompts(config, data, training)
     if reason := machine.cannot_run(config):
         say(f"This experiment cannot run on this machine: {reason}")
 
@@ -62,6 +71,24 @@ def _plan_seeds(n: int, count: int) -> str:
         f"{psi:.0%} of the questions change, by standard deviation of the trainings in points: "
         f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
     )
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Hide torch, unless it is loaded, while transformers is imported: tokenizers alone load in a fifth of the time.
+
+    transformers then has no models, for as long as this process lives.
+    """
+    if {"torch", "transformers"} & sys.modules.keys():
+        yield
+        return
+    sys.modules["torch"] = None  # as if it were not installed
+    try:
+        with hushed():  # transformers says that it is missing
+            importlib.import_module("transformers")
+        yield
+    finally:
+        del sys.modules["torch"]
 
 
 def _plan_prompts(config: Config, data: Data, training: Data) -> None:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from harness.tasks.records import Problem, ProblemCounts
+from harness.util import hub
 from harness.util.errors import HarnessError, in_short
 
 SPLITS = ("train", "dev", "test")
 # One file without splits is split by question hash, so that a row keeps its split when rows are added.
 TEST_SHARE = 5  # every fifth
+DEV_SHARE = 5  # what is suggested where data.dev is too many
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,8 @@ def _cut(train: list[Problem], test: list[Problem], dev: int, source: str) -> Da
     repeated = total - len(train) - len(test)
     if dev >= len(train):
         raise HarnessError(
-            f"data.dev: {dev} of {len(train)} training problems leave none to train on; set it below {len(train)}"
+            f"data.dev: {dev} of the {len(train)} training problems set aside leave none to train on; set "
+            f"data.dev={len(train) // DEV_SHARE}, or another number below {len(train)}; 0 sets none aside"
         )
     chosen = {p.id for p in sorted(train, key=lambda p: _draw(p, "dev"))[:dev]}
     return Data(
@@ -207,13 +210,18 @@ def _row(file: Path, number: int, line: str) -> Any:
 
 
 def _hub(source: Source) -> dict[str, Iterable[dict[str, Any]]]:
+    offline = hub.unreachable()
+    asked = {"revision": source.revision, "offline": offline}
     return {
-        split: _load_dataset(source.path, source.path, source.subset, revision=source.revision, split=split)
+        split: _load_dataset(source.path, source.path, source.subset, split=split, **asked)
         for split in ("train", "test")
     }
 
 
-def _load_dataset(shown: str, *args: Any, split: str = "train", **kwargs: Any) -> list[dict[str, Any]]:
+def _load_dataset(
+    shown: str, *args: Any, split: str = "train", offline: str | None = None, **kwargs: Any
+) -> list[dict[str, Any]]:
+    """The rows of one split; offline: why the hub is not asked for them."""
     import datasets
 
     datasets.disable_progress_bars()
@@ -222,6 +230,11 @@ def _load_dataset(shown: str, *args: Any, split: str = "train", **kwargs: Any) -
     try:
         return list(datasets.load_dataset(*args, split=split, **kwargs))
     except Exception as error:  # its errors have no common base class: offline, missing, gated, damaged files
+        if offline:
+            raise HarnessError(
+                f"data.path: {shown} is not on this machine, and the hub is not asked for it ({offline}); connect to "
+                f"it, check the path, or give a local copy with data.path=FOLDER"
+            ) from None
         cause = error.__cause__ or error
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]
         raise HarnessError(

@@ -18,9 +18,9 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from harness.config.schema import ModelSection
-from harness.models import checkpoint
+from harness.models import checkpoint, prompts
 from harness.run import __main__ as run_command
-from harness.run import execute, inputs
+from harness.run import execute, inputs, plan
 from harness.runs import directory, seals
 from harness.runs import stages as run_stages
 from harness.runs.results import read_evaluation
@@ -74,8 +74,26 @@ def test_a_plan_is_printed_by_the_command(tmp_path):
 
 def test_a_plan_without_the_hub_says_what_is_missing(tmp_path):
     done = harness("run", "exp/grpo_r8.yaml", "--dry-run", "--results", tmp_path)
-    refused(done, "data.path: openai/gsm8k could not be loaded")
+    refused(
+        done, "data.path: openai/gsm8k is not on this machine", "the hub is not asked for it (HF_HUB_OFFLINE is set)"
+    )
     assert "name: grpo_r8" in done.stdout
+    done = harness("run", "grpo_r8", "data.path=tiny", "--dry-run", "--results", tmp_path)
+    refused(done, "model.id: google/gemma-3-4b-it is not on this machine", "give a local folder with model.id=PATH")
+    assert "licence" not in done.stderr
+
+
+def test_a_plan_has_the_token_ids_of_the_evaluation_and_does_without_torch(tmp_path):
+    code = "import sys; from harness.run.__main__ import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    arguments = ["quickstart", "--dry-run", "--results", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    config = directory.open_run("quickstart", [], tmp_path, create=False).config
+    (first, *_) = prompts.prepare(config, inputs.load_data(config)[0]).prompts
+    shown = done.stdout.partition("Token ids (")[2].partition("): ")
+    assert shown[0] == str(len(first.ids)) and shown[2].startswith(", ".join(map(str, first.ids[: plan.SHOWN_IDS])))
+    assert done.stdout.endswith("False\n") and not done.stderr
 
 
 def data_folder(tmp_path: Path, question="What is 1 + 1?", answer="#### 2") -> Path:

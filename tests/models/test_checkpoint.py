@@ -8,12 +8,13 @@ import shutil
 import httpx
 import huggingface_hub
 import pytest
-from huggingface_hub.errors import RevisionNotFoundError
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RevisionNotFoundError
 from safetensors.torch import load_file, save_file
 
 from harness.config.schema import ModelSection
 from harness.models import checkpoint
 from harness.tasks.tiny import CHECKPOINT
+from harness.util import hub
 from harness.util.errors import HarnessError
 
 GEMMA = "google/gemma-3-1b-it"
@@ -24,7 +25,7 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
     for model, part in (
         ({"id": str(tmp_path)}, "no \\*.safetensors"),
         ({"id": "nowhere"}, "not found as a folder and is not a hub id"),
-        ({"id": "somebody/unknown-model"}, "could not be fetched"),
+        ({"id": "somebody/unknown-model"}, "is not on this machine, and the hub is not asked for it"),
     ):
         with pytest.raises(HarnessError, match=part):
             checkpoint.resolve(ModelSection(**model))
@@ -77,11 +78,11 @@ def test_what_a_broken_download_left_in_the_cache_is_refused(cached, revision):
     second = in_two_shards(cached)
     assert checkpoint.resolve(model).path == cached
     second.unlink()
-    with pytest.raises(HarnessError, match=r"00002-of-00002|could not be fetched \(OfflineModeIsEnabled"):
+    with pytest.raises(HarnessError, match=r"00002-of-00002|is not on this machine, and the hub is not asked"):
         checkpoint.resolve(model)
     for file in cached.glob("*.safetensors"):
         file.unlink()
-    with pytest.raises(HarnessError, match=r"no \*\.safetensors|could not be fetched \(OfflineModeIsEnabled"):
+    with pytest.raises(HarnessError, match=r"no \*\.safetensors|is not on this machine, and the hub is not asked"):
         checkpoint.resolve(model)
     assert checkpoint.resolve(model, weights=False).path == cached  # its tokenizer is there
 
@@ -107,3 +108,18 @@ def test_another_repositorys_revision_is_said_to_be_one(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", unknown)
     with pytest.raises(HarnessError, match=f"somebody/gemma has no revision {COMMIT} .*model.revision=null"):
         checkpoint.resolve(ModelSection(id="somebody/gemma", revision=COMMIT))
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [(GatedRepoError, "accept its licence on somebody/gemma's page"), (HfHubHTTPError, "try again")],
+)
+def test_a_licence_is_named_only_where_the_hub_may_want_one(monkeypatch, error, remedy):
+    def refused(**wanted):
+        raise error("403 Client Error.", response=httpx.Response(403, request=httpx.Request("GET", "https://x.org")))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refused)
+    monkeypatch.setattr(hub, "unreachable", lambda: None)
+    with pytest.raises(HarnessError) as raised:
+        checkpoint.resolve(ModelSection(id="somebody/gemma"))
+    assert remedy in str(raised.value) and ("licence" in str(raised.value)) == (error is GatedRepoError)

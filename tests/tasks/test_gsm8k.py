@@ -144,7 +144,7 @@ def test_a_json_file_may_be_one_list(tmp_path):
     [
         ("./nowhere", "file or folder not found"),
         ("missing.jsonl", "file or folder not found"),
-        ("somebody/unknown-data", "could not be loaded"),
+        ("somebody/unknown-data", "is not on this machine, and the hub is not asked for it"),
     ],
 )
 def test_data_that_cannot_be_had(path, part, monkeypatch):
@@ -154,7 +154,7 @@ def test_data_that_cannot_be_had(path, part, monkeypatch):
 
 def test_a_folder_without_a_train_file_and_a_dev_split_that_leaves_nothing(tmp_path):
     write(tmp_path)
-    with pytest.raises(HarnessError, match="leave none to train on"):
+    with pytest.raises(HarnessError, match=r"leave none to train on; set data.dev=16, or another number below 80"):
         load(tmp_path, dev=80)
     (tmp_path / "train.jsonl").unlink()
     with pytest.raises(HarnessError, match=r"has no train\.jsonl"):

@@ -1,4 +1,4 @@
-"""GSM8K, and any data in its schema: a row's question, and its gold number after the last "####"."""
+"""GSM8K, and any data in its schema: a row's question, and an answer that ends in "#### NUMBER" or is a number."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
         except ValueError:
             raise HarnessError(
                 f"data.path: {source} row {number}: the gold answer {gold[:60]!r} is not a number "
-                f"(the gold answer is the text after the last '####')"
+                f"(the gold answer is the text after the last '####', or all of it without one)"
             ) from None
         problems.append(Problem(problem_id(row["question"]), row["question"], gold, row["answer"]))
     if not problems:
