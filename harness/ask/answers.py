@@ -12,8 +12,9 @@ from harness.runs.machine import within_memory
 from harness.tasks import answer_format, scoring
 from harness.tasks.dataset import problem_id
 from harness.tasks.records import Completion, Tags
-from harness.util.console import say, side_by_side
+from harness.util.console import loading, say, side_by_side
 from harness.util.errors import HarnessError
+from harness.util.startup import hidden
 from harness.util.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -99,8 +100,10 @@ def ask(args: argparse.Namespace) -> int:
     from harness.models import trained
 
     found = trained.find(run, args.train_seed)
-    from harness.models.base_and_tuned import NAMES, Sides
-    from harness.models.engine import Sampling
+    # transformers loads scikit-learn if it is there, for a kind of generation that is not used here.
+    with loading("PyTorch and transformers"), hidden("sklearn"):
+        from harness.models.base_and_tuned import NAMES, Sides
+        from harness.models.engine import Sampling
 
     sides = Sides(found)
     new_tokens = args.max_new_tokens or run.config.eval.max_new_tokens

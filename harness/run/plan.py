@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 from harness.config.schema import Config
 from harness.models import checkpoint
@@ -16,6 +15,7 @@ from harness.runs.stages import state_of
 from harness.stats import power
 from harness.tasks.dataset import Data
 from harness.util.console import hushed, say
+from harness.util.startup import hidden
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
 DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan says what their mean detects
@@ -53,7 +53,10 @@ def show(run: RunDir) -> None:
         say(_plan_seeds(n, len(t.seeds)))
     checkpoint.resolve(config.model, weights=False)  # before seconds of imports
     say("Loading the tokenizer.")
-    with _without_torch():
+    # Tokenizers need no torch, which most of the time of the import is.
+    with hidden("torch") if "transformers" not in sys.modules else nullcontext():
+        with hushed():  # transformers says that there is no torch
+            importlib.import_module("transformers")
         _plan_prompts(config, data, training)
     if reason := machine.cannot_run(config):
         say(f"This experiment cannot run on this machine: {reason}")
@@ -71,24 +74,6 @@ def _plan_seeds(n: int, count: int) -> str:
         f"{psi:.0%} of the questions change, by standard deviation of the trainings in points: "
         f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
     )
-
-
-@contextmanager
-def _without_torch() -> Iterator[None]:
-    """Hide torch, unless it is loaded, while transformers is imported: tokenizers alone load in a fifth of the time.
-
-    transformers then has no models, for as long as this process lives.
-    """
-    if {"torch", "transformers"} & sys.modules.keys():
-        yield
-        return
-    sys.modules["torch"] = None  # as if it were not installed
-    try:
-        with hushed():  # transformers says that it is missing
-            importlib.import_module("transformers")
-        yield
-    finally:
-        del sys.modules["torch"]
 
 
 def _plan_prompts(config: Config, data: Data, training: Data) -> None:
