@@ -62,14 +62,14 @@ def started(module: str, *arguments: str | Path, cold: bool = False, **options: 
     The process is a fork of one that has imported torch and the like (tests/warm.py); `cold` starts a new interpreter.
     """
     kind = warm.Popen if WARM and not cold else subprocess.Popen
-    return kind(_command(module, arguments), **{"cwd": ROOT, "env": _environment(), "text": True} | options)
+    return kind(_command(module, arguments), **{"cwd": ROOT, "env": environment(), "text": True} | options)
 
 
 def _command(module: str, arguments: tuple[str | Path, ...]) -> list[str]:
     return [sys.executable, "-m", f"harness.{module}", *map(str, arguments)]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return os.environ | {"PYTHONPATH": path, "COLUMNS": "200"}
 

@@ -17,8 +17,6 @@ from harness.report.markdown import table_lines
 from harness.util.console import say, table
 from harness.util.text import INVISIBLE, one_line
 
-NARROW = ("run", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost")
-
 
 def show(parted: Sequence[Group], form: str, intervals: str, folder: Path) -> None:
     """Print the comparison in one of the formats; the page's links are relative to `folder`."""
@@ -47,11 +45,11 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
             if pairs or notes:
                 print(_markdown(title, pairs, notes))
             continue
-        table(caption, rows, NARROW)
+        table(caption, rows, run_groups.EXPENDABLE)
         for line in [*run_groups.setting_lines(group), ""]:
             say(line)
         if pairs:
-            table(title, pairs, run_pairs.NARROW)
+            table(title, pairs, run_pairs.EXPENDABLE)
         for line in notes:
             say(line)
 

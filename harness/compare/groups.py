@@ -13,6 +13,7 @@ from harness.report import summary
 from harness.report.summary import Summary
 from harness.report.wording import counts_text, p_text, points_text, rate_text
 from harness.runs import directory, seals
+from harness.stats import finding
 from harness.stats.scores import COMPARED
 from harness.util import files, typed
 from harness.util.errors import HarnessError
@@ -22,7 +23,10 @@ COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
     "verdict",
 )  # fmt: skip
+# What the terminal leaves out where it is narrow, the first one first: the rest says which run, what, and how sure.
+EXPENDABLE = ("Δ format", "Δ strict", "n", "lost", "gained", "base accuracy", "tuned accuracy")
 BASE = "base weights"
+ASIDE = ("README.md", "reference", "sweep-*.html")  # what results/* names beside the runs
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: groups are keys of the cache of pairs
@@ -41,9 +45,14 @@ Value = str | int | float | None
 
 
 def load(paths: list[Path]) -> list[Run]:
-    """The finished runs among the paths, each once; a line on standard error for each other path."""
+    """The finished runs among the paths, each once; a line on standard error for each other path.
+
+    But none for ASIDE.
+    """
     found: dict[Path, Run] = {}
     for path in paths:
+        if any(map(path.match, ASIDE)):
+            continue
         try:
             if path.resolve() in found:  # it would count twice, also in the correction for the number of comparisons
                 raise HarnessError(f"{path}: given twice")
@@ -102,7 +111,7 @@ def row(run: Run, intervals: str) -> dict[str, str]:
         p_text(difference.accuracy),
         points_text(difference.strict),
         points_text(difference.format),
-        numbers.verdict.kind,
+        finding.label(numbers.verdict.kind, numbers.verdict.direction),
     )
     return dict(zip(COLUMNS, values, strict=True))
 

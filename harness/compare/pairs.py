@@ -36,7 +36,7 @@ CHECKPOINTS = (
 )
 CORRECTED = "not detected (corrected)"
 COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)", "verdict")
-NARROW = ("this run", "minus this", "Δ accuracy", "verdict")
+EXPENDABLE = ("lost", "gained")  # as groups.EXPENDABLE
 LISTED = 15  # differences that are listed below a table: those of 6 runs
 
 
@@ -109,6 +109,12 @@ def kind(pair: Comparison, alone: Finding) -> str:
     return CORRECTED if alone.kind == "detected" and pair.holm_p >= ALPHA else alone.kind
 
 
+def label(pair: Comparison, alone: Finding) -> str:
+    """The same with its direction: "detected gain" is one of the run from which the other is subtracted."""
+    found = kind(pair, alone)
+    return found if found == CORRECTED else alone.label
+
+
 def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
     """The title and the rows of a table of the comparisons, by COLUMNS, and sentences about what is not in it."""
     if len(runs) < 2:
@@ -131,7 +137,7 @@ def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
         d, alone = pair.difference, finding.of(pair.difference)
         flips = [str(d.gained), str(d.lost)] if isinstance(d, PairedDifference) else ["", ""]
         names = [runs[found.kept[at]].name for at in (later, earlier)]
-        values = [*names, points_text(alone.difference), *flips, spell_p(pair.holm_p), kind(pair, alone)]
+        values = [*names, points_text(alone.difference), *flips, spell_p(pair.holm_p), label(pair, alone)]
         rows.append(dict(zip(COLUMNS, values, strict=True)))
     return f"Run minus run, on the same questions (p corrected for {plural(len(rows), 'comparison')})", rows, notes
 

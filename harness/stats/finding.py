@@ -65,9 +65,11 @@ class Finding:
     @property
     def word(self) -> str:
         """A gain, a loss or neither, as far as it may be claimed: such as "a detected gain"."""
-        if self.kind == "not detected":
-            return "not detected"
-        return f"a {self.kind} {'gain' if self.direction == 'up' else 'loss'}"
+        return self.label if self.kind == "not detected" else f"a {self.label}"
+
+    @property
+    def label(self) -> str:
+        return label(self.kind, self.direction)
 
     def sentence(self, quantity: str = "accuracy", *, hint: str = "") -> Sentence:
         """The finding in English; differences in points. hint: added if no difference was detected."""
@@ -149,6 +151,11 @@ def of(difference: PairedDifference | SeedsDifference | Difference) -> Finding:
 def outcome(kind: str, direction: str) -> str:
     """What is found: "up" or "down", the same after "borderline ", or "none"."""
     return {"detected": direction, "borderline": f"borderline {direction}"}.get(kind, "none")
+
+
+def label(kind: str, direction: str) -> str:
+    """The same in a column of a table: such as "detected gain" or "not detected"."""
+    return kind if kind == "not detected" else f"{kind} {'gain' if direction == 'up' else 'loss'}"
 
 
 def differences(before: Columns, after: Columns) -> Compared:

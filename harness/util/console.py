@@ -106,15 +106,29 @@ def markdown(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def table(caption: str, rows: Sequence[dict[str, str]], wanted: Sequence[str]) -> None:
-    """Print rows as a table: all columns if they fit, else the `wanted` ones with intervals on a second line."""
-    full = _grid(caption, rows)
+def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str]) -> None:
+    """Print rows as a table that fits the terminal: with intervals on a second line, then without some columns.
+
+    expendable: the columns that may be left out, the first one first.
+    """
     width = _console.width if _console.is_terminal else WIDE
-    if _console.measure(full, options=_console.options.update(max_width=WIDE)).maximum <= width:
-        _console.print(full, width=width)
-        return
-    _console.print(_grid(caption, [{name: row[name].replace(" [", "\n[") for name in wanted} for row in rows]))
-    say("A wider terminal, or --format md, csv or json, shows the other columns.")
+    left_out: list[str] = []
+    grid = _grid(caption, rows)
+    if not _fits(grid, width):
+        rows = [{name: text.replace(" [", "\n[") for name, text in row.items()} for row in rows]
+        grid = _grid(caption, rows)
+    for name in expendable:
+        if _fits(grid, width):
+            break
+        left_out.append(name)
+        grid = _grid(caption, [{key: text for key, text in row.items() if key not in left_out} for row in rows])
+    _console.print(grid, width=width)
+    if left_out:
+        say(f"A wider terminal, or --format md, csv or json, also shows: {', '.join(left_out)}.")
+
+
+def _fits(grid: Table, width: int) -> bool:
+    return _console.measure(grid, options=_console.options.update(max_width=WIDE)).maximum <= width
 
 
 def _grid(caption: str, rows: Sequence[dict[str, str]]) -> Table:

@@ -6,7 +6,11 @@ import contextlib
 import csv
 import io
 import json
+import os
+import pty
+import re
 import shutil
+import termios
 
 import pytest
 
@@ -18,7 +22,7 @@ from harness.report import write
 from harness.stats import intervals
 from harness.util import files
 from harness.util.errors import HarnessError
-from tests.conftest import harness, refused
+from tests.conftest import environment, harness, refused, started
 from tests.constructed import make_run, reported
 
 BASE = ["right"] * 60 + ["wrong"] * 40
@@ -79,7 +83,7 @@ def test_under_the_table_stands_each_run_minus_each(runs, tmp_path):
     low, high = (f"{100 * end:+.1f}" for end in (tango.low, tango.high))
     markdown = compare(*three, "--format", "md").stdout
     # 0 and 5 of 100 questions changed: the exact p is 2 / 2^5 = 0.0625, so that a report would call it borderline.
-    assert f"| {names[1]} | {names[0]} | -5.0 [{low}, {high}] | 0 | 5 | 0.031 | borderline |" in markdown
+    assert f"| {names[1]} | {names[0]} | -5.0 [{low}, {high}] | 0 | 5 | 0.031 | borderline loss |" in markdown
     (group,) = json.loads(compare(*three, "--format", "json").stdout)["groups"]
     found = {(each["run"], each["minus"]): each for each in group["differences"]}
     assert list(found) == [(names[1], names[0]), (names[2], names[0]), (names[2], names[1])]
@@ -95,7 +99,7 @@ def test_a_p_that_the_correction_lifts_over_the_level_detects_nothing(tmp_path):
     made = [reported(tmp_path, BASE, tuned, f"train.seeds=[{seed}]").path for seed, tuned in sides.items()]
     printed = compare(*made, "--format", "md").stdout
     assert printed.count("| 8 | 1 | 0.13 | not detected (corrected) |") == 1
-    assert "| 8 | 1 | 0.021 | detected |" in compare(*made[:2], "--format", "md").stdout
+    assert "| 8 | 1 | 0.021 | detected gain |" in compare(*made[:2], "--format", "md").stdout
 
 
 def test_who_is_not_among_the_differences_is_named(runs, tmp_path, monkeypatch, capsys):
@@ -157,6 +161,38 @@ def test_runs_of_other_bases_stand_apart(runs, tmp_path):
     assert "base weights aaaaaaaa (tiny)" in done.stdout
     refused(compare("--strict", *made), "they differ in base weights")
     assert "groups" not in compare("--strict", *made[:2]).stdout
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"), [(200, ""), (100, "n, lost, gained."), (80, ", gained, base accuracy.")]
+)
+def test_a_narrow_terminal_keeps_verdict_and_p(runs, width, left_out):
+    """In a real terminal of this width, where lines that are too long would be wrapped."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, width))
+    variables = {name: value for name, value in environment().items() if name != "COLUMNS"}
+    with started("compare", runs["seed 1"], runs["seed 2"], env=variables | {"TERM": "xterm"}, stdout=theirs):
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's end
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+    os.close(ours)
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).splitlines()
+    header, rows = next((line, lines[at + 2 :]) for at, line in enumerate(lines) if "mid-p" in line)
+    assert header.split()[-1] == "verdict" and "tuned accuracy" in " ".join(header.split())
+    assert rows[0].startswith(f" {runs['seed 1'].name} ") and "< 0.0001" in rows[0]
+    assert rows[0].rstrip().endswith("detected gain") and len(rows[0]) <= width
+    assert any(line.startswith("A wider terminal") and line.endswith(left_out) for line in lines) == bool(left_out)
+
+
+def test_what_comes_with_a_results_folder_is_not_worth_a_line(runs):
+    results = runs["seed 1"].parent
+    (results / "README.md").touch()
+    (results / "reference").mkdir()
+    done = compare(*sorted(results.iterdir()))
+    assert done.returncode == 0 and not done.stderr and runs["rank 4"].name in done.stdout
+    refused(compare(results / "README.md"), "none of the arguments is a finished run")
 
 
 def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
