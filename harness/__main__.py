@@ -25,6 +25,8 @@ SHELLS = ("bash", "zsh", "fish")
 COMMANDS = {
     "run": "one experiment: base evaluation, GRPO, tuned evaluation, report",
     "sweep": "one experiment with several values of its settings, and their comparison",
+    "ls": "the runs of a folder: how far each is, and its verdict",
+    "view": "a run's page in the browser, also while the run works",
     "compare": "finished runs in one accuracy table",
     "ask": "your own questions to the base and the tuned model",
     "export": "the tuned model as a merged checkpoint or a GGUF file",

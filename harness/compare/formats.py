@@ -45,13 +45,18 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
             if pairs or notes:
                 print(_markdown(title, pairs, notes))
             continue
-        table(caption, rows, run_groups.EXPENDABLE)
+        _table(caption, rows, run_groups.EXPENDABLE)
         for line in [*run_groups.setting_lines(group), ""]:
             say(line)
         if pairs:
-            table(title, pairs, run_pairs.EXPENDABLE)
+            _table(title, pairs, run_pairs.EXPENDABLE)
         for line in notes:
             say(line)
+
+
+def _table(caption: str, rows: list[dict[str, str]], expendable: Sequence[str]) -> None:
+    if left_out := table(caption, rows, expendable):
+        say(f"A wider terminal, or --format md, csv or json, also shows: {', '.join(left_out)}.")
 
 
 def _is_utf8() -> bool:

@@ -26,10 +26,10 @@ FOLDER = Path(__file__).parent / "templates"
 HEAD, TAIL = 3000, 2000  # characters of a longer text that are shown: its beginning, and its end with the answer
 
 
-def page(template: str, script: str, **values: Any) -> str:
+def page(template: str, script: str | None, **values: Any) -> str:
     """The page made from a template and these values; equal values give equal bytes."""
     style = charts.style() + _asset("style.css")
-    code = _asset(script)
+    code = _asset(script) if script else ""
     assets = {"style": Markup(style), "style_hash": _hash(style), "script": Markup(code), "script_hash": _hash(code)}
     return environment().get_template(template).render(values | assets)
 

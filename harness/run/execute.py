@@ -15,6 +15,7 @@ from harness.util import files, logs
 from harness.util.console import say, working
 from harness.util.interrupts import command
 from harness.util.logs import LOG
+from harness.util.text import one_line
 
 
 def run(run: RunDir) -> int:
@@ -24,6 +25,7 @@ def run(run: RunDir) -> int:
     """
     if complete(run) and seals.whole(run):
         run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
+        say(f"{one_line(str(run.path))}: complete, nothing to do.\n")
         write.show(run)
         return 0
     if new := not run.settings.exists():

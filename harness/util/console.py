@@ -106,10 +106,10 @@ def markdown(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str]) -> None:
+def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str]) -> list[str]:
     """Print rows as a table that fits the terminal: with intervals on a second line, then without some columns.
 
-    expendable: the columns that may be left out, the first one first.
+    expendable: the columns that may be left out, the first one first. Returns those that were.
     """
     width = _console.width if _console.is_terminal else WIDE
     left_out: list[str] = []
@@ -123,8 +123,7 @@ def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str
         left_out.append(name)
         grid = _grid(caption, [{key: text for key, text in row.items() if key not in left_out} for row in rows])
     _console.print(grid, width=width)
-    if left_out:
-        say(f"A wider terminal, or --format md, csv or json, also shows: {', '.join(left_out)}.")
+    return left_out
 
 
 def _fits(grid: Table, width: int) -> bool:

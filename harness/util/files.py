@@ -49,6 +49,18 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
         yield stream.fileno()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the folder's lock now."""
+    try:
+        with (folder / ".lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # never locked, or not for us to read
+        return False
+    return False
+
+
 def _acquire(stream: Any, folder: Path, wait: bool) -> None:
     # A killed run's stage dies a moment after the run.
     deadline = time.monotonic() + 0.5

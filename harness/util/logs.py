@@ -17,6 +17,8 @@ from harness.util.text import spelled_out
 
 FILE = "log.txt"
 _ERROR = re.compile(r"\S+ [a-z ]+ ERROR (.*)")  # not the word ERROR in a message
+_INFO = re.compile(r"\S+ [a-z ]+ INFO (.*)")
+TAIL = 20_000  # bytes of a log in which its last message is looked for
 _NAMED_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
 # user:password in an address, and keys by the prefixes that their issuers give them
 _LIKE_SECRETS = re.compile(
@@ -86,6 +88,17 @@ def last_error(folder: Path, since: int) -> str | None:
         lines = stream.read().decode("utf-8", "replace").splitlines()
     errors = [found[1] for line in lines if (found := _ERROR.match(line))]
     return errors[-1] if errors else None
+
+
+def last_message(folder: Path) -> str:
+    """The last line of a run's log that a process of it wrote, without time and stage; empty if there is none."""
+    if not (folder / FILE).exists():
+        return ""
+    with (folder / FILE).open("rb") as stream:
+        stream.seek(max(size(folder) - TAIL, 0))
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+    said = [found[1] for line in lines if (found := _INFO.match(line))]
+    return said[-1] if said else ""
 
 
 # Everything that is printed for the user goes through this logger too; keep() writes it to a file of the run.

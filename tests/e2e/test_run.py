@@ -171,7 +171,7 @@ def test_a_complete_run_does_nothing_and_shows_its_verdict(finished):
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"}
     done = harness("run", "exp/quickstart.yaml", *SMALL, "--results", finished.parent)
     assert done.returncode == 0, done.stderr
-    assert "points" in done.stdout and "report.md" in done.stdout and "completions" not in done.stderr
+    assert ": complete, nothing to do." in done.stdout and "points" in done.stdout and "report.md" in done.stdout
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.name != ".lock"} == before
 
 
@@ -370,7 +370,7 @@ def test_a_complete_run_is_not_shown_for_other_data_or_weights(tmp_path, monkeyp
     monkeypatch.setattr(execute, "complete", lambda run: True)
     monkeypatch.setattr("harness.report.write.show", lambda run: print("shown"))
     command = ["quickstart", *settings, "--results", str(tmp_path)]
-    assert run_command.main(command) == 0 and capsys.readouterr().out == "shown\n"
+    assert run_command.main(command) == 0 and capsys.readouterr().out.endswith(": complete, nothing to do.\n\nshown\n")
     shutil.move(tmp_path / "data", tmp_path / "away")  # gone is not changed
     assert run_command.main(command) == 0
     shutil.move(tmp_path / "away", tmp_path / "data")

@@ -21,11 +21,16 @@ LONGEST_TABLE = 60  # steps in the table behind the curves
 def training(run: RunDir, numbers: Summary) -> Section:
     blocks: list[Block] = []
     metrics = _metrics(run, numbers)
-    if figure := _figure(metrics, "reward", "Mean reward ± SD in a group", "reward", spread="reward_std"):
+    if figure := reward(metrics):
         blocks.append(figure)
     if numbers.seeds:
         blocks.append(f"Of seed {numbers.train.seed}, the first; the section on seeds has the rewards of all.")
     return Section("Training", [*blocks, "\n".join(_outcome(run, numbers, metrics)), *_pinned(run, numbers)])
+
+
+def reward(metrics: list[Metrics]) -> Figure | None:
+    """The reward over the steps; None if there is none yet."""
+    return _figure(metrics, "reward", "Mean reward ± SD in a group", "reward", spread="reward_std")
 
 
 def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""How far the runs of a folder are, and one run's page while it is made."""
