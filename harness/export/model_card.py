@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import yaml
-
-from harness.config.schema import Config
+from harness.config import card
 from harness.export.record import Export
 from harness.report import document
 from harness.report.document import Figure
@@ -17,27 +13,15 @@ from harness.report.sections import results
 from harness.report.summary import Summary
 from harness.report.wording import DEMO, identity_line, points
 from harness.runs.directory import RunDir
-from harness.util.text import on_hub, visible
 
 
 def text(run: RunDir, numbers: Summary, export: Export) -> str:
     """The card in Markdown, with the hub's front matter.
 
-    numbers: the run's summary. export: the contents of export.json. Only the last part of local paths is shown.
+    numbers: the run's summary. export: the contents of export.json.
     """
-    front = yaml.safe_dump(_front(run.config, export), sort_keys=False, allow_unicode=True)
-    return f"---\n{front}---\n\n" + visible("\n".join(_body(run, numbers, export))) + "\n"
-
-
-def _front(config: Config, export: Export) -> dict[str, Any]:
-    front: dict[str, Any] = {}
-    if on_hub(config.model.id):
-        front |= {"base_model": config.model.id, "base_model_relation": "finetune"}
-    front |= {"library_name": "transformers" if export.to == "merged" else "gguf", "pipeline_tag": "text-generation"}
-    if on_hub(config.data.path):
-        front["datasets"] = [config.data.path]
-    method = "full-finetuning" if config.model.full_finetuning else "lora"
-    return front | {"tags": ["grpo", "reinforcement-learning", "math", method]}
+    library = "transformers" if export.to == "merged" else "gguf"
+    return card.text(card.front(run.config, library, "finetune"), _body(run, numbers, export))
 
 
 def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
@@ -58,7 +42,8 @@ def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
         yield f"\n## {section.title}"
         yield from _section(section)
     yield "\n## Training\n"
-    yield from _training(config, export)
+    chosen = [f"- these are the weights after step {export.step}, which scored best on the dev split"]
+    yield from card.training(config, export.seed, *(chosen if config.train.checkpoint == "best_dev" else ()))
     yield "\n## This export\n"
     yield from kept(export)
     yield (
@@ -68,7 +53,7 @@ def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
     )
     yield "\n## Use\n"
     yield from _use(run, export)
-    yield "\n## Licence\n\nThat of the base model, whose terms apply to derived models. This card grants none."
+    yield card.LICENCE
 
 
 def _section(section: document.Section) -> Iterator[str]:
@@ -76,30 +61,6 @@ def _section(section: document.Section) -> Iterator[str]:
         if not isinstance(block, Figure):  # the plots stay with the report
             yield ""
             yield from block_lines(block)
-
-
-def _training(config: Config, export: Export) -> Iterator[str]:
-    train, lora = config.train, config.lora
-    what = "all weights" if config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
-    weights = "4-bit" if config.model.load_in_4bit else "8-bit" if config.model.load_in_8bit else config.model.precision
-    rewards = ", ".join(f"{_reward(f.name)} × {f.weight:g}" for f in config.rewards.functions)
-    yield f"- {what}, trained in {weights}, seed {export.seed}"
-    yield (
-        f"- {train.steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at most "
-        f"{train.max_completion_tokens} tokens, at temperature {train.temperature:g}"
-    )
-    if train.checkpoint == "best_dev":
-        yield f"- these are the weights after step {export.step}, which scored best on the dev split"
-    yield (
-        f"- learning rate {train.learning_rate:g} ({train.lr_scheduler}, warm-up {train.warmup_ratio:g}), "
-        f"{train.optimizer}, loss {train.loss_type}, beta {train.beta:g}, rewards scaled by {train.scale_rewards}"
-    )
-    yield f"- rewards ({config.rewards.profile}): {rewards}"
-
-
-def _reward(name: str) -> str:
-    path, colon, function = name.rpartition(":")
-    return f"{Path(path).name}{colon}{function}" if colon else name
 
 
 def kept(export: Export) -> Iterator[str]:
@@ -123,8 +84,7 @@ def kept(export: Export) -> Iterator[str]:
 
 
 def _use(run: RunDir, export: Export) -> Iterator[str]:
-    yield "Questions were asked with the model's chat template and this system prompt:\n"
-    yield from ("```text", run.config.prompt.system.replace("```", "'''"), "```\n")
+    yield from card.asked_with(run.config)
     if export.to == "gguf":
         yield f"```sh\nllama-server -m {export.file} --jinja\n```\n\nThe file has only the language model."
         return

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.config import card
 from harness.export import model_card, record
 from harness.export.record import Export, Wanted
 from harness.export.stored import BYTES
@@ -59,7 +60,7 @@ def export(trained: Trained, args: argparse.Namespace) -> Path:
     try:
         made = make(trained, added, args, part, made, asked)
         _judge(made, fidelity.KEPT, fidelity.SIZE)
-        files.write_text(part / "README.md", model_card.text(trained.run, numbers, made))
+        files.write_text(part / card.NAME, model_card.text(trained.run, numbers, made))
         names = tuple(sorted(file.name for file in part.iterdir()))
         record.write(part, dataclasses.replace(made, files=names))
         part.replace(folder)

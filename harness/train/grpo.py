@@ -22,6 +22,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from harness.config import card
 from harness.config.schema import Config
 from harness.models import full_finetuning, prompts
 from harness.models.checkpoint import Checkpoint, resolve
@@ -205,7 +206,7 @@ def _build(
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
             peft_config=adapter,
-            callbacks=[recorder, ResumePoints(config, folder / "checkpoints", recorder)],
+            callbacks=[recorder, ResumePoints(config, seed, folder / "checkpoints", recorder)],
         )
     backend.built(trainer)
     trainer.remove_callback(PrinterCallback)
@@ -301,6 +302,7 @@ def _save(trainer: GRPOTrainer, run: RunDir, seed: int, checkpoint: Checkpoint) 
         ].base_model_name_or_path = checkpoint.id  # as in the experiment file, not a local path
         model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
         prompts.load_tokenizer(checkpoint).save_pretrained(part)
+    files.write_text(part / card.NAME, card.trained(config, seed, config.train.steps))  # PEFT's is blank
     files.sync(part)
     inside, final = str(part.relative_to(run.path)), str(outcome.relative_to(run.path))
     saved = {path.replace(inside, final, 1): sha256 for path, sha256 in seals.hashes(run, part.rglob("*")).items()}

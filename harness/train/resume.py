@@ -15,6 +15,7 @@ from pathlib import Path
 
 from transformers import TrainerCallback
 
+from harness.config import card
 from harness.config.schema import Config
 from harness.runs import training
 from harness.train.recorder import Recorder
@@ -43,8 +44,9 @@ class Complete:
 class ResumePoints(TrainerCallback):
     """Saves every resume_every and every save_steps steps; of the former only the last is kept."""
 
-    def __init__(self, config: Config, folder: Path, recorder: Recorder) -> None:
+    def __init__(self, config: Config, seed: int, folder: Path, recorder: Recorder) -> None:
         t = config.train
+        self.config, self.seed = config, seed
         # Several steps may share a rollout (num_iterations); between them the trainer has state that is not saved.
         self.every = math.ceil(t.resume_every / t.num_iterations) * t.num_iterations
         self.keep = t.save_steps
@@ -59,6 +61,9 @@ class ResumePoints(TrainerCallback):
     def on_save(self, args, state, control, **kwargs):
         self.recorder.save()
         current = self.folder / f"checkpoint-{state.global_step}"
+        # Instead of PEFT's and TRL's, which are blank and name the base by its local path.
+        files.write_text(current / card.NAME, card.trained(self.config, self.seed, state.global_step))
+        (self.folder / card.NAME).unlink(missing_ok=True)
         seal(current)
         for step, other in points(self.folder).items():
             if other != current and (step % self.keep or step > state.global_step):
