@@ -9,7 +9,7 @@ TORCH ?= torch==2.13.0
 .PHONY: demo test lint install install-test gpu clean
 
 demo: install
-	$(BIN)/python -m harness.run exp/quickstart.yaml
+	$(BIN)/python -m harness.run experiments/quickstart.yaml
 
 test: install-test
 	$(BIN)/python -m pytest

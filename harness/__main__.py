@@ -1,6 +1,6 @@
 """One command for all of them.
 
-    harness run exp/quickstart.yaml
+    harness run experiments/quickstart.yaml
     harness compare results/*
     harness run --help
 

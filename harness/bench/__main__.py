@@ -1,12 +1,12 @@
 """Measurements of the harness, printed as tables.
 
-    python -m harness.bench scoring                        speed of the scorer, the panel and the rewards
-    python -m harness.bench eval exp/grpo_r8.yaml --fixed  the evaluation compared with raw vLLM and transformers
-    python -m harness.bench train exp/grpo_r8.yaml         a GRPO step by each backend and way of making rollouts
-    python -m harness.bench report results/*               every run's report and page, and the comparison of all
-    python -m harness.bench coverage --quick               how often our intervals cover and our tests err
-    python -m harness.bench drift                          how often the drift warning speaks without a reason
-    python -m harness.bench faults                         kills, damaged files and bad inputs, and how a run ends
+    python -m harness.bench scoring               speed of the scorer, the panel and the rewards
+    python -m harness.bench eval grpo_r8 --fixed  the evaluation compared with raw vLLM and transformers
+    python -m harness.bench train grpo_r8         a GRPO step by each backend and way of making rollouts
+    python -m harness.bench report results/*      every run's report and page, and the comparison of all
+    python -m harness.bench coverage --quick      how often our intervals cover and our tests err
+    python -m harness.bench drift                 how often the drift warning speaks without a reason
+    python -m harness.bench faults                kills, damaged files and bad inputs, and how a run ends
 
 Each has a --help of its own.
 """

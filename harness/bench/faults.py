@@ -133,16 +133,16 @@ def damage(rng: random.Random, file: Path) -> str:
     return kind
 
 
-COMMANDS = {"report": "report.__main__", "rescore": "rescore", "compare": "compare.__main__", "run": "run"}
+COMMANDS = ("report", "rescore", "compare", "run")
 
 
 def command(name: str) -> Callable[[list[str]], int | None]:
     """The main function of a command, by name as for the console script: no other room imports a command."""
-    return importlib.import_module(f"harness.{COMMANDS[name]}").main
+    return importlib.import_module(f"harness.{name}.__main__").main
 
 
 def corruptions(
-    rng: random.Random, wanted: int, finished: Path, expected: bytes, commands: Sequence[str] = tuple(COMMANDS)
+    rng: random.Random, wanted: int, finished: Path, expected: bytes, commands: Sequence[str] = COMMANDS
 ) -> Counter[str]:
     """One damaged file of a finished run, then one command on it; how it ended."""
     found: Counter[str] = Counter()

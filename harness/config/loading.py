@@ -22,7 +22,7 @@ def experiments() -> dict[str, Path]:
 
 
 def find_experiment(name: str) -> Path:
-    """The file that a command-line argument means: NAME and exp/NAME.yaml mean experiments/NAME.yaml.
+    """The file that a command-line argument means: NAME and experiments/NAME.yaml mean experiments/NAME.yaml.
 
     Raises HarnessError if there is none, naming the nearest experiment.
     """
@@ -138,6 +138,10 @@ def _explain(errors: list[dict[str, Any]], source: str, overridden: list[str]) -
         return f"{blamed}: {path}: required, but missing{more}"
     if kind.endswith("_type") and isinstance(first["input"], (dict, list, str, int, float, type(None))):
         message = message.replace("dictionary or instance of", "mapping, for").replace("a valid ", "")
+    if kind == "list_type" and isinstance(first["input"], (str, int, float)):
+        return (
+            f"{blamed}: {path}: found {_shown(first['input'])}, allowed: a list; write {path}=[{first['input']}]{more}"
+        )
     allowed = message.removeprefix("Input should be ").removeprefix("String should ")
     return f"{blamed}: {path}: found {_shown(first['input'])}, allowed: {allowed}{more}"
 

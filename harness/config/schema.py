@@ -12,7 +12,7 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.config import plugins, yaml_io
 from harness.tasks.answer_format import SYSTEM_PROMPT
@@ -90,8 +90,15 @@ class PromptSection(Section):
 
 
 class Reward(Section):
+    """A reward function and its weight; a name alone means the weight 1."""
+
     name: str  # format_exact, format_approximate, check_answer, check_numbers or path/to/file.py:function
     weight: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0  # in float32
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return {"name": given} if isinstance(given, str) else given
 
 
 class RewardsSection(Section):

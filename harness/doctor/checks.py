@@ -75,13 +75,16 @@ def _packages(gpu: bool) -> Iterator[str]:
 def _experiments(found: list[Gpu]) -> Iterator[str]:
     yield "Experiments:"
     files = loading.experiments()
-    width = max(map(len, files), default=0)
+    answers: dict[str, list[str]] = {}  # most of those that cannot run have one reason
     for name, file in files.items():
         try:
             answer = _fits(loading.load(file), found)
         except HarnessError as error:
             answer = f"no: {error}"
-        yield f"  {name:{width}}  {answer}"
+        answers.setdefault(answer, []).append(name)
+    for answer, names in answers.items():
+        yield f"  {', '.join(names)}"
+        yield f"    {answer}"
 
 
 def _fits(config: Config, found: list[Gpu]) -> str:

@@ -1,6 +1,6 @@
 """The evaluation stage: ask every question, keep every completion, score them all.
 
-    python -m harness.evaluate exp/quickstart.yaml --side base
+    python -m harness.evaluate experiments/quickstart.yaml --side base
     python -m harness.evaluate results/quickstart-1a2b3c4d --side tuned
 
 The other sides are `again`, the second evaluation of the base (the noise floor), and `curve`, the base and every kept

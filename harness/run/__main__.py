@@ -1,13 +1,13 @@
 """One command for one experiment: base evaluation → GRPO → tuned evaluation → report.
 
-    python -m harness.run exp/quickstart.yaml
-    python -m harness.run exp/quickstart.yaml train.seeds=[1,2,3] eval.noise_floor=true
-    python -m harness.run exp/grpo_r8.yaml --dry-run
+    python -m harness.run experiments/quickstart.yaml
+    python -m harness.run experiments/quickstart.yaml train.seeds=[1,2,3] eval.noise_floor=true
+    python -m harness.run experiments/grpo_r8.yaml --dry-run
     python -m harness.run results/quickstart-27b891f3
 
-exp/NAME.yaml, or NAME alone, means experiments/NAME.yaml; any of its settings may follow as key.path=value. Each stage
-runs in its own process, so that its memory is free before the next. The same command resumes a run that was stopped or
-killed, and does nothing if the run is complete.
+NAME alone means experiments/NAME.yaml; any of its settings may follow as key.path=value. Each stage runs in its own
+process, so that its memory is free before the next. The same command resumes a run that was stopped or killed, and does
+nothing if the run is complete.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A grid of settings: one run for each combination, one after the other, and the comparison at the end.
 
-    python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16 train.learning_rate=5e-6,2e-5
-    python -m harness.sweep exp/quickstart.yaml lora.r=4,8 train.seeds=0,1 --dry-run
+    python -m harness.sweep experiments/grpo_r8.yaml lora.r=4,8,16 train.learning_rate=5e-6,2e-5
+    python -m harness.sweep experiments/quickstart.yaml lora.r=4,8 train.seeds=0,1 --dry-run
 
 Commas separate the values of a setting. Text in brackets or quotes is one value: train.seeds=0,1,2 means three runs of
 one seed, train.seeds=[0,1,2] one run of three. Every combination is checked before the first starts, base evaluations

@@ -1,6 +1,6 @@
 """The training stage: one GRPO training for each seed.
 
-    python -m harness.train exp/quickstart.yaml
+    python -m harness.train experiments/quickstart.yaml
     python -m harness.train results/quickstart-1a2b3c4d --seed 3407
 
 harness.run starts a process for each seed, so that its GPU memory is free before the next. The training itself is in

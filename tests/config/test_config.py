@@ -40,7 +40,7 @@ def test_the_named_files_are_shipped():
 def test_every_shipped_file_parses_and_says_how_to_run_it(path):
     assert loading.load(path).name == path.stem
     head = path.read_text()
-    assert f"python -m harness.run exp/{path.name}" in head and "Hypothesis" in head
+    assert f"python -m harness.run experiments/{path.name}" in head and "Hypothesis" in head
 
 
 def test_the_defaults_are_the_tutorials_experiment():
@@ -231,3 +231,21 @@ def test_a_refusal_does_nothing_to_a_terminal(tmp_path):
     file.write_text("modle: {}", encoding="utf-8")
     done = harness("run", file, "--dry-run")
     refused(done, "red⟨U+001B⟩[31m⟨U+202E⟩txt.yaml: ")
+
+
+def test_a_reward_may_be_a_name_alone(tmp_path):
+    named = load(tmp_path, "rewards: {functions: [check_answer, {name: check_numbers, weight: 2.0}]}")
+    spelled = load(tmp_path, "rewards: {functions: [{name: check_answer}, {name: check_numbers, weight: 2.0}]}")
+    assert named == spelled and named.digest() == spelled.digest()
+
+
+@pytest.mark.parametrize(
+    ("override", "write"),
+    [
+        ("train.seeds=0,1", "train.seeds=[0,1]"),
+        ("train.seeds=7", "train.seeds=[7]"),
+        ("rewards.functions=check_answer", "rewards.functions=[check_answer]"),
+    ],
+)
+def test_a_list_without_brackets_is_answered_with_brackets(tmp_path, override, write):
+    assert refusal(tmp_path, "", override).endswith(f"allowed: a list; write {write}")

@@ -96,7 +96,7 @@ def test_what_is_no_experiment_or_no_page_is_refused(tmp_path):
     refused(harness("sweep", tmp_path, "lora.r=4,8"), "is a directory; give an experiment file")
     refused(harness("sweep", "quickstart", "lora.r=4,8", "--out", "x.csv"), "x.csv is not a file name ending in .html")
     done = harness("sweep", "--help", cold=True)
-    assert done.returncode == 0 and "python -m harness.sweep exp/grpo_r8.yaml lora.r=4,8,16" in done.stdout
+    assert done.returncode == 0 and "python -m harness.sweep experiments/grpo_r8.yaml lora.r=4,8,16" in done.stdout
     assert "train.seeds=[0,1,2] one run of three" in done.stdout
 
 

@@ -110,6 +110,8 @@ def test_the_doctor_answers_without_torch_on_any_machine():
     assert done.stdout.splitlines()[-1] == "False"
     for part in ("Machine: Linux", "Packages: ", "  quickstart"):
         assert part in done.stdout
+    answers = done.stdout.partition("Experiments:\n")[2].splitlines()[1:-1:2]
+    assert len(answers) == len(set(answers))  # one for all experiments that it is true of
 
 
 def doctor_on(monkeypatch, *found: Gpu) -> str:
