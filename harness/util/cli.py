@@ -70,6 +70,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
     and keeps its traceback.
     """
     startup.prepare()
+    startup.one_command = True
     interrupts.asked.clear()
     interrupts.answer_with(interrupts.stop)
     try:
@@ -83,6 +84,8 @@ def exit_code(main: Callable[[], int | None]) -> int:
             LOG.exception(_line(f"{type(error).__name__}: {error}"))
             raise
         return code
+    finally:
+        startup.one_command = False
 
 
 def _report_stop(stopped: Stopped) -> int:

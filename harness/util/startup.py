@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+one_command = False  # whether this process is one command, as cli.exit_code says
+
 
 def prepare() -> None:
     """Set the environment and the standard streams of this process; every command begins with it."""
@@ -33,9 +35,10 @@ def set_environment() -> None:
 def hidden(*packages: str) -> Iterator[None]:
     """Let imports take these packages for not installed, if they are not loaded yet.
 
-    A library that can do without them loads in a fraction of the time, and stays without them in this process.
+    A library that can do without them loads in a fraction of the time, and stays without them: nothing is hidden but in
+    a process that is one command and ends with it.
     """
-    absent = [name for name in packages if name not in sys.modules]
+    absent = [name for name in packages if one_command and name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))
     try:
         yield

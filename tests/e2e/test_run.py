@@ -84,7 +84,10 @@ def test_a_plan_without_the_hub_says_what_is_missing(tmp_path):
 
 
 def test_a_plan_has_the_token_ids_of_the_evaluation_and_does_without_torch(tmp_path):
-    code = "import sys; from harness.run.__main__ import main; main(sys.argv[1:]); print('torch' in sys.modules)"
+    code = (
+        "import sys; from harness.run.__main__ import main; from harness.util.cli import exit_code; "
+        "exit_code(lambda: main(sys.argv[1:])); print('torch' in sys.modules)"
+    )
     arguments = ["quickstart", "--dry-run", "--results", str(tmp_path)]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
