@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 # From the top floor down: a module imports from its own room and from the floors below it. The commands of one file
 # stand in the order in which one may import another.
 FLOORS = (
-    ("__main__",), ("sweep",), ("run", "rescore", "ask", "doctor", "ls", "view"), ("bench", "watch"),
+    ("__main__",), ("sweep",), ("run", "rescore", "ask", "doctor", "ls", "view"), ("bench", "watch", "cost"),
     ("evaluate", "train", "compare", "export", "crosscheck", "track"),
     ("report",), ("models",), ("runs",), ("config",), ("tasks",), ("stats",), ("util",),
 )  # fmt: skip

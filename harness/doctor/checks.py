@@ -6,22 +6,16 @@ import os
 import platform
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 
 from packaging.requirements import Requirement
 
 from harness.config import loading
-from harness.config.plugins import ENGINES
 from harness.config.schema import Config
-from harness.models import checkpoint
+from harness.cost import memory
 from harness.runs import machine
-from harness.runs.machine import GIB, Gpu
+from harness.runs.machine import Gpu
 from harness.util.errors import HarnessError
 
-# Parameters of the checkpoints in the shipped experiments, for use before they are on this machine.
-PARAMETERS = {"google/gemma-3-4b-it": 4.30e9, "google/gemma-3-1b-it": 1.00e9}
-BYTES = {"4bit": 0.7, "8bit": 1.1, "bf16": 2.0, "fp32": 4.0}  # a parameter, scales and unquantized layers included
-BESIDE_WEIGHTS = 2.0  # GiB: activations, adapter, optimizer, the smallest useful KV cache
 CUDA = (13, 0)  # the version that the gpu extra's torch is built for
 
 
@@ -90,28 +84,11 @@ def _experiments(found: list[Gpu]) -> Iterator[str]:
 def _fits(config: Config, found: list[Gpu]) -> str:
     if reason := machine.cannot_run(config):
         return f"no: {reason}"
-    count = _parameters(config)
+    count = memory.parameters(config)
     if count is None:
         return f"yes, if it fits: the size of {config.model.id} is unknown until it is on this machine"
-    model = config.model
-    trained = "4bit" if model.load_in_4bit else "8bit" if model.load_in_8bit else model.precision
-    needs = {"evaluation": BYTES[config.eval.precision], "training": BYTES[trained]}
-    needs = {stage: count * size / GIB + BESIDE_WEIGHTS for stage, size in needs.items()}
-    rooms = [(machine.ram(), "memory")]  # weights are loaded through it to a GPU
-    if found:  # every stage uses the first one
-        share = ENGINES.get(config.eval.engine).memory_share(config.eval)
-        rooms.append((share * found[0].total, "GPU memory"))
-    room, where = min(rooms)
-    need = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in needs.items())
-    if max(needs.values()) > room:
-        return f"no: it needs about {need}, and this machine has {room:.1f} GiB of {where}"
-    return f"yes: about {need}, of {room:.1f} GiB of {where}"
-
-
-def _parameters(config: Config) -> float | None:
-    """The number of the checkpoint's parameters: known by name, or counted in its files if they are on this machine."""
-    if config.model.id in PARAMETERS:
-        return PARAMETERS[config.model.id]
-    if config.model.id != "tiny" and not Path(config.model.id).is_dir():
-        return None
-    return checkpoint.resolve(config.model).parameters
+    need, here = memory.needed(config, count).about, memory.room(config, found)
+    listed = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in need.items())
+    if max(need.values()) > here.gib:
+        return f"no: it needs about {listed}, and this machine has {here.gib:.1f} GiB of {here.where}"
+    return f"yes: about {listed}, of {here.gib:.1f} GiB of {here.where}"

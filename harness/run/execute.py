@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from harness.cost import estimate
 from harness.report import write
 from harness.run.inputs import check_inputs, local_inputs
-from harness.runs import directory, provenance, seals
+from harness.runs import directory, machine, provenance, seals
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
 from harness.runs.stages import complete, free_memory, stages, start
@@ -29,13 +30,15 @@ def run(run: RunDir) -> int:
         write.show(run)
         return 0
     if new := not run.settings.exists():
-        check_inputs(run.config)
+        data = check_inputs(run.config)
         directory.begin(run)
     with files.lock(run.path) as held:
         if not new:
-            check_inputs(run.config)
+            data = check_inputs(run.config)
         logs.keep(run.path, "run")
         LOG.info("started: %s", command())
+        for line in estimate.lines(run.config, data, machine.gpus()):
+            say(line)
         seals.mend(run)
         # Settings outside the digest may have changed since the run began: the stages read them from here.
         files.write_text(run.settings, run.config.to_yaml())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.config import plugins
 from harness.config.schema import Config
+from harness.cost import memory
 from harness.models import checkpoint
 from harness.runs import machine
 from harness.tasks.benchmarks import gsm8k
@@ -17,15 +18,17 @@ from harness.train import rewards
 from harness.util.errors import HarnessError
 
 
-def check_inputs(config: Config) -> None:
-    """Load what the experiment names and needs no model: data and reward functions.
+def check_inputs(config: Config) -> Data:
+    """Load what the experiment names and needs no model: data and reward functions; returns the evaluation's data.
 
-    Raises HarnessError before anything is written.
+    Raises HarnessError before anything is written, also for a run that cannot fit on this machine.
     """
     if reason := machine.cannot_run(config):
         raise HarnessError(reason)
+    if reason := memory.cannot_fit(config, machine.gpus()):
+        raise HarnessError(reason)
     follow.check(config)
-    load_data(config)
+    return load_data(config)[0]
 
 
 def load_data(config: Config) -> tuple[Data, Data]:

@@ -7,6 +7,7 @@ import sys
 from contextlib import nullcontext
 
 from harness.config.schema import Config
+from harness.cost import estimate, memory
 from harness.models import checkpoint
 from harness.run.inputs import load_data
 from harness.runs import machine
@@ -45,6 +46,8 @@ def show(run: RunDir) -> None:
         steps = ", ".join(map(str, config.kept_steps))
         chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
         say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
+    for line in estimate.lines(config, data, machine.gpus()):
+        say(line)
     for psi in DISCORDANCES:
         effect = power.minimum_detectable_effect(n, psi, correction=1.0)  # as in the verdict on one training
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
@@ -58,7 +61,7 @@ def show(run: RunDir) -> None:
         with hushed():  # transformers says that there is no torch
             importlib.import_module("transformers")
         _plan_prompts(config, data, training)
-    if reason := machine.cannot_run(config):
+    if reason := machine.cannot_run(config) or memory.cannot_fit(config, machine.gpus()):
         say(f"This experiment cannot run on this machine: {reason}")
 
 

@@ -1,0 +1,1 @@
+"""What a run costs: memory from the size of the weights, GPU hours from measured rates."""

@@ -1,0 +1,83 @@
+"""What a run will cost on this machine, in words: only what was measured on its GPU, or follows by a stated rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from harness.config.schema import Config
+from harness.cost import memory, rates
+from harness.runs.machine import Gpu
+from harness.tasks.dataset import Data
+from harness.util.text import plural
+
+ALIKE = 0.15  # relative difference of two numbers of parameters that count as one size
+HOUR = 3600
+
+
+def lines(config: Config, data: Data, found: list[Gpu]) -> Iterator[str]:
+    """Memory and GPU hours of the run, or why they are not known. data: of the evaluation."""
+    count = memory.parameters(config)
+    if count is None:
+        yield f"Cost: not known, because the size of {config.model.id} is not until it is on this machine."
+        return
+    need, here = memory.needed(config, count), memory.room(config, found)
+    about = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in need.about.items())
+    yield f"Memory: at least about {about}, of {here.gib:.1f} GiB of {here.where}."
+    if not found:
+        yield "GPU hours: none, there is no GPU; how long it takes on this processor was not measured."
+        return
+    gpu = found[0].name
+    trained, evaluated = _training(config, gpu, count), _evaluations(config, data, gpu, count)
+    yield f"GPU hours on {gpu}: {trained[1]}; {evaluated[1]}."
+    if trained[0] is not None and evaluated[0] is not None:
+        yield f"Together at most about {_hours(trained[0] + evaluated[0])}."
+
+
+def _training(config: Config, gpu: str, count: float) -> tuple[float | None, str]:
+    """Seconds of all trainings, None if they are not known, and what is said of them."""
+    t = config.train
+    asked = config.completions_per_step * t.max_completion_tokens
+    alike = [
+        row
+        for row in rates.TRAININGS
+        if row.gpu == gpu and _alike(row.parameters, count) and (row.backend, row.rollouts) == (t.backend, t.rollouts)
+    ]
+    if config.model.full_finetuning or config.model.load_in_4bit or config.model.load_in_8bit or not alike:
+        return None, "those of the training are not known: no training of this kind and size was measured on it"
+    row = min(alike, key=lambda row: abs(math.log(row.completions * row.tokens / asked)))
+    ratio = asked / (row.completions * row.tokens)
+    step = row.step * max(1.0, ratio)
+    seconds = len(t.seeds) * (row.preparation + row.first_step * max(1.0, ratio) + (t.steps - 1) * step)
+    how = "measured"
+    if (row.completions, row.tokens) != (config.completions_per_step, t.max_completion_tokens):
+        how = (
+            f"projected from {row.completions} completions of {row.tokens} tokens a step: as many times as long as it "
+            f"has tokens, and never shorter"
+        )
+    peak = f", peak {row.peak_gib:g} GiB with vLLM's share" if row.peak_gib and how == "measured" else ""
+    return seconds, (
+        f"{_hours(seconds)} for {plural(len(t.seeds), 'training')} ({step:.1f} s a step{peak}; {how}, {row.source})"
+    )
+
+
+def _evaluations(config: Config, data: Data, gpu: str, count: float) -> tuple[float | None, str]:
+    """The same for all evaluations, if every completion were as long as it may be."""
+    e, seeds = config.eval, len(config.train.seeds)
+    row = next((row for row in rates.EVALUATIONS if row.gpu == gpu and _alike(row.parameters, count)), None)
+    if row is None or e.engine != "vllm" or e.precision != "bf16":
+        return None, "those of the evaluations are not known: none of this kind and size was measured on it"
+    questions = len(data.asked(e.split, e.limit)) * (1 + e.noise_floor + seeds)
+    if e.curve:
+        questions += len(data.dev) * seeds * (1 + len(config.kept_steps))
+    starts = 2 + e.curve
+    seconds = starts * row.start + questions * e.samples * e.max_new_tokens / row.tokens_per_second
+    return seconds, f"at most {_hours(seconds)} for the evaluations (measured, {row.source})"
+
+
+def _alike(one: float, other: float) -> bool:
+    return abs(one / other - 1) <= ALIKE
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / HOUR:.2f} h"
