@@ -25,8 +25,7 @@ from harness.util.text import one_line, quoted, visible
 if TYPE_CHECKING:
     import swanlab
 
-# The dashboard pins a version of rich older than ours, but works with ours.
-DASHBOARD = "pip install --no-deps swanboard==0.1.10b2; pip install fastapi uvicorn ujson 'peewee<4'"
+DASHBOARD = 'pip install -e ".[dashboard]"'
 SHARPNESS = 2  # image pixels per pixel of the chart
 # resvg has no fallback for the font that it is given; the first one is its own default.
 FONTS = ("Arial", "DejaVu Sans", "Liberation Sans", "Noto Sans", "Helvetica")
@@ -51,7 +50,11 @@ class SwanLab(TrackerKind):
     def where(self, run: RunDir, mode: str, identity: str) -> str:
         if mode == "local":
             return f"swanlab watch {quoted(run.tracked)}"
-        return f"offline; swanlab sync {quoted(run.tracked / f'run-{identity}')} puts it online."
+        return (
+            f"offline; swanlab sync {quoted(run.tracked / f'run-{identity}')} puts it online (after swanlab login); "
+            f"python -m harness.track {quoted(run.path)} --mode local shows it on this machine"
+            + ("." if machine.installed("swanboard") else f" (after {DASHBOARD}).")
+        )
 
     def open(self, run: RunDir, mode: str, identity: str) -> SwanLabRun:
         return SwanLabRun(run, mode, identity)

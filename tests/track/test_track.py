@@ -413,6 +413,7 @@ def test_ctrl_c_ends_the_wait_for_a_tracker_and_not_the_experiment(finished, tmp
     assert (done.returncode, done.stderr) == (0, "")
     offline, waits, given_up = done.stdout.splitlines()
     assert offline.startswith(f"SwanLab: offline; swanlab sync '{copy}/swanlab/run-")
+    assert f"python -m harness.track '{copy}' --mode local shows it on this machine" in offline
     assert waits == "SwanLab is finishing; that may take 60 s, and Ctrl-C skips it."
     assert "(stopped)" in given_up and f"python -m harness.track '{copy}' tracks it again" in given_up
 
@@ -465,6 +466,6 @@ def test_what_cannot_be_tracked_as_asked_is_refused_before_anything_is_written(t
     refused(harness("run", "exp/quickstart.yaml", "track.project=a b", "--results", results), "track.project")
     refused(harness("run", "exp/quickstart.yaml", "track.mode=cloud", "--results", results), "track.mode", "'offline'")
     monkeypatch.setitem(sys.modules, "swanboard", None)
-    with pytest.raises(HarnessError, match="local needs SwanLab's dashboard"):
+    with pytest.raises(HarnessError, match=r"local needs SwanLab's dashboard: pip install -e \"\.\[dashboard\]\""):
         follow.check(loading.load(loading.find_experiment("quickstart"), ["track.mode=local"]))
     assert not results.exists()
