@@ -44,7 +44,7 @@ cat "$PLACE"/*/summary.json
 
 
 def command(results: Path, *overrides: str) -> list[str]:
-    run = ["harness.run", "exp/quickstart.yaml", *SMALL, *overrides]
+    run = ["harness.run", "experiments/quickstart.yaml", *SMALL, *overrides]
     return [sys.executable, "-m", *run, "--results", str(results)]
 
 

@@ -23,8 +23,8 @@ def trained(config: Config, seed: int, step: int) -> str:
     what = "All weights" if full else "A LoRA adapter"
     body = [
         f"# {name}, seed {seed}\n",
-        f"{what} of {without_folders(config.model.id)}, trained with GRPO on {without_folders(config.data.path)}: the state after step "
-        f"{step} of {config.train.steps}.",
+        f"{what} of {without_folders(config.model.id)}, trained with GRPO on {without_folders(config.data.path)}: the "
+        f"state after step {step} of {config.train.steps}.",
         "\n## Scores\n",
         f"They are in report.md of the run {name}, before and after, with intervals. `python -m harness.export` writes "
         "a checkpoint whose card has them.",

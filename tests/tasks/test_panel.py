@@ -16,7 +16,7 @@ import string
 import numpy as np
 import pytest
 
-from harness.bench.scoring import hostile_texts
+from harness.bench.speed import hostile_texts
 from harness.report import scorer_panel
 from harness.report.summary import ScorerSide, ScorerView
 from harness.runs.results import read_evaluation

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness.bench.scoring import hostile_texts
+from harness.bench.speed import hostile_texts
 from harness.tasks import scoring
 from harness.tasks.answer_format import tutorial_format_capture, tutorial_number
 from harness.tasks.numbers import gold_value, same_number

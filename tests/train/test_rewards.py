@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench.scoring import hostile_texts
+from harness.bench.speed import hostile_texts
 from harness.config import loading
 from harness.models.checkpoint import file_hash
 from harness.tasks.records import Tags

@@ -1,13 +1,19 @@
-"""The speed of the scorer, the scorer panel and the rewards."""
+"""The speed of the scorer, the scorer panel and the rewards, of reports and of their comparison."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from harness.bench import common
+from harness.compare import formats
+from harness.compare import groups as run_groups
+from harness.config import arguments
+from harness.report import write
+from harness.runs import directory
 from harness.tasks import panel, scoring
 from harness.tasks.records import Tags
 from harness.train import rewards
+from harness.util import files
 from harness.util.cli import Parser
 
 SIZE = 100_000  # characters of a hostile text
@@ -36,9 +42,9 @@ def hostile_texts(size: int = SIZE) -> dict[str, str]:
     }
 
 
-def main(argv: list[str]) -> None:
+def scoring_speed(argv: list[str]) -> None:
     """Score, the panel and the tutorial's rewards on hostile texts, and the first two on ordinary ones."""
-    Parser("bench scoring", main.__doc__ or "").parse(argv)
+    Parser("bench scoring", scoring_speed.__doc__ or "").parse(argv)
     functions = {
         "score": lambda text: scoring.score(text, "18"),
         "panel": lambda text: [scorer.rule(text, "18", Tags()) for scorer in panel.SCORERS],
@@ -55,3 +61,22 @@ def main(argv: list[str]) -> None:
     for name in ("score", "panel"):
         total = common.milliseconds(lambda f=functions[name]: [f(text) for _ in range(rounds) for text in ORDINARY])
         print(f"{name} on ordinary texts: {1000 * total / rounds / len(ORDINARY):.1f} µs a text")
+
+
+def report(argv: list[str]) -> None:
+    """Draw each run's report again, with summary and page, and the comparison of all as a page."""
+    parser = Parser("bench report", report.__doc__ or "")
+    arguments.add_runs(parser)
+    paths = [path for path in parser.parse(argv).runs if (path / "summary.json").exists()]
+    total = 0.0
+    for run in map(directory.existing, paths):
+        with files.lock(run.path):
+            seconds = common.milliseconds(lambda run=run: write.write(run), repeats=1) / 1000
+        total += seconds
+        print(f"{run.path.name}: {seconds:.2f} s, page of {run.page.stat().st_size / 1e6:.1f} MB")
+    print(f"all {len(paths)}: {total:.2f} s")
+    if paths:
+        drawn = common.milliseconds(
+            lambda: formats.page(run_groups.comparable(run_groups.load(paths)), "wilson", Path())
+        )
+        print(f"their comparison: {drawn / 1000:.2f} s, imports not counted")
