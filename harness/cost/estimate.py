@@ -31,7 +31,7 @@ def lines(config: Config, data: Data, found: list[Gpu]) -> Iterator[str]:
     trained, evaluated = _training(config, gpu, count), _evaluations(config, data, gpu, count)
     yield f"GPU hours on {gpu}: {trained[1]}; {evaluated[1]}."
     if trained[0] is not None and evaluated[0] is not None:
-        yield f"Together at most about {_hours(trained[0] + evaluated[0])}."
+        yield f"Together about {_hours(trained[0] + evaluated[0])}."
 
 
 def _training(config: Config, gpu: str, count: float) -> tuple[float | None, str]:
@@ -72,7 +72,10 @@ def _evaluations(config: Config, data: Data, gpu: str, count: float) -> tuple[fl
         questions += len(data.dev) * seeds * (1 + len(config.kept_steps))
     starts = 2 + e.curve
     seconds = starts * row.start + questions * e.samples * e.max_new_tokens / row.tokens_per_second
-    return seconds, f"at most {_hours(seconds)} for the evaluations (measured, {row.source})"
+    return seconds, (
+        f"{_hours(seconds)} for the evaluations, if every completion has {e.max_new_tokens} tokens (at the rate of "
+        f"{row.source})"
+    )
 
 
 def _alike(one: float, other: float) -> bool:
