@@ -42,5 +42,7 @@ def _detail(run: RunDir, stage: Stage | None, rewards: dict[int, list[training.M
     for seed, rows in rewards.items():
         if stage is not None and stage.outcomes == [run.adapter(seed)] and rows:
             reward = rows[-1].numbers.get("reward")
-            return f"{rows[-1].step} of {run.config.train.steps} steps" + (f", reward {reward:.2f}" if reward else "")
+            return f"{rows[-1].step} of {run.config.train.steps} steps" + (
+                f", reward {reward:.2f}" if reward is not None else ""
+            )
     return logs.last_message(run.path) if running else ""
