@@ -36,6 +36,7 @@ COMMANDS = {
     "rescore": "stored completions scored again with the current scorer",
     "crosscheck": "lm-evaluation-harness on the same models",
     "track": "a finished run sent to SwanLab",
+    "settings": "every setting, what is allowed, and its default",
     "doctor": "what this machine can run",
     "scoring": "the scorer's self-test",
     "bench": "measurements of the harness",

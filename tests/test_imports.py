@@ -15,7 +15,8 @@ from tests.conftest import ROOT
 # From the top floor down: a module imports from its own room and from the floors below it. The commands of one file
 # stand in the order in which one may import another.
 FLOORS = (
-    ("__main__",), ("sweep",), ("run", "rescore", "ask", "doctor", "ls", "view"), ("bench", "watch", "cost"),
+    ("__main__",), ("sweep",), ("run", "rescore", "ask", "doctor", "ls", "view", "settings"),
+    ("bench", "watch", "cost"),
     ("evaluate", "train", "compare", "export", "crosscheck", "track"),
     ("report",), ("models",), ("runs",), ("config",), ("tasks",), ("stats",), ("util",),
 )  # fmt: skip
@@ -118,7 +119,7 @@ def test_what_users_files_import_is_there():
     assert wilson(1, 2).low < 0.5 and paired_difference([0, 1], [1, 1]).gained == 1 and mcnemar(0, 0).mid_p == 1
 
 
-COMMANDS = "run sweep ls view compare ask export crosscheck track evaluate train report rescore doctor"
+COMMANDS = "run sweep ls view compare ask export crosscheck track evaluate train report rescore doctor settings"
 
 
 @pytest.mark.parametrize("command", COMMANDS.split())

@@ -47,14 +47,14 @@ class ModelSection(Section):
     chat_template: str | None = None  # a Jinja file for a checkpoint without a chat template, or instead of its own
     max_seq_length: Positive = 1024  # tokens of a training prompt and its completion together
     precision: Literal["bf16", "fp32"] = "bf16"  # of training; Gemma 3 overflows in fp16
-    load_in_4bit: bool = False
-    load_in_8bit: bool = False
-    full_finetuning: bool = False
+    load_in_4bit: bool = False  # quantized weights while training; evaluations are in eval.precision
+    load_in_8bit: bool = False  # the same
+    full_finetuning: bool = False  # train all weights instead of an adapter
 
 
 class LoraSection(Section):
-    r: Positive = 8
-    alpha: Positive = 8
+    r: Positive = 8  # rank of the adapter
+    alpha: Positive = 8  # the adapter's change is scaled by alpha / r
     dropout: Share = 0.0
     bias: Literal["none"] = "none"  # Gemma has no biases to train
     seed: Seed = 3407  # of the initial A matrices
@@ -85,7 +85,7 @@ class TagsSection(Section):
 
 
 class PromptSection(Section):
-    system: str = SYSTEM_PROMPT
+    system: str = SYSTEM_PROMPT  # before every question, in training and evaluation
     tags: TagsSection = TagsSection()
 
 
@@ -115,11 +115,11 @@ class RewardsSection(Section):
 
 
 class TrainSection(Section):
-    backend: plugins.Backend = "unsloth"
+    backend: plugins.Backend = "unsloth"  # or "trl"
     rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
     seeds: list[Seed] = Field([3407], min_length=1)  # of data order and rollouts; one training for each seed
     steps: Positive = 50  # optimizer steps
-    prompts_per_step: Positive = 1
+    prompts_per_step: Positive = 1  # questions a step, each with so many completions as `generations`
     generations: int = Field(4, ge=2)  # completions per prompt; a group of one has no advantage
     micro_batch: Positive | None = None  # completions per forward pass; bnpo averages over it; null: the whole step
     max_prompt_tokens: Positive = 256
@@ -142,10 +142,10 @@ class TrainSection(Section):
     kl_importance_weighted: bool = False  # newer TRL multiplies the KL term by the importance ratio
     scale_rewards: Literal["group", "batch", "none"] = "group"
     importance_sampling: Literal["token", "sequence"] = "token"
-    epsilon: AboveZero = 0.2
-    num_iterations: Positive = 1
-    mask_truncated_completions: bool = False
-    temperature: AboveZero = 1.0
+    epsilon: AboveZero = 0.2  # the importance ratio is clipped to 1 ± epsilon
+    num_iterations: Positive = 1  # steps that learn from the same completions
+    mask_truncated_completions: bool = False  # leave completions that were cut out of the loss
+    temperature: AboveZero = 1.0  # of the completions to learn from
     top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
@@ -164,7 +164,7 @@ class EvalSection(Section):
     tasks: list[plugins.Task] = Field(["gsm8k"], min_length=1, max_length=1)
     split: Literal["test", "dev"] = "test"
     limit: Positive | None = None  # only the first so many problems; null: all
-    engine: plugins.Engine = "vllm"
+    engine: plugins.Engine = "vllm"  # or "transformers"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Positive = 768
     temperature: NotNegative = 0.0  # 0 is greedy

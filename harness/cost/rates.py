@@ -50,6 +50,8 @@ TRAININGS = (
              preparation=93, first_step=4.6, step=4.0, peak_gib=86, source="h200.md"),
     Training(gpu=H200, parameters=GEMMA, backend="trl", rollouts="vllm", completions=64, tokens=768,
              preparation=68, first_step=14.5, step=14.2, peak_gib=100, source="h200.md"),
+    Training(gpu=H200, parameters=GEMMA, backend="unsloth", rollouts="vllm", completions=4, tokens=768,
+             preparation=72, first_step=53.1, step=4.7, peak_gib=14, source="h200.md"),
     Training(gpu=H100, parameters=GEMMA, backend="unsloth", rollouts="vllm", completions=4, tokens=768,
              preparation=149.8, first_step=93.8, step=5.62, peak_gib=37.4, source="h100.md"),
 )  # fmt: skip

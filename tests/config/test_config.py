@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -56,10 +57,6 @@ def test_the_defaults_are_the_tutorials_experiment():
 
 def test_grpo_r8_names_every_key_of_its_sections():
     written = yaml.safe_load((ROOT / "experiments/grpo_r8.yaml").read_text())
-    left_to_defaults = {
-        "train.micro_batch", "train.adam_epsilon", "train.gradient_checkpointing",
-        "eval.top_p", "eval.top_k", "eval.min_p", "eval.seed", "eval.batch_size", "name",
-    }  # fmt: skip
 
     def leaves(node, prefix=""):
         return {
@@ -68,7 +65,7 @@ def test_grpo_r8_names_every_key_of_its_sections():
             for key in (leaves(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name})
         }
 
-    assert leaves(Config(name="x").model_dump()) - leaves(written) == left_to_defaults
+    assert leaves(Config(name="x").model_dump()) - leaves(written) == {"name"}
 
 
 def test_numbers_may_be_written_as_people_write_them(tmp_path):
@@ -249,3 +246,13 @@ def test_a_reward_may_be_a_name_alone(tmp_path):
 )
 def test_a_list_without_brackets_is_answered_with_brackets(tmp_path, override, write):
     assert refusal(tmp_path, "", override).endswith(f"allowed: a list; write {write}")
+
+
+def test_the_list_of_settings_is_that_of_the_schema():
+    from harness import settings
+
+    written = (ROOT / "experiments/SETTINGS.md").read_text()
+    assert written == settings.markdown(), "python -m harness.settings > experiments/SETTINGS.md"
+    assert {f"`{key}`" for key in loading.leaves()} - {"`name`"} == set(
+        re.findall(r"^\| (`[^`]+`) ", written, re.MULTILINE)
+    )

@@ -1,0 +1,110 @@
+"""Every setting of an experiment file, with what is allowed and the default, as Markdown.
+
+    python -m harness.settings
+    python -m harness.settings > experiments/SETTINGS.md
+
+A setting is named as on the command line: section.key=value.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from harness.util.cli import Parser, exit_code
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+HEAD = """# Every setting
+
+Made from the schema by `python -m harness.settings`. An experiment file names those that differ from the default. On
+the command line each can be given as `section.key=value`; `null` stands for nothing.
+"""
+_LINE = re.compile(r"    (\w+): .*?(?:  # (.*))?$")
+
+
+def markdown() -> str:
+    """A table for each section of the experiment file."""
+    from harness.config.schema import Config
+    from harness.report.markdown import table_lines
+
+    lines = [HEAD]
+    for name, field in Config.model_fields.items():
+        kind = field.annotation
+        if not _is_section(kind):
+            continue
+        lines += [f"## {name}", "", *([_sentence(kind.__doc__), ""] if kind.__doc__ else [])]
+        lines += [*table_lines(("setting", "allowed", "default", ""), _rows(kind, f"{name}.")), ""]
+    return "\n".join(lines)
+
+
+def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
+    comments, allowed = _comments(section), section.model_json_schema()
+    for name, field in section.model_fields.items():
+        if _is_section(field.annotation):
+            yield from _rows(field.annotation, f"{prefix}{name}.")
+            continue
+        default = _plain(field.get_default(call_default_factory=True))
+        shown = json.dumps(default, ensure_ascii=False)
+        found = _allowed(allowed["properties"][name], allowed.get("$defs", {}))
+        yield f"`{prefix}{name}`", found, shown, comments[name]
+
+
+def _is_section(kind: Any) -> bool:
+    return inspect.isclass(kind) and hasattr(kind, "model_fields")
+
+
+def _plain(value: Any) -> Any:
+    if _is_section(type(value)):
+        return value.model_dump()
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _comments(section: type[BaseModel]) -> dict[str, str]:
+    """What the schema's source says of each setting: the comment behind it, or those on the lines before it."""
+    found, before = {}, []
+    for line in inspect.getsource(section).splitlines():
+        if comment := re.fullmatch(r"    # (.*)", line):
+            before.append(comment[1])
+            continue
+        if setting := _LINE.match(line):
+            found[setting[1]] = setting[2] or " ".join(before)
+        before = []
+    return found
+
+
+def _allowed(schema: dict[str, Any], kinds: dict[str, Any]) -> str:
+    """A JSON schema in words."""
+    if "$ref" in schema:
+        fields = kinds[schema["$ref"].rpartition("/")[2]]["properties"]
+        return "{" + ", ".join(fields) + "}"
+    if "anyOf" in schema:
+        return " or ".join(_allowed(each, kinds) for each in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(map(str, schema["enum"]))
+    if "const" in schema:
+        return str(schema["const"])
+    if schema["type"] == "array":
+        return f"list of {_allowed(schema['items'], kinds)}"
+    limits = (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+    kind = {"string": "text", "boolean": "true, false"}.get(schema["type"], schema["type"])
+    return ", ".join([kind, *(f"{sign} {schema[name]:,}" for name, sign in limits if name in schema)])
+
+
+def _sentence(doc: str) -> str:
+    return " ".join(doc.split())
+
+
+def main(argv: list[str] | None = None) -> int:
+    Parser("settings", __doc__).parse(argv)
+    print(markdown(), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))
