@@ -63,7 +63,7 @@ def execute(run: RunDir, held: int | None) -> int:
         if code := start(run, held, stage):
             return code
     say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
-    with working("drawing of the report"):
+    with working("report"):
         write.write(run)
     say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
     write.show(run)
