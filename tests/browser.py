@@ -31,17 +31,19 @@ def dom(address: str, profile: Path, *options: str) -> str:
     return done.stdout
 
 
-def ask(page: Path, question: str, folder: Path, *options: str, width: int = 360) -> Any:
-    """What a JavaScript expression over `page` (a window of that width, every fold of it open) evaluates to.
+def ask(page: Path, question: str, folder: Path, *options: str, width: int = 360, at: str = "") -> Any:
+    """What a JavaScript expression over `page`, a window of that width, evaluates to, or what it promises.
 
-    The window is a frame, since headless Chromium's own is never narrower than 500 pixels.
+    Before that the address `at` of the page is opened, and `later()` is a promise of a little time, in which a page
+    does what it was asked for. The window is a frame, since headless Chromium's own is never narrower than 500 pixels.
     """
     frame = folder / "frame.html"
     frame.write_text(
-        f'<iframe src="{page.as_uri()}" width="{width}" height="800" style="border:0"></iframe><pre></pre><script>\n'
-        "onload = () => { const page = frames[0];\n"
-        "for (const fold of page.document.querySelectorAll('details')) fold.open = true;\n"
-        f"document.querySelector('pre').textContent = JSON.stringify({question}); }}</script>"
+        f'<iframe src="{page.as_uri()}{at}" width="{width}" height="800" style="border:0"></iframe><pre></pre>\n'
+        "<script>\n"
+        "const later = () => new Promise((done) => setTimeout(done, 500));\n"
+        "onload = async () => { const page = frames[0], d = page.document; await later();\n"
+        f"document.querySelector('pre').textContent = JSON.stringify(await ({question})); }}</script>"
     )
     (answer,) = re.findall("<pre>(.*)</pre>", dom(frame.as_uri(), folder, *options))
     return json.loads(html.unescape(answer))

@@ -74,7 +74,7 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
     runs = sum(len(section.runs) for section in sections)
     return html.page(
         "compare.html",
-        "compare.js",
+        ("compare.js",),
         title=f"{runs} runs compared" if runs > 1 else "1 run",
         counted=", ".join(counted),
         groups=[

@@ -1,4 +1,4 @@
-"""Charts as SVG: intervals, parts of a change, curves over steps, outcomes. Numbers in, markup out, in milliseconds.
+"""Charts as SVG: intervals, changes and their parts, curves over steps. Numbers in, markup out, in milliseconds.
 
 Without a plotting library, because a page needs few bytes, text as text, and colours that follow the reader's light or
 dark setting: shapes have classes, and templates/chart.css colours them, in a page and in a file of its own. Shape or
@@ -23,7 +23,6 @@ WIDTH = 400  # of every chart, in its own units; a phone shows it a little small
 LINE = 21  # between two marks of a row, and the height of a line of text
 BAR = 46  # between two bars
 LABEL = 40  # characters of a row's label
-LEAST_SHARE = 3  # width of a share that is not 0, so that one question of thousands is still visible
 LARGEST = 1e300  # the largest end of an axis: a longer span would overflow
 LONGEST_WRITTEN = 1e9  # larger numbers are written as powers
 SERIES = {  # their names in the legend
@@ -50,6 +49,16 @@ class Row:
     label: str
     marks: tuple[Mark, ...]
     note: str = ""  # next to the label
+
+
+@dataclass(frozen=True)
+class Change:
+    """A rate before and after, in percent, and the difference in points."""
+
+    label: str
+    base: Mark
+    tuned: Mark
+    difference: Mark
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,33 @@ def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pi
     return _svg(name, title, described, bottom + 24, parts)
 
 
+def dumbbell(name: str, title: str, changes: Sequence[Change]) -> Markup:
+    """Rates before and after, joined, on an axis from 0 to 100, with their intervals; the differences at the right.
+
+    The bar that joins them is drawn through if 0 lies outside the difference's interval, else dotted.
+    """
+    scale, height = Scale(0, 100, 10, WIDTH - 14), 2 * LINE + 8
+    bottom = LINE + height * len(changes)
+    parts = [_legend(["base", "tuned"]), *_vertical_axis(scale, LINE + 4, bottom)]
+    for number, each in enumerate(changes):
+        top = LINE + height * number
+        y = top + 34.0
+        parts += [_text("label", 10, top + 17, each.label), _text("value", WIDTH - 6, top + 17, each.difference.text)]
+        for side in (each.base, each.tuned):
+            parts.append(
+                _tag('<line class="range {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>', side.series,
+                     scale(side.low), scale(side.high), y)
+            )  # fmt: skip
+        joined = '<line class="change {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>'
+        parts.append(_tag(joined, each.difference.series, scale(each.base.value), scale(each.tuned.value), y))
+        parts += [_shape(side.series, scale(side.value), y) for side in (each.base, each.tuned)]
+    described = "; ".join(
+        f"{each.label}: {_spoken(each.base)}, {_spoken(each.tuned)}, difference {each.difference.text}"
+        for each in changes
+    )
+    return _svg(name, title, described, bottom + 24, parts)
+
+
 def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup:
     """Parts that add up to a total; each bar begins where the one before it ended."""
     sums = list(accumulate((part.value for part in parts), initial=0.0))
@@ -171,19 +207,6 @@ def curve(name: str, title: str, data: Curve) -> Markup:
     return _svg(name, title, described, 200, parts)
 
 
-def strip(name: str, title: str, counts: dict[str, int]) -> Markup:
-    """Counts as shares of one bar, in the order given, very small ones widened; the page has the legend."""
-    total, x, parts = sum(counts.values()), 0.0, []
-    widths = [max(WIDTH * count / total, LEAST_SHARE) if count else 0.0 for count in counts.values()]
-    for (kind, count), wanted in zip(counts.items(), widths, strict=True):
-        width = WIDTH * wanted / sum(widths)
-        if count:
-            parts.append(_tag('<rect class="share {}" x="{}" y="0" width="{}" height="16"/>', kind, x, width))
-        x += width
-    described = ", ".join(f"{kind} {count:,}" for kind, count in counts.items())
-    return _svg(name, title, described, 16, parts, ' preserveAspectRatio="none"')  # as wide as there is room
-
-
 @cache
 def style() -> str:
     """The colours and type of every chart, for a page's stylesheet."""
@@ -222,10 +245,10 @@ def _text(kind: str, x: float, y: float, text: str) -> Markup:
     return _tag('<text class="{}" x="{}" y="{}">{}</text>', kind, x, y, text)
 
 
-def _svg(name: str, title: str, described: str, height: float, parts: list[Markup], attributes: str = "") -> Markup:
+def _svg(name: str, title: str, described: str, height: float, parts: list[Markup]) -> Markup:
     opening = _tag(
-        '<svg class="chart" viewBox="0 0 {0} {1}"{3} role="img" aria-labelledby="{2}-title {2}-desc">',
-        WIDTH, height, name, Markup(attributes),
+        '<svg class="chart" viewBox="0 0 {0} {1}" role="img" aria-labelledby="{2}-title {2}-desc">',
+        WIDTH, height, name,
     )  # fmt: skip
     words = _tag('<title id="{0}-title">{1}</title><desc id="{0}-desc">{2}</desc>', name, title, described)
     return opening + words + Markup("").join(parts) + Markup("</svg>")

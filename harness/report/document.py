@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from harness.report.gallery import Item
-from harness.tasks.records import Tags
+from harness.report.page.rollouts import Kept
 
 
 class Loud(str):
@@ -38,15 +38,6 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Verbatim:
-    """A text that a model wrote, with a title and the tags to mark in it."""
-
-    title: str
-    text: str
-    tags: Tags
-
-
-@dataclass(frozen=True)
 class Listing:
     """A file's full text; only in the page."""
 
@@ -63,14 +54,21 @@ class Folded:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Every question with both models' answers: as many as fit in the page, and the first few in the Markdown."""
+    """Every question with the models' answers: as many as fit in the page, and the first few in the Markdown."""
 
     items: list[Item]
-    whose: str = ""  # with several seeds, the one whose answers these are, such as "seed 3407"
+    seeds: list[int]  # the training seeds, in the order of an item's answers
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """The completions that the trainings kept: all in the page, the best and the worst of two steps in the Markdown."""
+
+    kept: Kept
 
 
 # A str is a paragraph: its lines follow each other in Markdown and are separate paragraphs in the page.
-Block = str | Loud | Table | Figure | Verbatim | Listing | Folded | Gallery
+Block = str | Loud | Table | Figure | Listing | Folded | Gallery | Rollouts
 
 
 @dataclass(frozen=True)
@@ -79,3 +77,11 @@ class Section:
 
     title: str
     blocks: list[Block] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Sections that the page shows together."""
+
+    title: str
+    sections: list[Section]

@@ -1,7 +1,7 @@
-"""report.html: the report as a page, with every question and both answers side by side.
+"""report.html: the report as a page, with every question, all answers to it, and every rollout that was kept.
 
-It can be read without JavaScript, which only filters the questions; #outcome=lost&rule=solution&text=apples in the
-address sets the filter.
+Its sections can be read without JavaScript. The script shows one tab at a time, and the questions and rollouts, which
+are data in it. The address says what is shown: #outcome=lost&rule=solution&text=apples, or #q= with a question's id.
 """
 
 from __future__ import annotations
@@ -9,59 +9,98 @@ from __future__ import annotations
 import re
 from collections import Counter
 from itertools import groupby
+from typing import NamedTuple
 
 from markupsafe import Markup
 
-from harness.report import charts, html, verdict
-from harness.report.document import Block, Gallery, Section
-from harness.report.gallery import OUTCOMES, Item
+from harness.report import html, verdict
+from harness.report.document import Block, Figure, Gallery, Rollouts, Tab, Table
+from harness.report.gallery import OUTCOMES
+from harness.report.page import questions, rollouts
+from harness.report.page.questions import SYMBOLS
 from harness.report.summary import Summary
-from harness.report.wording import DEMO, identity_line
+from harness.report.wording import DEMO, TERMS, identity_line
 from harness.runs.directory import RunDir
-from harness.util.text import plural
+from harness.stats.finding import Finding, change, signed
 
-# Unchanged questions are added while the page stays under PAGE_BYTES. Gained and lost ones, which matter most to a
-# reader, are added up to CHANGED_BYTES each. So a browser can open the page of any run.
-PAGE_BYTES = 4_500_000
-CHANGED_BYTES = 6_000_000
-SAMPLES = 4  # answers of each model that are shown for a question
-SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "partly": "◐"}
+SCRIPTS = ("page.js", "texts.js", "questions.js", "rollouts.js")
 
 
-def draw(run: RunDir, numbers: Summary, sections: list[Section]) -> str:
-    """The page of a run; `sections` begins with the opening (verdict, table, charts) and holds one gallery."""
-    (gallery,) = [block for s in sections for block in s.blocks if isinstance(block, Gallery)]
-    items = gallery.items
-    counts = Counter(item.outcome for item in items)
-    counts = {outcome: counts[outcome] for outcome in OUTCOMES if counts[outcome] or outcome != "partly"}
-    kept = _kept(items, run)
-    claim, joint, evidence = verdict.of(numbers).opening()
+WITHOUT_TESTS = 6  # columns of the opening's table: the others are p-values
+
+
+class Part(NamedTuple):
+    """A part of the change of strict accuracy, as the first screen shows it."""
+
+    name: str  # also a key of TERMS
+    found: Finding
+    points: str
+    interval: str
+
+
+def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
+    """The page of a run; the first section of `tabs` is the opening, and they hold one gallery."""
+    opening, *results = tabs[0].sections
+    blocks = [block for tab in tabs for section in tab.sections for block in section.blocks]
+    (gallery,) = [block for block in blocks if isinstance(block, Gallery)]
+    kept = [block.kept for block in blocks if isinstance(block, Rollouts)]
+    found, tags = verdict.of(numbers), run.config.prompt.tags.record()
+    data = {"questions-data": Markup(questions.data(gallery, tags))}
+    if kept:
+        data["rollouts-data"] = Markup(rollouts.data(kept[0], tags))
+    (evidence,) = [block for block in opening.blocks if isinstance(block, Table)]
+    alerts = [block for block in opening.blocks[1:] if isinstance(block, str) and block != found.reward()]
     return html.page(
         "report.html",
-        "report.js",
+        SCRIPTS,
         title=run.path.resolve().name,
         verdict=numbers.verdict,
         identity=identity_line(numbers, run.read_manifest()),
         demo=DEMO if numbers.identity.demo else None,
-        claim=claim,
-        joint=joint,
+        claim=found.opening().claim,
+        limits=found.limits(),
+        reward=found.reward(),
+        strict=signed(found.strict.difference.value)[0],
+        parts_of_change=_parts(found),
+        charts=[block for block in opening.blocks if isinstance(block, Figure)],
+        table=_table(evidence),
         evidence=evidence,
-        opening=sections[0],
-        sections=[(section, grouped(section.blocks)) for section in sections[1:]],
-        anchors={section.title: anchor(section.title) for section in sections[1:]},
-        strip=charts.strip("outcomes", "What became of each question", counts),
-        whose=gallery.whose,
-        counts=counts,
-        total=len(items),
-        plural=plural,
-        kept=kept,
-        shown={outcome: len(kept.get(outcome, [])) for outcome in counts},
-        rules=sorted({rule for item in items for rule in item.rules}),
-        outcomes=OUTCOMES,
-        symbols=SYMBOLS,
-        without_question=any(item.question is None for item in items),
+        sentence=numbers.verdict.sentence,
+        alerts=alerts,
+        outcomes=_outcomes(gallery),
+        whose=f"seed {gallery.seeds[0]}, the first of {len(gallery.seeds)}" if gallery.seeds[1:] else "",
+        tabs=[Tab(tabs[0].title, results), *tabs[1:]],
+        data=data,
+        without_question=any(item.question is None for item in gallery.items),
+        anchor=anchor,
         grouped=grouped,
+        terms=TERMS,
     )
+
+
+def _parts(found: verdict.Verdict) -> list[Part]:
+    parts = {"mathematics": found.mathematics, "readability": found.readability, "format": found.format_gap}
+    made = []
+    for name, part in parts.items():
+        points, _, interval = change(part.difference).partition(" ")
+        made.append(Part(name, part, points, interval))
+    return made
+
+
+def _table(evidence: Table) -> Table:
+    """The first screen's table: the evidence without its tests, an interval being the second line of its cell."""
+    rows = [tuple(type(cell)(cell.replace(" [", "\n[")) for cell in row[:WITHOUT_TESTS]) for row in evidence.rows]
+    return Table(evidence.head[:WITHOUT_TESTS], rows)
+
+
+def _outcomes(gallery: Gallery) -> list[tuple[str, str, str, int]]:
+    """(key, symbol, label, questions) of what became of the questions with the first seed."""
+    counts = Counter(item.outcomes[0] for item in gallery.items)
+    return [
+        (name, SYMBOLS[name], label.lower(), counts[name])
+        for name, label in OUTCOMES.items()
+        if counts[name] or name != "partly"
+    ]
 
 
 def anchor(title: str) -> str:
@@ -71,21 +110,3 @@ def anchor(title: str) -> str:
 def grouped(blocks: list[Block]) -> list[tuple[str, list[Block]]]:
     """Consecutive blocks of one kind, so that figures are side by side: (class name, blocks)."""
     return [(kind, list(run)) for kind, run in groupby(blocks, key=lambda block: type(block).__name__)]
-
-
-def _kept(items: list[Item], run: RunDir) -> dict[str, list[Markup]]:
-    """The drawn questions by outcome, in order, up to the limit of the outcome, or of the page for unchanged ones."""
-    item = html.environment().get_template("item.html").module.item
-    tags, page = run.config.prompt.tags.record(), 0
-    kept: dict[str, list[Markup]] = {}
-    for outcome in OUTCOMES:
-        changed, size = outcome in ("gained", "lost"), 0
-        for each in (each for each in items if each.outcome == outcome):
-            first = changed and outcome not in kept  # shown open, as an example
-            drawn = item(each, tags, SYMBOLS[outcome], OUTCOMES[outcome].lower(), first, SAMPLES)
-            size += len(drawn.encode())
-            if (size > CHANGED_BYTES) if changed else (page + size > PAGE_BYTES):
-                break
-            kept.setdefault(outcome, []).append(drawn)
-        page += size
-    return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from harness.report.document import Block, Figure, Gallery, Loud, Section, Table, Verbatim
+from harness.report.document import Block, Figure, Gallery, Loud, Rollouts, Section, Table
 from harness.report.gallery import OUTCOMES
 from harness.report.summary import Summary
 from harness.report.wording import DEMO, identity_line
@@ -42,9 +42,8 @@ def block_lines(block: Block) -> Iterator[str]:
         yield from table_lines(block.head, block.rows)
     elif isinstance(block, Figure):
         yield f"![{block.alt}](plots/{block.name}.svg)"
-    elif isinstance(block, Verbatim):
-        yield prose(one_line(block.title))
-        yield from fenced(block.text)
+    elif isinstance(block, Rollouts):
+        yield from _rollouts(block)
     else:
         yield _bold(block, prose(block))
 
@@ -63,19 +62,30 @@ def _bold(text: str, written: str) -> str:
 
 
 def _gallery(gallery: Gallery) -> Iterator[str]:
-    """The first few gained and lost questions with both completions, fenced so that no markup in them is rendered."""
-    whose = f", {gallery.whose}" if gallery.whose else ""
+    """The first few questions that the first seed gained and lost, fenced so that no markup in them is rendered."""
+    whose = f", seed {gallery.seeds[0]}" if gallery.seeds[1:] else ""
     for outcome in ("gained", "lost"):
-        chosen = [item for item in gallery.items if item.outcome == outcome]
+        chosen = [item for item in gallery.items if item.outcomes[0] == outcome]
         if not chosen:
             continue
         yield f"\n## {OUTCOMES[outcome]} ({min(SHOWN, len(chosen))} of {len(chosen)}{whose})"
         for item in chosen[:SHOWN]:
             yield f"\nProblem {item.id}, gold {prose(one_line(item.gold))}:"
-            for side, answers in (("base", item.base), ("tuned", item.tuned)):
+            for side, answers in (("base", item.base), ("tuned", item.tuned[0])):
                 for answer in answers:
-                    yield f"\n{side}: answer {prose(one_line(_clipped(answer.answer)))}, {answer.why}"
+                    yield f"\n{side}: answer {prose(one_line(_clipped(answer.score.answer)))}, {answer.score.why}"
                     yield from fenced(answer.text)
+
+
+def _rollouts(block: Rollouts) -> Iterator[str]:
+    """The best and the worst of the completions kept from the first and from the last step of the first training."""
+    groups = next(iter(block.kept.groups.values()))
+    yield "Of the completions kept from the first and the last step, the best and the worst:"
+    for group in (groups[0], groups[-1])[: len({group.step for group in groups})]:
+        ranked = sorted(group.rollouts, key=lambda rollout: rollout.reward)
+        for rollout in (ranked[-1], ranked[0]):
+            yield f"\nStep {group.step}, reward {rollout.reward:g}, gold {prose(one_line(group.gold))}:"
+            yield from fenced(rollout.text)
 
 
 def _clipped(answer: str | None) -> str:

@@ -50,12 +50,7 @@ class Verdict:
     def opening(self) -> Sentence:
         """The first sentence: accuracy, and the format if it is detected to have changed."""
         if not self.format.detected:
-            # A run without proof that the trained weights were used has no report.
-            hint = (
-                " Every completion has the base's answer and length, although the trained weights were proved to be in "
-                "use: the training changed too little to show."
-            )
-            return self.accuracy.sentence(hint=hint if self.identical else "")
+            return self.accuracy.sentence(hint=self._hint())
         accuracy, form = self.accuracy, self.format.change("format")
         if accuracy.kind == "not detected":
             return Sentence(
@@ -71,6 +66,25 @@ class Verdict:
             return Sentence(f"Borderline: {changed}; the {form}", " ", evidence)
         word = "and" if accuracy.direction == self.format.direction else "but"
         return Sentence(f"{changed[0].upper()}{changed[1:]}, {word} the {form}", " ", evidence)
+
+    def limits(self) -> str | None:
+        """What must stand beside a claim that is shown without its evidence; None if accuracy's change is detected."""
+        if self.accuracy.detected:
+            return None
+        points = "points of accuracy" if self.format.detected else "points"
+        said = f"{self.accuracy.design(points)}."
+        if self.identical:
+            said += f" {self.accuracy.observed()}{self._hint()}"
+        return f"{self.accuracy.disagreement}; {said}" if self.accuracy.kind == "borderline" else said
+
+    def _hint(self) -> str:
+        """That every completion is as the base's. Without proof that the trained weights were used, no report."""
+        if not self.identical:
+            return ""
+        return (
+            " Every completion has the base's answer and length, although the trained weights were proved to be in "
+            "use: the training changed too little to show."
+        )
 
     def split(self) -> str | None:
         """The two parts of the accuracy difference, if readability is the larger one or has the other sign."""
@@ -97,7 +111,7 @@ class Verdict:
         """That the reward rose in every training and accuracy is not detected to have risen with it."""
         if not self.rewards or self.accuracy.detected == "up":
             return None
-        each = ", ".join(f"from {first:.2f} to {last:.2f}" for first, last in self.rewards)
+        each = ", ".join(f"from {first:.2f} to {last:.2f}" for first, last in self.rewards).replace("-", "−")
         came = "fell" if self.accuracy.detected else "is not detected to have risen"
         return f"The reward rose ({each}), and accuracy on these questions {came}."
 

@@ -11,6 +11,30 @@ from harness.stats.seeds import OVER_SEEDS
 from harness.tasks.registry import TRAINING
 from harness.util.text import plural
 
+# What the page's words mean, shown where a reader points at them.
+TERMS = {
+    "Accuracy": "A right final answer in any format, of all questions: truncated and unparsed answers are wrong ones.",
+    "Strict accuracy": "A right answer in the exact format.",
+    "Format": "The exact format, whether the answer is right or wrong.",
+    "mathematics": "What changed between answers that both models marked.",
+    "readability": (
+        "What changed where one of the two answers is unmarked or was cut: what marking, parsing and the token limit "
+        "gave or took, and mathematics that cannot be told from it."
+    ),
+    "format": "Right answers that the format costs no longer, or now does: strict accuracy minus accuracy.",
+    "difference, points": (
+        "Tuned minus base in points (100 points are all questions), with its 95% interval. Paired: both models "
+        "answered the same questions, and each question is compared with itself."
+    ),
+    "gained": "Questions that the base had wrong and the tuned model has right.",
+    "lost": "Questions that the base had right and the tuned model has wrong.",
+    "rose": "Questions of whose samples the tuned model has more right than the base.",
+    "fell": "Questions of whose samples the tuned model has fewer right than the base.",
+    "mid-p": "Two-sided p of McNemar's test of gained against lost, an equally extreme result counted half.",
+    "exact p": "Two-sided p of McNemar's exact test of gained against lost: the more cautious of the two.",
+    "p": "Two-sided p of the interval's own formula, over questions and training seeds.",
+}
+
 
 def points(difference: Estimate) -> str:
     """A difference in points with its interval, with real minus signs."""

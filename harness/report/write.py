@@ -18,10 +18,10 @@ def write(run: RunDir) -> Summary:
     """Write summary.json, plots/, report.html and, last, report.md; returns the summary. Raises HarnessError."""
     numbers = summarize.summarize(run)
     run.report.unlink(missing_ok=True)  # it is written last: a kill must not leave an old one with new numbers
-    text, page = sections.read(run, numbers)
+    text, tabs = sections.read(run, numbers)
     content = {
         run.summary: summary.text(numbers),
-        run.page: html_report.draw(run, numbers, page),
+        run.page: html_report.draw(run, numbers, tabs),
         run.report: visible("\n".join(report_lines(run, numbers, text))) + "\n",
     }
     seals.seal_texts(run, run.report, content, seals.hashes(run, run.drawn_from))

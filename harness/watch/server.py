@@ -90,7 +90,7 @@ def _page(run: RunDir, stands: progress.Progress | str) -> str:
     figures = [] if broken else [training.reward(rows) for rows in stands.rewards.values()]
     return html.page(
         "progress.html",
-        None,
+        (),
         title=one_line(run.path.resolve().name),
         broken=stands if broken else "",
         stands=None if broken else stands,

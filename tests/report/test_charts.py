@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from harness.report import charts, wording
-from harness.report.charts import Bar, Curve, Mark, Row
+from harness.report.charts import Bar, Change, Curve, Mark, Row
 from harness.stats.records import Estimate
 
 
@@ -86,15 +86,20 @@ def test_every_chart_has_words_escapes_its_labels_and_sets_no_style_of_its_own()
     assert words == '<script>&: +1 "<b>"' and re.search('role="img" aria-labelledby="f-title f-desc"', svg)
 
 
-def test_shares_are_as_wide_as_their_counts():
-    root = drawn(charts.strip("s", "S", {"gained": 30, "lost": 0, "right": 10}))
-    assert [float(r.get("width")) for r in all_of(root, "rect", "share")] == [300.0, 100.0]
-
-
-def test_the_smallest_share_is_still_seen_and_all_fill_the_bar():
-    # Of 403 units, 400 for one kind and 3, the least, for the other: scaled to the bar's 400.
-    root = drawn(charts.strip("s", "S", {"gained": 1, "right": 999_999}))
-    assert [float(r.get("width")) for r in all_of(root, "rect", "share")] == [3.0, 397.0]
+def test_a_dumbbell_joins_base_and_tuned_on_an_axis_of_all_percents():
+    rates = Mark("base", 40.0, 30.0, 50.0, "40%"), Mark("tuned", 80.0, 70.0, 90.0, "80%")
+    changes = [Change("A", *rates, Mark(kind, 40.0, 20.0, 60.0, "+40")) for kind in ("difference", "unclear")]
+    root = drawn(charts.dumbbell("d", "D", changes))
+    ticks = {t.text: float(t.get("x")) for t in all_of(root, "text", "middle")}
+    assert [*ticks][:: len(ticks) - 1] == ["0", "100"]
+    bars = all_of(root, "line", "change")
+    assert [(float(bar.get("x1")), float(bar.get("x2"))) for bar in bars] == [
+        (pytest.approx(ticks["40"], abs=0.1), pytest.approx(ticks["80"], abs=0.1))
+    ] * 2
+    assert [bar.get("class") for bar in bars] == ["change difference", "change unclear"]
+    base = all_of(root, "line", "range")[0]
+    assert float(base.get("x2")) == pytest.approx((ticks["40"] + ticks["60"]) / 2, abs=0.1)
+    assert "A: base 40%, tuned 80%, difference +40" in all_of(root, "desc")[0].text
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_several_seeds_stand_in_the_table_and_one_by_one(of_seeds):
     assert "The interval takes the latter 4.30 times instead of 1.96" in text  # t of 2 degrees of freedom
     assert "one seed" not in text and "Two trainings tell little" not in text
     assert "Gained (3 of 15, seed 5)" in text
-    assert "with seed 5, the first" in of_seeds.page.read_text()
+    assert "With seed 5, the first of 3:" in of_seeds.page.read_text()
     svg = (of_seeds.plots / "seeds.svg").read_text()
     assert "seed 5: +15.0 [" in svg and "mean of 3 seeds, retraining included: +11.0 [" in svg
 
@@ -132,7 +132,7 @@ def test_only_the_format_improved_is_in_the_first_sentence_and_in_the_headline(t
         "accuracy. Accuracy: not one of 100 questions changed. Format: 95% interval "
     ) in first_screen(run)
     assert "adapter" not in first_screen(run)
-    assert "<h1>No difference in accuracy detected, but the format rose by 60.0 points<span" in run.page.read_text()
+    assert "<h1>No difference in accuracy detected, but the format rose by 60.0 points</h1>" in run.page.read_text()
 
 
 @needs_browser

@@ -7,22 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.report.document import Section
+from harness.report.document import Section, Tab
 from harness.report.sections import learning_curve, provenance, results, robustness, training
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 
-# In the order of the report; those of PAGE_ONLY are left out of the Markdown.
-SECTIONS: tuple[Callable[[RunDir, Summary], Section | None], ...] = (
-    results.opening, results.reading, robustness.seeds, results.decomposition, robustness.panel, robustness.of_samples,
-    robustness.truncation, robustness.noise_floor, results.completions, training.training,
-    learning_curve.learning_curve, training.curves, training.rollouts, training.proof, provenance.provenance,
-    provenance.settings, results.questions,
-)  # fmt: skip
+Made = Callable[[RunDir, Summary], Section | None]
+
+# In the order of the Markdown, each with its tab of the page; those of PAGE_ONLY are left out of the Markdown.
+SECTIONS: dict[Made, str] = {
+    results.opening: "Result",
+    results.reading: "Result",
+    robustness.seeds: "Result",
+    results.decomposition: "Result",
+    robustness.panel: "Result",
+    robustness.of_samples: "Result",
+    robustness.truncation: "Result",
+    robustness.noise_floor: "Result",
+    results.completions: "Details",
+    training.training: "Training",
+    learning_curve.learning_curve: "Training",
+    training.curves: "Training",
+    training.rollouts: "Training",
+    training.proof: "Details",
+    provenance.provenance: "Details",
+    provenance.settings: "Details",
+    results.questions: "Questions",
+}
+TABS = ("Result", "Questions", "Training", "Details")
 PAGE_ONLY = (training.curves, provenance.settings)
 
 
-def read(run: RunDir, numbers: Summary) -> tuple[list[Section], list[Section]]:
-    """The report's sections for Markdown and for the page, without those that are None."""
-    made = [(function, section) for function in SECTIONS if (section := function(run, numbers))]
-    return [section for function, section in made if function not in PAGE_ONLY], [section for _, section in made]
+def read(run: RunDir, numbers: Summary) -> tuple[list[Section], list[Tab]]:
+    """The sections for the Markdown, and the tabs of the page, both without the sections that are None."""
+    made = {function: section for function in SECTIONS if (section := function(run, numbers))}
+    tabs = [Tab(title, [made[function] for function, tab in SECTIONS.items() if tab == title and function in made])
+            for title in TABS]  # fmt: skip
+    return [section for function, section in made.items() if function not in PAGE_ONLY], tabs

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+from harness.config import plugins
 from harness.report import charts, gallery
-from harness.report.charts import Bar, Row
+from harness.report.charts import Bar, Change
 from harness.report.document import Figure, Gallery, Loud, Section, Table
 from harness.report.sections.robustness import alerts
 from harness.report.summary import Summary
@@ -39,20 +40,20 @@ def opening(run: RunDir, numbers: Summary) -> Section:
     changed = ("gained", "lost") if numbers.samples == 1 else ("rose", "fell")  # questions
     columns = (plural(numbers.n, "question"), "base", tuned, "difference, points", *changed, *tests)
     blocks = [Loud(numbers.verdict.sentence), Table(columns, rows), *alerts(numbers)]
-    return Section("", [*blocks, *_before_after(numbers)])
+    return Section("", [*blocks, _before_after(numbers)])
 
 
-def _before_after(numbers: Summary) -> Iterator[Figure]:
-    rates, differences = [], []
+def _before_after(numbers: Summary) -> Figure:
+    rows = []
     for name in COMPARED:
-        label, sides = QUANTITIES[name].label, {"base": numbers.base, "tuned": numbers.tuned}
-        found = {series: getattr(side, name) for series, side in sides.items()}
-        rates.append(Row(label, tuple(mark(series, rate, rate_text(rate)) for series, rate in found.items())))
-        differences.append(Row(label, (difference_mark(getattr(numbers.difference, name)),)))
-    title = f"Percent of {plural(numbers.n, 'question')} before and after, with 95% intervals"
-    yield Figure("before_after", title, charts.forest("before_after", title, rates))
-    title = "Tuned minus base in points, paired, with 95% intervals"
-    yield Figure("differences", title, charts.forest("differences", title, differences, zero=True, pitch=2))
+        base, tuned = (getattr(side, name) for side in (numbers.base, numbers.tuned))
+        marks = (mark("base", base, rate_text(base)), mark("tuned", tuned, rate_text(tuned)))
+        rows.append(Change(QUANTITIES[name].label, *marks, difference_mark(getattr(numbers.difference, name))))
+    title = (
+        f"Percent of {plural(numbers.n, 'question')}, base to tuned, with 95% intervals; at the right the difference "
+        "in points, paired"
+    )
+    return Figure("before_after", title, charts.dumbbell("before_after", title, rows))
 
 
 def reading(run: RunDir, numbers: Summary) -> Section:
@@ -193,5 +194,6 @@ def _count(value: float) -> str:
 
 
 def questions(run: RunDir, numbers: Summary) -> Section:
-    seed = numbers.train.seed
-    return Section("Questions", [Gallery(gallery.read(run, seed), f"seed {seed}" if numbers.seeds else "")])
+    voting = {view.name for view in numbers.panel.scorers if view.applicable}
+    scorers = [scorer for scorer in plugins.task(run.config).scorers if scorer.name in voting]
+    return Section("Questions", [Gallery(gallery.read(run, scorers), run.config.train.seeds)])

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from harness.report import charts
 from harness.report.charts import Curve
-from harness.report.document import Block, Figure, Folded, Loud, Section, Table, Verbatim
+from harness.report.document import Block, Figure, Folded, Loud, Rollouts, Section, Table
+from harness.report.page import rollouts as kept_rollouts
 from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
-from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics, read_rollouts, rollouts_file
+from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
 from harness.stats.finding import spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
 
@@ -138,17 +139,9 @@ def _figure(
 
 
 def rollouts(run: RunDir, numbers: Summary) -> Section | None:
-    """The best and the worst of the completions kept from the first and from the last step."""
-    folder = run.train(numbers.train.seed)
-    rows = read_rollouts(folder) if rollouts_file(folder).exists() else []
-    steps = sorted({row["step"] for row in rows})
-    shown: list[Block] = ["Of the completions kept from the first and the last step, the best and the worst:"]
-    for step in dict.fromkeys([*steps[:1], *steps[-1:]]):
-        ranked = sorted((row for row in rows if row["step"] == step), key=lambda row: row["reward"])
-        for row in (ranked[-1], ranked[0]):
-            title = f"Step {step}, reward {row['reward']:g}, gold {row['gold']}:"
-            shown.append(Verbatim(title, row["completion"], run.config.prompt.tags.record()))
-    return Section("Rollouts", shown) if rows else None
+    """The completions that the trainings kept."""
+    kept = kept_rollouts.read(run)
+    return Section("Rollouts", [Rollouts(kept)]) if kept.groups else None
 
 
 def proof(run: RunDir, numbers: Summary) -> Section:

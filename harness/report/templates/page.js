@@ -1,0 +1,112 @@
+"use strict";
+// What the whole page shares: elements, packed data, tabs, hints, copying, printing.
+
+const byId = (id) => document.getElementById(id);
+
+// An element with properties (data-* as data: {…}) and children; text is only ever text.
+function make(name, { data = {}, ...properties } = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  Object.assign(made.dataset, data);
+  made.append(...children.filter((child) => child !== null));
+  return made;
+}
+
+// The record in a <template> that harness.report.page.packed made; null if the page has none of that name.
+async function unpacked(id) {
+  const packed = byId(id)?.content.textContent;
+  if (!packed) return null;
+  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
+}
+
+// --- tabs: one is shown at a time. An address names a tab, a place in one, or what the questions' filters say.
+
+const tabs = [...document.querySelectorAll(".tab")];
+const whenShown = {}; // by the tab's id: what is done each time it is shown, with the address's fields
+
+function show(tab) {
+  for (const each of tabs) each.hidden = each !== tab;
+  for (const link of document.querySelectorAll(".tabs a")) {
+    if (link.hash === `#${tab.id}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+async function follow() {
+  const address = location.hash.slice(1), filtered = address.includes("=");
+  const target = filtered ? byId("questions") : byId(address);
+  const tab = target?.closest(".tab") ?? tabs[0];
+  show(tab);
+  const placed = await whenShown[tab.id]?.(filtered ? new URLSearchParams(address) : null);
+  if (!address || placed) return;
+  if (target && target !== tab) target.closest("details:not([open])")?.setAttribute("open", "");
+  measureBars();
+  (target ?? tab).scrollIntoView();
+}
+
+// Headings must not come to lie under the bars that stick to the top, whose heights depend on their numbers of lines.
+function measureBars() {
+  const heights = [document.querySelector(".tabs"), byId("filters")].map((bar) =>
+    bar?.offsetParent && getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0);
+  document.documentElement.style.setProperty("--tabs", `${heights[0]}px`);
+  document.documentElement.style.setProperty("--bars", `${heights[0] + heights[1]}px`);
+}
+
+// --- hints: what a word or a point of a chart means, beside it while it is pointed at or has the focus
+
+const hint = make("div", { id: "hint", role: "tooltip", hidden: true });
+document.body.append(hint);
+
+function hintAt(element) {
+  const text = element?.dataset.hint;
+  hint.hidden = !text;
+  if (!text) return;
+  hint.textContent = text;
+  const { left, top, bottom, width } = element.getBoundingClientRect();
+  const right = document.documentElement.clientWidth - hint.offsetWidth - 8;
+  hint.style.left = `${Math.max(8, Math.min(left + width / 2 - hint.offsetWidth / 2, right))}px`;
+  hint.style.top = `${top > hint.offsetHeight + 16 ? top - hint.offsetHeight - 6 : bottom + 6}px`;
+}
+
+for (const term of document.querySelectorAll(".term")) {
+  term.dataset.hint = term.title; // the browser's own hint needs a mouse and a second
+  term.setAttribute("aria-description", term.title);
+  term.removeAttribute("title");
+}
+for (const [begin, end] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
+  addEventListener(begin, (event) => hintAt(event.target.closest?.("[data-hint]")));
+  addEventListener(end, () => hintAt(null));
+}
+addEventListener("keydown", (event) => event.key === "Escape" && hintAt(null));
+
+// --- copying, also where a page of a file or of another machine may not use the clipboard
+
+async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make("textarea", { value: text });
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+    button.focus();
+  }
+  const before = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = before), 1500);
+}
+
+addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copies]");
+  if (button) copy(byId(button.dataset.copies).textContent, button);
+});
+
+addEventListener("hashchange", follow);
+addEventListener("DOMContentLoaded", () => {
+  for (const contents of document.querySelectorAll(".contents")) contents.open = matchMedia("(min-width: 42rem)").matches;
+  new ResizeObserver(measureBars).observe(document.querySelector(".tabs"));
+  if (byId("filters")) new ResizeObserver(measureBars).observe(byId("filters"));
+  document.documentElement.classList.add("scripted");
+  follow();
+});

@@ -1,0 +1,218 @@
+"""report.html in Chromium: tabs, search, permalinks, marked words, hints, phones, and that nothing else runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report import write
+from harness.util import files
+from tests import constructed
+from tests.browser import ask, dom, needs_browser
+from tests.constructed import make_run, reported
+from tests.report.test_html import HOSTILE
+from tests.report.test_html_report import BASE, TUNED, hostile
+
+pytestmark = needs_browser
+
+SEEDS = {5: TUNED, 6: BASE, 7: ["wrong"] * 100}
+TYPE = (
+    "(name, value) => { const field = d.querySelector(`[name=${name}]`); field.value = value; "
+    "field.dispatchEvent(new page.Event('input', {bubbles: true})); }"
+)
+SHOWN = "[...d.querySelectorAll('.item:not([hidden])')].map((item) => item.dataset.id)"
+SAID = "d.querySelector('.found output').textContent"
+COUNTS = "[...d.querySelectorAll('#outcomes label:not([hidden])')].map((label) => label.textContent)"
+
+
+def does(steps: str, result: str) -> str:
+    """An expression that takes these steps, which may await `later()`, and then has this value."""
+    return f"(async () => {{ const type = {TYPE}; {steps}; return {result}; }})()"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("page"), BASE, TUNED)
+
+
+@pytest.fixture(scope="module")
+def of_seeds(tmp_path_factory):
+    return reported(tmp_path_factory.mktemp("seeds"), BASE, SEEDS)
+
+
+def test_hostile_texts_stay_text_nothing_runs_and_360_pixels_are_enough(tmp_path, monkeypatch):
+    run = hostile(tmp_path, monkeypatch)
+    title = f"<title>{run.path.name}</title>"
+    opened = dom(run.page.as_uri() + "#outcome=lost&rule=solution", tmp_path)
+    assert title in opened and opened.count("<script>") == 1 and "<img" not in opened
+    assert "2 of 100 questions shown" in opened
+    # Text that got past all escaping would still be stopped by the policy.
+    broken = tmp_path / "broken.html"
+    broken.write_text(run.page.read_text().replace("<main>", f"<main>{HOSTILE[0]}{HOSTILE[2]}"))
+    assert title in dom(broken.as_uri(), tmp_path)
+    opened = does(
+        "for (const fold of d.querySelectorAll('details')) fold.open = true; await later()",
+        "[d.documentElement.scrollWidth, page.getComputedStyle(d.body).backgroundColor, d.title, "
+        "[...d.querySelectorAll('pre')].map((text) => text.textContent).find((text) => text.includes('<img src=x'))]",
+    )
+    light = ask(run.page, opened, tmp_path, at="#outcome=all")
+    dark = ask(run.page, opened, tmp_path, "--blink-settings=preferredColorScheme=0", at="#outcome=all")
+    assert (light[:3], dark[:3]) == (
+        [360, "rgb(252, 252, 250)", run.path.name], [360, "rgb(20, 23, 27)", run.path.name]
+    )  # fmt: skip
+    assert all(text in light[3] for text in HOSTILE) and "⟨U+202E⟩⟨U+0000⟩" in light[3]
+
+
+@pytest.mark.parametrize("tab", ["result", "questions", "training", "details"])
+def test_no_tab_is_wider_than_a_phone(of_seeds, tmp_path, tab):
+    measured = "[d.documentElement.scrollWidth, [...d.querySelectorAll('.tab:not([hidden])')].map((tab) => tab.id)]"
+    assert ask(of_seeds.page, measured, tmp_path, at=f"#{tab}") == [360, [tab]]
+
+
+def test_an_outcome_leads_to_its_questions_and_nothing_is_under_the_bars(run, tmp_path):
+    steps = "d.querySelector('a[href=\"#outcome=lost\"]').click(); await later(); await later()"
+    top = "(element) => element.getBoundingClientRect()"
+    found = (
+        f"[{SAID}, {SHOWN}.length, ({top})(d.querySelector('.tab:not([hidden]) h2')).top >= "
+        f"({top})(d.querySelector('.tabs')).bottom, d.querySelector('.tabs [aria-current]').textContent]"
+    )
+    assert ask(run.page, does(steps, found), tmp_path, width=1000) == [
+        "2 of 100 questions shown", 2, True, "Questions"
+    ]  # fmt: skip
+
+
+def test_a_heading_has_an_address_that_opens_its_tab_below_the_bar(run, tmp_path):
+    found = (
+        "[d.querySelector('.tabs [aria-current]').textContent, d.getElementById('completions').getBoundingClientRect()"
+        ".top >= d.querySelector('.tabs').getBoundingClientRect().bottom]"
+    )
+    assert ask(run.page, found, tmp_path, at="#completions", width=1000) == ["Details", True]
+
+
+def test_a_question_has_an_address_and_can_be_copied(of_seeds, tmp_path):
+    one = f"{5:016x}"
+    steps = (
+        "const item = d.querySelector('.item[open]'), copied = []; const bar = d.getElementById('filters');\n"
+        "Object.defineProperty(page.navigator, 'clipboard', {value: {writeText: async (text) => copied.push(text)}});\n"
+        "item.querySelector('.actions button').click(); await later();"
+    )
+    found = (
+        "[item.dataset.id, item.querySelector('.actions a').hash, [...item.querySelectorAll('h4')]"
+        ".map((side) => side.textContent), item.getBoundingClientRect().top >= bar.getBoundingClientRect().bottom, "
+        "item.getBoundingClientRect().top < 400, copied[0]]"
+    )
+    at, link, sides, clear, seen, copied = ask(
+        of_seeds.page, does(steps, found), tmp_path, at=f"#q={one}&seed=7", width=1000
+    )
+    assert (at, link, clear, seen) == (one, f"#q={one}&seed=7", True, True)
+    assert sides == ["base", "tuned, seed 7"]
+    assert copied.startswith(f"**Question** {one}: Question 5: how much is 6 * 3?\n\n**Gold:** 18\n\n**Base** (wrong")
+    assert "**Tuned (seed 7)**" in copied and constructed.TEXTS["wrong"] in copied
+
+
+def test_typing_filters_the_address_remembers_it_and_the_chips_count(run, tmp_path):
+    steps = "d.querySelector('[value=all]').checked = true; type('text', 'QUESTION 7')"
+    found = f"[{SAID}, page.location.hash, {COUNTS}]"
+    said, address, counts = ask(run.page, does(steps, found), tmp_path, at="#questions")
+    assert said == "11 of 100 questions shown"  # 7 and 70 to 79
+    assert address == "#outcome=all&text=QUESTION+7"
+    assert counts == ["▲▼ changed 3", "▲ gained 1", "▼ lost 2", "✗ both wrong 0", "✓ both right 8", "all 11"]
+
+
+def test_the_search_finds_no_words_of_the_pages_own(run, tmp_path):
+    for text in ("exact format", "rule solution"):
+        steps = f"d.querySelector('[value=all]').checked = true; type('text', '{text}')"
+        assert ask(run.page, does(steps, SAID), tmp_path, at="#questions") == "0 of 100 questions shown"
+
+
+def test_what_is_found_elsewhere_is_one_click_away(run, tmp_path):
+    steps = f"type('text', 'question 9'); const before = {SAID}; d.querySelector('[name=all]').click()"
+    found = f"[before, {SAID}, {SHOWN}.length]"
+    asked = ask(run.page, does(steps, found), tmp_path, at="#outcome=lost")
+    assert asked == ["0 in lost, 11 in all →", "11 of 100 questions shown", 11]
+
+
+def test_facets_and_orders(tmp_path, monkeypatch):
+    monkeypatch.setitem(constructed.TEXTS, "wrong", "<SOLUTION>9</SOLUTION>")
+    base, tuned = ["right, no format", "wrong", "wrong", "right"], ["right", "right, cut", "nothing", "wrong"]
+    run = make_run(tmp_path, base * 10, tuned * 10)
+    result = files.read_json(run.tuned(3407) / "result.json")
+    for number, score in enumerate(result["scores"]):
+        score["tokens"] = 100 - number
+    files.write_json(run.tuned(3407) / "result.json", result)
+    write.write(run)
+    for asked, numbers in {
+        "format=gained": range(0, 40, 4),
+        "cut=tuned": range(1, 40, 4),
+        "tuned=no+number+in+the+text": range(2, 40, 4),
+        "base=correct&outcome=lost": range(3, 40, 4),
+        "tokens=50+to+99&outcome=all&sort=longest": range(1, 40),
+        "tokens=100+to+199": [0],
+        "outcome=all&sort=shortest": range(39, -1, -1),
+        "outcome=lost&sort=shrank": range(39, 0, -4),
+    }.items():
+        found = ask(run.page, SHOWN, tmp_path, at=f"#{asked}")
+        assert found == [f"{number:016x}" for number in numbers], asked
+
+
+def test_a_seed_has_its_own_outcomes_and_a_question_shows_those_of_all(of_seeds, tmp_path):
+    steps = (
+        "d.querySelector('[name=seed][value=\"7\"]').click(); d.querySelector('[value=all]').click();\n"
+        "d.querySelector('.item').open = true; await later()"
+    )
+    found = (
+        f"[{COUNTS}, [...d.querySelector('.item .seeds').children].map((each) => each.textContent), page.location.hash]"
+    )
+    counts, seeds, address = ask(of_seeds.page, does(steps, found), tmp_path, at="#questions")
+    assert counts == ["▲▼ changed 60", "▲ gained 0", "▼ lost 60", "✗ both wrong 40", "✓ both right 0", "all 100"]
+    assert seeds == ["seed 5 ✓ both right 18", "seed 6 ✓ both right 18", "seed 7 ▼ lost 9"]
+    assert address == "#outcome=all&seed=7"
+
+
+def test_words_that_differ_are_marked_and_so_is_the_number_that_decided(run, tmp_path):
+    steps = "d.querySelector('[name=diff]').click(); d.querySelector('.item').open = true; await later()"
+    texts = "(name) => [...d.querySelectorAll(`.item pre ${name}`)].map((each) => each.textContent)"
+    found = f"[({texts})('del'), ({texts})('ins'), ({texts})('.decided'), ({texts})('.tag').length]"
+    deleted, inserted, decided, tags = ask(run.page, does(steps, found), tmp_path, at="#outcome=gained")
+    assert deleted == ["+", "9", "9"] and inserted == ["*", "18", "18"]
+    assert decided == ["9", "18"] and tags == 8
+
+
+def test_the_longest_common_subsequence_of_words_stays_unmarked(run, tmp_path):
+    def marks(before: str, after: str) -> list[list[str]]:
+        texts = f"[{before!r}, {after!r}]"
+        return f"page.eval('difference')(...{texts}).map((marks, of) => marks.map(([a, b]) => {texts}[of].slice(a, b)))"
+
+    cases = {
+        ("a b c d", "a x c d"): [["b"], ["x"]],
+        ("", "new words"): [[], ["new words"]],
+        ("the same", "the same"): [[], []],
+        ("a b c", "c"): [["a b"], []],
+        ("x a y a", "a a"): [["x", "y"], []],
+    }
+    asked = "[" + ", ".join(marks(*texts) for texts in cases) + "]"
+    page = tmp_path / "open.html"
+    page.write_text(run.page.read_text().replace("script-src '", "script-src 'unsafe-eval' '"))
+    assert ask(page, asked, tmp_path) == list(cases.values())
+
+
+def test_keys_walk_among_questions_alone_and_the_focus_is_not_under_the_bars(run, tmp_path):
+    steps = (
+        "const press = (at, key) => at.dispatchEvent(new page.KeyboardEvent('keydown', {key, bubbles: true}));\n"
+        "const heads = [...d.querySelectorAll('.item:not([hidden]) summary')], found = [];\n"
+        "press(d, 'j'); found.push(d.activeElement === d.body); heads[20].focus();\n"
+        "press(heads[20], 'j'); found.push(heads.indexOf(d.activeElement));\n"
+        "press(heads[21], 'k'); found.push(heads.indexOf(d.activeElement)); page.scrollBy(0, 400); heads[12].focus();\n"
+        "const bar = d.getElementById('filters').getBoundingClientRect()"
+    )
+    found = "[...found, heads[12].getBoundingClientRect().top >= bar.bottom, bar.top > 0]"
+    assert ask(run.page, does(steps, found), tmp_path, at="#outcome=all", width=1000) == [True, 21, 20, True, True]
+
+
+def test_a_word_says_what_it_means_where_it_is_pointed_at_or_focused(run, tmp_path):
+    steps = (
+        "const word = d.querySelector('.term'), hint = d.getElementById('hint'), found = [hint.hidden];\n"
+        "word.focus(); await later(); found.push(hint.textContent);\n"
+        "word.blur(); await later(); found.push(hint.hidden)"
+    )
+    hidden, said, again = ask(run.page, does(steps, "found"), tmp_path)
+    assert hidden and again and said.startswith("A right answer in the exact format")
