@@ -21,10 +21,22 @@ needs_browser = pytest.mark.skipif(
 
 def dom(address: str, profile: Path, *options: str) -> str:
     """The document at a file:// address as markup, after its scripts have run."""
+    return _chromium(address, profile, *options, "--dump-dom")
+
+
+def printed_pages(address: str, profile: Path) -> int:
+    """How many sheets the document at a file:// address takes when it is printed."""
+    file = profile / "printed.pdf"
+    _chromium(address, profile, f"--print-to-pdf={file}", "--no-pdf-header-footer")
+    return len(re.findall(rb"/Type\s*/Page\b", file.read_bytes()))
+
+
+def _chromium(address: str, profile: Path, *options: str) -> str:
+    """What headless Chromium prints when it opens the address."""
     command = [
         CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
         "--hide-scrollbars", "--allow-file-access-from-files", f"--user-data-dir={profile / 'chromium'}",
-        "--virtual-time-budget=5000", *options, "--dump-dom", address,
+        "--virtual-time-budget=5000", *options, address,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
     assert done.returncode == 0, done.stderr

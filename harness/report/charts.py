@@ -146,7 +146,7 @@ def dumbbell(name: str, title: str, changes: Sequence[Change]) -> Markup:
             )  # fmt: skip
         joined = '<line class="change {0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>'
         parts.append(_tag(joined, each.difference.series, scale(each.base.value), scale(each.tuned.value), y))
-        parts += [_shape(side.series, scale(side.value), y) for side in (each.base, each.tuned)]
+        parts += [_shape("tuned", scale(each.tuned.value), y), _shape("base open", scale(each.base.value), y)]
     described = "; ".join(
         f"{each.label}: {_spoken(each.base)}, {_spoken(each.tuned)}, difference {each.difference.text}"
         for each in changes
@@ -281,7 +281,7 @@ def _mark(mark: Mark, scale: Scale, y: float) -> list[Markup]:
 
 def _shape(series: str, x: float, y: float) -> Markup:
     """A ring for the base and for "unclear", a diamond for the others, so that they differ without colour too."""
-    if series in ("base", "unclear"):
+    if series in ("base", "base open", "unclear"):
         return _tag('<circle class="point {}" cx="{}" cy="{}" r="4.5"/>', series, x, y)
     corners = _points([(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y)])
     return _tag('<polygon class="point {}" points="{}"/>', series, corners)

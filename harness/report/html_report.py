@@ -16,7 +16,7 @@ from markupsafe import Markup
 from harness.report import html, verdict
 from harness.report.document import Block, Figure, Gallery, Rollouts, Tab, Table
 from harness.report.gallery import OUTCOMES
-from harness.report.page import questions, rollouts
+from harness.report.page import cite, questions, rollouts
 from harness.report.page.questions import SYMBOLS
 from harness.report.summary import Summary
 from harness.report.wording import DEMO, TERMS, identity_line
@@ -67,6 +67,7 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         evidence=evidence,
         sentence=numbers.verdict.sentence,
         alerts=alerts,
+        cited=cite.texts(run, numbers, evidence),
         outcomes=_outcomes(gallery),
         whose=f"seed {gallery.seeds[0]}, the first of {len(gallery.seeds)}" if gallery.seeds[1:] else "",
         tabs=[Tab(tabs[0].title, results), *tabs[1:]],

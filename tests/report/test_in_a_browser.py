@@ -7,7 +7,7 @@ import pytest
 from harness.report import write
 from harness.util import files
 from tests import constructed
-from tests.browser import ask, dom, needs_browser
+from tests.browser import ask, dom, needs_browser, printed_pages
 from tests.constructed import make_run, reported
 from tests.report.test_html import HOSTILE
 from tests.report.test_html_report import BASE, TUNED, hostile
@@ -216,3 +216,21 @@ def test_a_word_says_what_it_means_where_it_is_pointed_at_or_focused(run, tmp_pa
     )
     hidden, said, again = ask(run.page, does(steps, "found"), tmp_path)
     assert hidden and again and said.startswith("A right answer in the exact format")
+
+
+def test_a_report_of_many_questions_prints_on_a_few_sheets(tmp_path):
+    run = reported(tmp_path, BASE * 10, {seed: outcomes * 10 for seed, outcomes in SEEDS.items()})
+    assert 2 <= printed_pages(run.page.as_uri(), tmp_path) <= 4
+
+
+def test_what_can_be_cited_can_be_copied(run, tmp_path):
+    steps = (
+        "const copied = [];\n"
+        "Object.defineProperty(page.navigator, 'clipboard', {value: {writeText: async (text) => copied.push(text)}});\n"
+        "for (const button of d.querySelectorAll('#cite button')) { button.click(); await later(); }"
+    )
+    markdown, latex, bibtex, command = ask(run.page, does(steps, "copied"), tmp_path)
+    assert markdown.startswith(f"**{run.path.name}**: Accuracy rose by 28.0 points, and the format")
+    assert "| Accuracy | 60.0% [" in markdown and command.endswith("python -m harness.run config.yaml")
+    assert r"Accuracy & 60.0\% [" in latex and latex.endswith(r"\end{tabular}")
+    assert bibtex.startswith(f"@misc{{{run.path.name},\n  title = {{{{{run.path.name}: Accuracy rose by")

@@ -50,8 +50,8 @@ def _before_after(numbers: Summary) -> Figure:
         marks = (mark("base", base, rate_text(base)), mark("tuned", tuned, rate_text(tuned)))
         rows.append(Change(QUANTITIES[name].label, *marks, difference_mark(getattr(numbers.difference, name))))
     title = (
-        f"Percent of {plural(numbers.n, 'question')}, base to tuned, with 95% intervals; at the right the difference "
-        "in points, paired"
+        f"Percent of {plural(numbers.n, 'question')}, base to tuned, with 95% intervals; at the right "
+        "the difference in points"
     )
     return Figure("before_after", title, charts.dumbbell("before_after", title, rows))
 

@@ -15,7 +15,8 @@ function make(name, { data = {}, ...properties } = {}, ...children) {
 async function unpacked(id) {
   const packed = byId(id)?.content.textContent;
   if (!packed) return null;
-  const bytes = Uint8Array.from(atob(packed), (character) => character.charCodeAt(0));
+  const characters = atob(packed), bytes = new Uint8Array(characters.length);
+  for (let at = 0; at < bytes.length; at++) bytes[at] = characters.charCodeAt(at);
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
 

@@ -12,6 +12,7 @@ const SORTS = {
 };
 const FORMATS = { "false,true": "gained", "true,false": "lost", "true,true": "kept", "false,false": "never had it" };
 const BOUNDS = [50, 100, 200, 400];
+const STEP = 100; // rows that are added to the list at a time
 
 // What a question can be filtered by: a label, and the values that a view of it has.
 const FACETS = {
@@ -38,7 +39,8 @@ function makeGallery(data) {
   const field = (name) => filters.querySelector(`[name=${name}]`) ?? document.querySelector(`.found [name=${name}]`);
   const chosen = (name) => filters.querySelector(`[name=${name}]:checked`)?.value;
   const several = data.seeds.length > 1;
-  let seed = 0, shown = [];
+  const more = byId("more");
+  let seed = 0, ordered = [], shown = [], rendered = 0;
 
   // A question with the answers of one training seed, once for each; the texts for the search are made when needed.
   const views = data.seeds.map((_, of) => data.items.map((item) => {
@@ -78,36 +80,46 @@ function makeGallery(data) {
     }
   }
 
-  // --- the list
+  // --- the list: rows are made when they are to be seen, so that a search is as fast among thousands of questions
 
-  const fold = Object.fromEntries(data.items.map((item) => {
-    const head = make("summary"), body = make("div");
-    const made = make("details", { className: "item", id: `q=${item.id}`, data: { id: item.id } }, head, body);
-    made.addEventListener("toggle", () => made.open && fillBody(item));
-    return [item.id, made];
-  }));
+  const rows = new Map(), opened = new Set(); // by id: the rows of this seed, and the questions that are open
+
+  function rowOf(view) {
+    const { id } = view.item;
+    if (!rows.has(id)) {
+      const made = make("details", { className: "item", open: opened.has(id), data: { id, outcome: view.outcome } },
+        headOf(view), make("div"));
+      made.addEventListener("toggle", () => {
+        if (made.open) fill(made, view);
+        opened[made.open ? "add" : "delete"](id);
+      });
+      rows.set(id, made);
+    }
+    return rows.get(id);
+  }
+
+  function render(upTo) {
+    rendered = upTo;
+    list.replaceChildren(...shown.slice(0, upTo).map(rowOf));
+    more.hidden = upTo >= shown.length;
+  }
 
   const mark = (outcome) => make("span", { className: `mark ${outcome}` }, data.outcomes[outcome].join(" "));
   const said = (side) => side.of > 1 ? `${side.right} of ${side.of} right` : make("bdi", {}, side.answers[0].answer ?? "none");
 
-  function fillHead(view) {
-    const { item } = view;
-    fold[item.id].dataset.outcome = view.outcome;
-    fold[item.id].firstChild.replaceChildren(
-      mark(view.outcome), make("bdi", { className: "question" }, item.question),
-      make("span", { className: "answers" }, "gold ", make("bdi", {}, item.gold), " · base ", said(item.base), " · tuned ",
-        said(item.tuned[seed])));
-    if (fold[item.id].open) fillBody(item);
-  }
+  const headOf = ({ item, outcome }) => make("summary", {}, mark(outcome),
+    make("bdi", { className: "question" }, item.question),
+    make("span", { className: "answers" }, "gold ", make("bdi", {}, item.gold), " · base ", said(item.base), " · tuned ",
+      said(item.tuned[seed])));
 
-  function fillBody(item) {
-    const view = views[seed][data.items.indexOf(item)], body = fold[item.id].lastChild;
+  function fill(row, view) {
+    const { item } = view;
     const link = make("a", { href: `#q=${item.id}` + (several ? `&seed=${data.seeds[seed]}` : "") }, "Link to this question");
     const button = make("button", { type: "button" }, "Copy as Markdown");
     button.addEventListener("click", () => copy(markdown(view), button));
     const differ = field("diff").checked && view.base.length === 1 &&
       difference(view.base[0].text.join(""), view.tuned[0].text.join(""));
-    body.replaceChildren(
+    row.lastChild.replaceChildren(
       ...(several ? [seedsOf(item)] : []),
       make("div", { className: "pair" },
         side("base", item.base, item, differ ? differ[0] : []),
@@ -159,11 +171,10 @@ function makeGallery(data) {
   function filter() {
     const outcome = chosen("outcome"), text = field("text").value.toLowerCase();
     const facets = Object.keys(FACETS).filter((name) => field(name).value);
-    const fitting = views[seed].filter((view) =>
+    const fitting = ordered.filter((view) =>
       facets.every((name) => view.has[name].has(field(name).value)) && (!text || textsOf(view).includes(text)));
     shown = fitting.filter((view) => wanted(outcome, view.outcome));
-    const visible = new Set(shown.map((view) => view.item.id));
-    for (const [id, made] of Object.entries(fold)) made.hidden = !visible.has(id);
+    render(STEP);
     const count = (value) => fitting.filter((view) => wanted(value, view.outcome)).length;
     for (const label of byId("outcomes").querySelectorAll("span")) {
       const { value } = label.dataset, words = data.outcomes[value]?.join(" ") ?? (value === "changed" ? "▲▼ changed" : "all");
@@ -185,10 +196,8 @@ function makeGallery(data) {
   }
 
   function sort() {
-    const key = SORTS[field("sort").value][1], rank = Object.keys(data.outcomes);
-    const value = key ?? ((view) => rank.indexOf(view.outcome));
-    const sorted = [...views[seed]].sort((a, b) => value(a) - value(b) || a.item.at - b.item.at);
-    list.append(...sorted.map((view) => fold[view.item.id]));
+    const rank = Object.keys(data.outcomes), value = SORTS[field("sort").value][1] ?? ((view) => rank.indexOf(view.outcome));
+    ordered = [...views[seed]].sort((a, b) => value(a) - value(b) || a.item.at - b.item.at);
   }
 
   // --- the address
@@ -204,25 +213,29 @@ function makeGallery(data) {
 
   function draw(of) {
     seed = of;
-    views[seed].forEach(fillHead);
+    rows.clear();
     fillFacets();
     sort();
   }
 
   function remember() {
+    filter();
+    note();
+  }
+
+  function note() {
     const asked = new URLSearchParams({ outcome: chosen("outcome") });
     if (several) asked.set("seed", chosen("seed"));
     for (const name of NAMED) if (field(name).value) asked.set(name, field(name).value);
     if (field("diff").checked) asked.set("diff", "1");
     history.replaceState(null, "", `#${asked}`);
-    filter();
   }
 
   // Show what an address asks for; true if that has scrolled to a place of its own. Without fields nothing changes.
   function recall(fields) {
     if (!fields) return false;
     pick("seed", fields.get("seed") ?? String(data.seeds[0]));
-    const one = fold[fields.get("q")];
+    const one = views[seed].find((view) => view.item.id === fields.get("q"));
     pick("outcome", fields.get("outcome") ?? "all");
     for (const name of NAMED) field(name).value = fields.get(name) ?? "";
     for (const name of Object.keys(FACETS)) if (field(name).selectedIndex < 0) field(name).value = "";
@@ -230,28 +243,40 @@ function makeGallery(data) {
     sort();
     filter();
     if (!one) return false;
-    one.open = true;
-    fillBody(data.items.find((item) => item.id === one.dataset.id));
-    one.firstChild.focus({ preventScroll: true });
-    one.scrollIntoView();
+    render(Math.max(STEP, shown.indexOf(one) + 1));
+    const row = rowOf(one);
+    row.open = true;
+    fill(row, one); // now, since it is to be scrolled to
+    row.firstChild.focus({ preventScroll: true });
+    measureBars();
+    row.scrollIntoView();
     return true;
   }
 
   filters.addEventListener("input", (event) => {
     if (event.target.name === "seed") draw(data.seeds.map(String).indexOf(chosen("seed")));
     if (event.target.name === "sort") sort();
-    if (event.target.name === "diff") shown.filter((view) => fold[view.item.id].open).forEach((view) => fillBody(view.item));
-    remember();
+    if (event.target.name !== "diff") return remember();
+    rows.clear();
+    render(rendered);
+    note();
   });
   field("all").addEventListener("click", () => { pick("outcome", "all"); remember(); });
-  field("open").addEventListener("click", () => shown.forEach((view) => (fold[view.item.id].open = true)));
-  field("close").addEventListener("click", () => Object.values(fold).forEach((made) => (made.open = false)));
+  field("open").addEventListener("click", () => {
+    render(shown.length);
+    for (const row of list.children) row.open = true;
+  });
+  field("close").addEventListener("click", () => {
+    for (const row of rows.values()) row.open = false;
+  });
+  more.addEventListener("click", () => render(rendered + STEP));
+  new IntersectionObserver(([seen]) => seen.isIntersecting && more.click(), { rootMargin: "1000px" }).observe(more);
 
   // j and k move from question to question, as in a pager, and only while the focus is in the list.
   list.addEventListener("keydown", (event) => {
     if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const listed = [...list.children].filter((made) => !made.hidden), at = listed.indexOf(event.target.closest(".item"));
-    if (at >= 0) listed[at + (event.key === "j" ? 1 : -1)]?.querySelector("summary").focus();
+    const row = event.target.closest(".item");
+    (event.key === "j" ? row?.nextElementSibling : row?.previousElementSibling)?.firstChild.focus();
   });
 
   filters.querySelector("[name=seed]").checked = filters.querySelector("[value=changed]").checked = true;

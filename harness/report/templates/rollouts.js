@@ -1,7 +1,7 @@
 // The rollouts that the trainings kept: one group of a step, with its question and what each completion was rewarded for.
 
 whenShown.training = async () => {
-  const place = byId("rollouts");
+  const place = byId("kept-rollouts");
   if (!place || place.childElementCount) return;
   const data = await unpacked("rollouts-data");
   const seed = make("select"), step = make("select"), range = make("input", { type: "range", min: 0, ariaLabel: "Step" });
