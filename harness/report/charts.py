@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
@@ -22,6 +22,8 @@ from harness.util.text import shown
 WIDTH = 400  # of every chart, in its own units; a phone shows it a little smaller than it is drawn
 LINE = 21  # between two marks of a row, and the height of a line of text
 BAR = 46  # between two bars
+LINES = 4  # curves that are drawn differently
+COLUMNS = 120  # steps of a curve whose values can be pointed at
 LABEL = 40  # characters of a row's label
 LARGEST = 1e300  # the largest end of an axis: a longer span would overflow
 LONGEST_WRITTEN = 1e9  # larger numbers are written as powers
@@ -177,34 +179,80 @@ def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup
     return _svg(name, title, described, bottom + 24, drawn)
 
 
-def curve(name: str, title: str, data: Curve) -> Markup:
-    """A curve over the training's steps, with its band; a single step is a dot."""
-    reach = _span([*data.low, *data.high, *data.values], 1e-3)
-    first, last = min(data.steps), max(data.steps)
-    across = Scale(first, max(last, first + 1), 44, WIDTH - 12)
-    up = Scale(reach.low, reach.high, 160, 30)
-    parts = [_text("label", 10, 16, title)]
+def curve(name: str, title: str, lines: Mapping[str, Curve], *, share: bool = False) -> Markup:
+    """A curve over the training's steps, or one for each name; a single step is a dot.
+
+    A curve that is alone is drawn with its band. `share`: the values lie between 0 and 1. Over every step lies a column
+    with the values as its title, which a browser shows where it is pointed at.
+    """
+    alone = len(lines) == 1
+    drawn = {label: data if alone else Curve(data.steps, data.values) for label, data in lines.items()}
+    ends = [end for data in drawn.values() for end in (*data.low, *data.high, *data.values)]
+    reach = _span(ends, 0.1, 0.0, 1.0) if share else _span(ends, 1e-3)
+    steps = sorted({step for data in drawn.values() for step in data.steps})
+    top = 30 if alone else 48
+    across = Scale(steps[0], max(steps[-1], steps[0] + 1), 44, WIDTH - 12)
+    up = Scale(reach.low, reach.high, top + 130, top)
+    parts = [_text("label", 10, 16, title), *([] if alone else _names(list(drawn)))]
     for tick in up.ticks:
         parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(tick)))
         parts.append(_text("tick end", 38, up(tick) + 4, _number(tick)))
     for tick in across.ticks:
         if tick == int(tick):
-            parts.append(_text("tick middle", across(tick), 178, _number(tick)))
+            parts.append(_text("tick middle", across(tick), top + 148, _number(tick)))
+    for number, data in enumerate(drawn.values()):
+        parts += _line(data, number, across, up)
+    parts += _columns(drawn, steps, across, top)
+    parts.append(_text("tick end", WIDTH - 12, top + 164, "step"))
+    described = "; ".join(f"{label or title}: {_course(data)}" for label, data in drawn.items())
+    return _svg(name, title, described, top + 170, parts)
+
+
+def _line(data: Curve, number: int, across: Scale, up: Scale) -> Iterator[Markup]:
     points = [(across(step), up(value)) for step, value in zip(data.steps, data.values, strict=True)]
     if data.low:
         edge = [(across(s), up(v)) for s, v in zip(data.steps, data.high, strict=True)]
         edge += [(across(s), up(v)) for s, v in reversed(list(zip(data.steps, data.low, strict=True)))]
-        parts.append(_tag('<polygon class="band" points="{}"/>', _points(edge)))
-    parts.append(_tag('<polyline class="curve" points="{}"/>', _points(points)))
+        yield _tag('<polygon class="band" points="{}"/>', _points(edge))
+    kind = f"curve n{number % LINES}"
+    yield _tag('<polyline class="{}" points="{}"/>', kind, _points(points))
     if len(points) == 1:
-        parts.append(_tag('<circle class="dot" cx="{}" cy="{}" r="4"/>', *points[0]))
-    parts.append(_text("tick end", WIDTH - 12, 194, "step"))
+        yield _tag('<circle class="dot" cx="{}" cy="{}" r="4"/>', *points[0])
+
+
+def _names(labels: list[str]) -> Iterator[Markup]:
+    """The legend of several curves."""
+    x = 12.0
+    for number, label in enumerate(labels):
+        stroke = '<line class="curve n{0}" x1="{1}" x2="{2}" y1="30" y2="30"/>'
+        yield _tag(stroke, number % LINES, x, x + 20)
+        yield _text("tick", x + 25, 34, label)
+        x += 40 + 6.6 * len(label)
+
+
+def _columns(lines: Mapping[str, Curve], steps: list[float], across: Scale, top: float) -> Iterator[Markup]:
+    """An unseen column over every step, or over every second, third, … of very many, whose title has the values."""
+    shown = steps[:: -(-len(steps) // COLUMNS)]
+    places = [across(step) for step in shown]
+    edges = [across.start, *((x + y) / 2 for x, y in pairwise(places)), across.end]
+    told: dict[float, list[str]] = {step: [] for step in shown}
+    for label, data in lines.items():
+        bands = zip(data.low, data.high, strict=True) if data.low else [None] * len(data.values)
+        for step, value, band in zip(data.steps, data.values, bands, strict=True):
+            if step in told:
+                between = f" ({_number(band[0])} to {_number(band[1])})" if band else ""
+                told[step].append(f"{label} {_number(value)}{between}".strip())
+    for step, (left, right) in zip(shown, pairwise(edges), strict=True):
+        column = '<rect class="column" x="{}" y="{}" width="{}" height="130"><title>{}</title></rect>'
+        yield _tag(column, left, top, right - left, f"step {_number(step)}: {', '.join(told[step])}")
+
+
+def _course(data: Curve) -> str:
     values = data.values
-    described = (
-        f"{title}: {_number(values[0])} at step {_number(data.steps[0])}, {_number(values[-1])} at step "
+    return (
+        f"{_number(values[0])} at step {_number(data.steps[0])}, {_number(values[-1])} at step "
         f"{_number(data.steps[-1])}; lowest {_number(min(values))}, highest {_number(max(values))}"
     )
-    return _svg(name, title, described, 200, parts)
 
 
 @cache

@@ -87,14 +87,13 @@ def _now(run: RunDir) -> progress.Progress | str:
 
 def _page(run: RunDir, stands: progress.Progress | str) -> str:
     broken = isinstance(stands, str)
-    figures = [] if broken else [training.reward(rows) for rows in stands.rewards.values()]
     return html.page(
         "progress.html",
         (),
         title=one_line(run.path.resolve().name),
         broken=stands if broken else "",
         stands=None if broken else stands,
-        figures=[figure for figure in figures if figure],
+        figures=[] if broken else training.watched(stands.rewards),
         resumes=f"python -m harness.run {one_line(str(run.path))}",
         files=[path[1:] for path in FILES if (run.path / path[1:]).is_file()],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -52,18 +53,42 @@ def test_a_waterfall_adds_up_also_downwards():
 
 
 def test_a_curve_goes_through_its_values_and_one_step_is_a_dot():
-    root = drawn(charts.curve("c", "Reward", Curve([1, 2, 3], [0.0, 4.0, 2.0], [0.0, 3.0, 1.0], [1.0, 5.0, 3.0])))
+    root = drawn(charts.curve("c", "Reward", {"": Curve([1, 2, 3], [0.0, 4.0, 2.0], [0.0, 3.0, 1.0], [1.0, 5.0, 3.0])}))
     points = [tuple(map(float, p.split(","))) for p in all_of(root, "polyline")[0].get("points").split()]
     assert points[1][1] < points[2][1] < points[0][1]  # downwards is up
     assert len(all_of(root, "polygon")[0].get("points").split()) == 6
     assert "0 at step 1, 2 at step 3; lowest 0, highest 4" in all_of(root, "desc")[0].text
-    alone = drawn(charts.curve("c", "Reward", Curve([7], [1.0])))
+    alone = drawn(charts.curve("c", "Reward", {"": Curve([7], [1.0])}))
     assert len(all_of(alone, "circle")) == 1
+
+
+def test_pointing_at_a_step_tells_the_values_of_every_curve():
+    root = drawn(charts.curve("c", "C", {"": Curve([1, 2, 3], [0.0, 4.0, 2.0], [0.0, 3.0, 1.0], [1.0, 5.0, 3.0])}))
+    assert [column[0].text for column in all_of(root, "rect", "column")] == [
+        "step 1: 0 (0 to 1)", "step 2: 4 (3 to 5)", "step 3: 2 (1 to 3)",
+    ]  # fmt: skip
+    root = drawn(charts.curve("c", "C", {"seed 1": Curve([1, 2], [0.0, 4.0]), "seed 2": Curve([2, 3], [1.0, 2.0])}))
+    columns = all_of(root, "rect", "column")
+    assert [column[0].text for column in columns] == [
+        "step 1: seed 1 0", "step 2: seed 1 4, seed 2 1", "step 3: seed 2 2",
+    ]  # fmt: skip
+    ends = [(float(column.get("x")), float(column.get("x")) + float(column.get("width"))) for column in columns]
+    assert all(left[1] == pytest.approx(right[0], abs=0.2) for left, right in pairwise(ends))
+    assert [text.text for text in all_of(root, "text", "tick")][:2] == ["seed 1", "seed 2"]
+    long = drawn(charts.curve("c", "C", {"": Curve(range(1, 1001), [1.0] * 1000)}))
+    assert len(all_of(long, "rect", "column")) <= charts.COLUMNS
+
+
+def test_the_axis_of_a_share_stays_between_0_and_1():
+    for values, ends in (([0.0, 0.0], ("0", "0.06")), ([1.0, 0.99], ("0.94", "1")), ([0.2, 0.9], ("0.2", "1"))):
+        root = drawn(charts.curve("c", "C", {"": Curve([1, 2], values)}, share=True))
+        ticks = [text.text for text in all_of(root, "text", "end")][:-1]
+        assert (ticks[0], ticks[-1]) == ends
 
 
 def test_constant_values_and_no_change_have_an_axis_all_the_same():
     for value in (0.0, 3.0, -2e6, 1e13, -3e15, 1e308):
-        drawn(charts.curve("c", "C", Curve([1, 2], [value, value])))
+        drawn(charts.curve("c", "C", {"": Curve([1, 2], [value, value])}))
     drawn(charts.forest("f", "F", [Row("A", (Mark("unclear", 0.0, 0.0, 0.0, "0"),))], zero=True))
     drawn(charts.waterfall("w", "W", [Bar("format", "F", 0.0, "0")], Bar("total", "S", 0.0, "0")))
 

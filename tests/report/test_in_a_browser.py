@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow.parquet
 import pytest
 
 from harness.report import write
@@ -234,3 +235,70 @@ def test_what_can_be_cited_can_be_copied(run, tmp_path):
     assert "| Accuracy | 60.0% [" in markdown and command.endswith("python -m harness.run config.yaml")
     assert r"Accuracy & 60.0\% [" in latex and latex.endswith(r"\end{tabular}")
     assert bibtex.startswith(f"@misc{{{run.path.name},\n  title = {{{{{run.path.name}: Accuracy rose by")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two trainings whose metrics and rollouts are those of a real one in kind."""
+    run = make_run(tmp_path_factory.mktemp("trained"), BASE, {5: TUNED, 6: TUNED})
+    for seed in (5, 6):
+        rows = [
+            {"step": step, "reward": step / seed, "rollout/accuracy": 0.5, "kl": step / 100, "entropy": 0.4}
+            | {"profiles_disagree/format": 0.0, "profiles_disagree/answer": 0.0}
+            | {"grad_norm": 1.0, "clip_ratio/region_mean": 0.0, "frac_reward_zero_std": 0.25}
+            for step in (1, 2, 3)
+        ]
+        files.write_lines(run.train(seed) / "metrics.jsonl", rows)
+        kept = [
+            {"step": step, "problem_id": f"{step}", "question": f"Question of step {step}", "gold": "18", "tokens": 7}
+            | {"completion": f"{HOSTILE[2]} {part}", "reward": step + part, "reward_numbers": part, "reward_tags": None}
+            for step in (1, 3)
+            for part in (-0.5, 0.25)
+        ]
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(kept), run.train(seed) / "completions.parquet")
+    write.write(run)
+    return run
+
+
+def test_every_rollout_is_shown_by_step_with_the_parts_of_its_reward(trained, tmp_path):
+    steps = (
+        "const place = d.getElementById('kept-rollouts'), seen = [];\n"
+        "const texts = (name) => [...place.querySelectorAll(name)].map((each) => each.textContent);\n"
+        "const look = () => seen.push([...texts('h3, .question'), texts('.rollout .meta'), texts('pre')]);\n"
+        "look(); place.querySelector('button').click(); look()"
+    )
+    last, first = ask(trained.page, does(steps, "seen"), tmp_path, at="#training")
+    assert last == [
+        "Step 3",
+        "Question of step 3",
+        [
+            "reward 3.25 (+0.38 to the mean) · numbers 0.25 · tags none · 7 tokens",
+            "reward 2.5 (−0.38 to the mean) · numbers −0.5 · tags none · 7 tokens",
+        ],
+        [f"{HOSTILE[2]} 0.25", f"{HOSTILE[2]} -0.5"],
+    ]
+    assert first[:2] == ["Step 1", "Question of step 1"]
+
+
+def test_a_curve_tells_its_values_to_a_pointer_and_to_the_arrow_keys(trained, tmp_path):
+    steps = (
+        "const chart = d.querySelector('svg[aria-labelledby^=reward-]'), hint = d.getElementById('hint'), seen = [];\n"
+        "const look = () => seen.push(hint.hidden ? null : hint.textContent);\n"
+        "const at = (target, event) => { target.dispatchEvent(event); look(); };\n"
+        "at(chart.querySelectorAll('.column')[1], new page.MouseEvent('mouseover', {bubbles: true}));\n"
+        "at(chart, new page.MouseEvent('mouseout', {bubbles: true})); chart.focus();\n"
+        "const key = (key) => at(chart, new page.KeyboardEvent('keydown', {key, bubbles: true}));\n"
+        "key('ArrowRight'); key('ArrowRight'); key('ArrowLeft'); chart.blur(); await later()"
+    )
+    seen = ask(trained.page, does(steps, "[...seen, hint.hidden]"), tmp_path, at="#training")
+    two = "step 2: seed 5 0.4, seed 6 0.333"
+    assert seen == [two, None, "step 1: seed 5 0.2, seed 6 0.167", two, "step 1: seed 5 0.2, seed 6 0.167", True]
+
+
+def test_every_metric_of_the_steps_has_its_curve_or_is_said_to_be_0(trained, tmp_path):
+    found = "[...d.querySelectorAll('#training svg title')].filter((e) => e.id).map((e) => e.textContent)"
+    assert ask(trained.page, found, tmp_path, at="#training") == [
+        "Mean reward", "Accuracy of the rollouts", "Groups of equal rewards, share",
+        "KL divergence from the base, nats", "Entropy of a token, nats", "Gradient norm",
+    ]  # fmt: skip
+    assert "0 at every step: Tokens whose ratio is clipped, share." in trained.page.read_text()

@@ -34,7 +34,7 @@ def _figure(made: Curve, name: str, seed: int, whose: str) -> Figure:
     values, low, high = ([100 * getattr(rate, end) for rate in rates] for end in ("value", "low", "high"))
     place = f"dev-{name}-{seed}"
     steps = [point.step for point in made.points]
-    return Figure(place, title, charts.curve(place, title, charts.Curve(steps, values, low, high)))
+    return Figure(place, title, charts.curve(place, title, {"": charts.Curve(steps, values, low, high)}))
 
 
 def _table(seed: int, made: Curve, several: bool) -> Table:

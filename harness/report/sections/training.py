@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from harness.report import charts
 from harness.report.charts import Curve
@@ -19,19 +20,43 @@ from harness.stats.scores import COMPARED, QUANTITIES
 LONGEST_TABLE = 60  # steps in the table behind the curves
 
 
+class Drawn(NamedTuple):
+    """A metric that is drawn."""
+
+    name: str
+    title: str
+    column: str
+    band: str = ""  # what lies between the ends of its band, in words
+    spread: str = ""  # the column whose value is the band's half width
+    ends: tuple[str, ...] = ()  # the columns between which the band lies
+    share: bool = False  # of something: between 0 and 1
+
+
+REWARD = Drawn("reward", "Mean reward", "reward", band="± SD in a group", spread="reward_std")
+ACCURACY = Drawn("rollout-accuracy", "Accuracy of the rollouts", f"{ROLLOUT}accuracy", share=True)
+LENGTHS = ("completions/min_length", "completions/max_length")
+CURVES = (
+    Drawn("rollout-strict", "Strict accuracy of the rollouts", f"{ROLLOUT}strict", share=True),
+    Drawn("rollout-format", "Exact format of the rollouts", f"{ROLLOUT}format", share=True),
+    Drawn("length", "Mean tokens of a completion", "completions/mean_length", band="and range", ends=LENGTHS),
+    Drawn("clipped", "Completions cut at the limit, share", "completions/clipped_ratio", share=True),
+    Drawn("no-signal", "Groups of equal rewards, share", "frac_reward_zero_std", share=True),
+    Drawn("kl", "KL divergence from the base, nats", "kl"),
+    Drawn("entropy", "Entropy of a token, nats", "entropy"),
+    Drawn("gradient", "Gradient norm", "grad_norm"),
+    Drawn("clip-ratio", "Tokens whose ratio is clipped, share", "clip_ratio/region_mean", share=True),
+)
+
+
 def training(run: RunDir, numbers: Summary) -> Section:
-    blocks: list[Block] = []
-    metrics = _metrics(run, numbers)
-    if figure := reward(metrics):
-        blocks.append(figure)
-    if numbers.seeds:
-        blocks.append(f"Of seed {numbers.train.seed}, the first; the section on seeds has the rewards of all.")
-    return Section("Training", [*blocks, "\n".join(_outcome(run, numbers, metrics)), *_pinned(run, numbers)])
+    metrics = _metrics(run)
+    told = "\n".join(_outcome(run, numbers, metrics[numbers.train.seed]))
+    return Section("Training", [*watched(metrics), told, *_pinned(run, numbers)])
 
 
-def reward(metrics: list[Metrics]) -> Figure | None:
-    """The reward over the steps; None if there is none yet."""
-    return _figure(metrics, "reward", "Mean reward ± SD in a group", "reward", spread="reward_std")
+def watched(metrics: dict[int, list[Metrics]]) -> list[Figure]:
+    """Reward and accuracy over the steps of the trainings, by seed, as far as they have been logged."""
+    return [_figure(drawn, lines) for drawn in (REWARD, ACCURACY) if (lines := _lines(metrics, drawn))]
 
 
 def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[str]:
@@ -40,7 +65,7 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         yield (
             f"The mean reward went from {trained.reward_first:.2f} to {trained.reward_last:.2f} (first and last "
             f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
-            "reward is what was optimised; the table above is what came of it."
+            "reward is what was optimised; accuracy on the questions is what came of it."
         )
     if trained.rollouts:
         shares = ", ".join(
@@ -89,53 +114,56 @@ def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
 
 def curves(run: RunDir, numbers: Summary) -> Section | None:
     """The other useful metrics of the steps, with their numbers; only in the page."""
-    metrics = _metrics(run, numbers)
-    lengths = ("completions/min_length", "completions/max_length")
-    logged = metrics[0].numbers if metrics else {}
+    metrics = _metrics(run)
+    first = metrics[numbers.train.seed]
+    logged = first[0].numbers if first else {}
     rewards = [name for name in logged if name.startswith("rewards/") and name.endswith("/mean")]
-    drawn = [_figure(metrics, "length", "Tokens a completion, mean and range", "completions/mean_length", ends=lengths)]
-    for number, name in enumerate(rewards):
-        title = f"Mean reward by {name.removeprefix('rewards/').removesuffix('/mean')}"
-        drawn.append(_figure(metrics, f"reward-{number}", title, name))
-    for name in COMPARED:
-        label = f"{QUANTITIES[name].label} of the rollouts, by the evaluation's scorer"
-        drawn.append(_figure(metrics, f"rollout-{name}", label, f"{ROLLOUT}{name}"))
-    for name, title, column in (
-        ("clipped", "Share of completions cut at the limit", "completions/clipped_ratio"),
-        ("no-signal", "Share of groups whose rewards are all equal", "frac_reward_zero_std"),
-        ("kl", "KL divergence from the base", "kl"),
-    ):
-        if any(row.numbers.get(column) for row in metrics):
-            drawn.append(_figure(metrics, name, title, column))
-    figures = [figure for figure in drawn if figure]
-    if not figures:
+    parts = [
+        Drawn(f"reward-{number}", f"Mean reward by {name.removeprefix('rewards/').removesuffix('/mean')}", name)
+        for number, name in enumerate(rewards)
+    ]
+    lines = {drawn: found for drawn in (*CURVES, *parts) if (found := _lines(metrics, drawn))}
+    moving = [drawn for drawn, found in lines.items() if any(any(line.values) for line in found.values())]
+    blocks: list[Block] = [_figure(drawn, lines[drawn]) for drawn in moving]
+    if flat := ", ".join(drawn.title for drawn in lines if drawn not in moving):
+        blocks.append(f"0 at every step: {flat}.")
+    if not blocks:
         return None
-    judged = [f"{ROLLOUT}{name}" for name in COMPARED]
-    columns = [n for n in ("reward", "reward_std", "completions/mean_length", *judged, *rewards) if n in logged]
-    every = -(-len(metrics) // LONGEST_TABLE)
-    rows = [(str(row.step), *(_metric(row.numbers.get(name)) for name in columns)) for row in metrics[::every]]
+    columns = [drawn.column for drawn in (REWARD, ACCURACY, *CURVES, *parts) if drawn.column in logged]
+    every = -(-len(first) // LONGEST_TABLE)
+    rows = [(str(row.step), *(_metric(row.numbers.get(name)) for name in columns)) for row in first[::every]]
+    whose = f" of seed {numbers.train.seed}" if numbers.seeds else ""
     thinned = f", every {every} steps; metrics.jsonl has all" if every > 1 else ""
-    return Section("Curves", [*figures, Folded(f"The numbers{thinned}", [Table(("step", *columns), rows)])])
+    return Section("Curves", [*blocks, Folded(f"The numbers{whose}{thinned}", [Table(("step", *columns), rows)])])
 
 
 def _metric(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _figure(
-    metrics: list[Metrics], name: str, title: str, column: str, spread: str = "", ends: tuple[str, ...] = ()
-) -> Figure | None:
-    """A column of the metrics over the steps; its band is value ± spread, or between the columns of `ends`."""
-    steps = [row.step for row in metrics if row.numbers.get(column) is not None]
-    rows = [row.numbers for row in metrics if row.numbers.get(column) is not None]
-    if not rows:
+def _lines(metrics: dict[int, list[Metrics]], drawn: Drawn) -> dict[str, Curve]:
+    """A metric over the steps of each training that logged it, by its name if there are several."""
+    found = {seed: line for seed, rows in metrics.items() if (line := _line(rows, drawn))}
+    return {f"seed {seed}" if metrics.keys() - {seed} else "": line for seed, line in found.items()}
+
+
+def _figure(drawn: Drawn, lines: dict[str, Curve]) -> Figure:
+    banded = len(lines) == 1 and all(line.low for line in lines.values())
+    title = f"{drawn.title} {drawn.band}" if banded else drawn.title
+    return Figure(drawn.name, title, charts.curve(drawn.name, title, lines, share=drawn.share))
+
+
+def _line(metrics: list[Metrics], drawn: Drawn) -> Curve | None:
+    found = [row for row in metrics if row.numbers.get(drawn.column) is not None]
+    if not found:
         return None
-    values, band = [row[column] for row in rows], ([], [])
-    if spread and all(row.get(spread) is not None for row in rows):
-        band = tuple([row[column] + sign * row[spread] for row in rows] for sign in (-1, 1))
-    elif ends and all(row.get(end) is not None for row in rows for end in ends):
-        band = tuple([row[end] for row in rows] for end in ends)
-    return Figure(name, title, charts.curve(name, title, Curve(steps, values, *band)))
+    rows = [row.numbers for row in found]
+    values, band = [row[drawn.column] for row in rows], ([], [])
+    if drawn.spread and all(row.get(drawn.spread) is not None for row in rows):
+        band = tuple([row[drawn.column] + sign * row[drawn.spread] for row in rows] for sign in (-1, 1))
+    elif drawn.ends and all(row.get(end) is not None for row in rows for end in drawn.ends):
+        band = tuple([row[end] for row in rows] for end in drawn.ends)
+    return Curve([row.step for row in found], values, *band)
 
 
 def rollouts(run: RunDir, numbers: Summary) -> Section | None:
@@ -187,5 +215,6 @@ def _proofs(seeds: Sequence[SeedSummary]) -> Table:
     return Table(columns, rows)
 
 
-def _metrics(run: RunDir, numbers: Summary) -> list[Metrics]:
-    return read_metrics(metrics_log(run.train(numbers.train.seed)))
+def _metrics(run: RunDir) -> dict[int, list[Metrics]]:
+    """By training seed."""
+    return {seed: read_metrics(metrics_log(run.train(seed))) for seed in run.config.train.seeds}

@@ -55,7 +55,7 @@ function measureBars() {
 
 // --- hints: what a word or a point of a chart means, beside it while it is pointed at or has the focus
 
-const hint = make("div", { id: "hint", role: "tooltip", hidden: true });
+const hint = make("div", { id: "hint", role: "tooltip", ariaLive: "polite", hidden: true });
 document.body.append(hint);
 
 function hintAt(element) {
@@ -74,11 +74,34 @@ for (const term of document.querySelectorAll(".term")) {
   term.setAttribute("aria-description", term.title);
   term.removeAttribute("title");
 }
+for (const column of document.querySelectorAll(".chart .column")) {
+  column.dataset.hint = column.textContent;
+  column.replaceChildren();
+}
 for (const [begin, end] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
   addEventListener(begin, (event) => hintAt(event.target.closest?.("[data-hint]")));
   addEventListener(end, () => hintAt(null));
 }
 addEventListener("keydown", (event) => event.key === "Escape" && hintAt(null));
+
+// A curve can have the focus; the arrow keys then go from step to step.
+for (const chart of document.querySelectorAll(".chart:has(.column)")) {
+  const columns = [...chart.querySelectorAll(".column")];
+  let at = -1;
+  const point = (to) => {
+    columns[at]?.classList.remove("pointed");
+    at = to;
+    columns[at]?.classList.add("pointed");
+    hintAt(columns[at]);
+  };
+  chart.setAttribute("tabindex", "0");
+  chart.addEventListener("blur", () => point(-1));
+  chart.addEventListener("keydown", (event) => {
+    if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    event.preventDefault();
+    point(Math.max(0, Math.min(columns.length - 1, at + (event.key === "ArrowRight" ? 1 : -1))));
+  });
+}
 
 // --- copying, also where a page of a file or of another machine may not use the clipboard
 

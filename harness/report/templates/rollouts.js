@@ -29,7 +29,8 @@ whenShown.training = async () => {
       make("p", { className: "meta" }, "gold ", make("b", {}, make("bdi", {}, group.gold)),
         ` · ${rewards.length} completions · mean reward ${number(mean)}` +
         (alike ? ": all are equal, so there is nothing to learn from this group" : "")),
-      ...[...group.rollouts].sort((a, b) => b.reward - a.reward).map((each) => rollout(each, mean)));
+      make("div", { className: "group" },
+        ...[...group.rollouts].sort((a, b) => b.reward - a.reward).map((each) => rollout(each, mean))));
   }
 
   function rollout(each, mean) {
