@@ -23,7 +23,7 @@ from harness.report.wording import DEMO, TERMS, identity_line
 from harness.runs.directory import RunDir
 from harness.stats.finding import Finding, change, signed
 
-SCRIPTS = ("page.js", "texts.js", "questions.js", "rollouts.js")
+SCRIPTS = ("page.js", "tabs.js", "texts.js", "list.js", "questions.js", "rollouts.js")
 
 
 WITHOUT_TESTS = 6  # columns of the opening's table: the others are p-values

@@ -12,7 +12,6 @@ const SORTS = {
 };
 const FORMATS = { "false,true": "gained", "true,false": "lost", "true,true": "kept", "false,false": "never had it" };
 const BOUNDS = [50, 100, 200, 400];
-const STEP = 100; // rows that are added to the list at a time
 
 // What a question can be filtered by: a label, and the values that a view of it has.
 const FACETS = {
@@ -35,18 +34,17 @@ whenShown.questions = async (fields) => {
 };
 
 function makeGallery(data) {
-  const filters = byId("filters"), list = byId("items"), output = document.querySelector(".found output");
+  const filters = byId("filters"), output = document.querySelector(".found output");
   const field = (name) => filters.querySelector(`[name=${name}]`) ?? document.querySelector(`.found [name=${name}]`);
   const chosen = (name) => filters.querySelector(`[name=${name}]:checked`)?.value;
   const several = data.seeds.length > 1;
-  const more = byId("more");
-  let seed = 0, ordered = [], shown = [], rendered = 0;
+  let seed = 0, ordered = [];
 
   // A question with the answers of one training seed, once for each; the texts for the search are made when needed.
   const views = data.seeds.map((_, of) => data.items.map((item) => {
     const base = item.base.answers, tuned = item.tuned[of].answers;
     const mean = (answers) => answers.reduce((sum, answer) => sum + answer.tokens, 0) / answers.length;
-    return { item, base, tuned, outcome: item.outcomes[of], answers: [...base, ...tuned], tokens: mean(tuned),
+    return { id: item.id, item, base, tuned, outcome: item.outcomes[of], answers: [...base, ...tuned], tokens: mean(tuned),
       baseTokens: mean(base), pairs: base.map((answer, at) => [answer, tuned[at]]) };
   }));
   for (const each of views.flat()) {
@@ -80,51 +78,28 @@ function makeGallery(data) {
     }
   }
 
-  // --- the list: rows are made when they are to be seen, so that a search is as fast among thousands of questions
-
-  const rows = new Map(), opened = new Set(); // by id: the rows of this seed, and the questions that are open
-
-  function rowOf(view) {
-    const { id } = view.item;
-    if (!rows.has(id)) {
-      const made = make("details", { className: "item", open: opened.has(id), data: { id, outcome: view.outcome } },
-        headOf(view), make("div"));
-      made.addEventListener("toggle", () => {
-        if (made.open) fill(made, view);
-        opened[made.open ? "add" : "delete"](id);
-      });
-      rows.set(id, made);
-    }
-    return rows.get(id);
-  }
-
-  function render(upTo) {
-    rendered = upTo;
-    list.replaceChildren(...shown.slice(0, upTo).map(rowOf));
-    more.hidden = upTo >= shown.length;
-  }
+  // --- one question
 
   const mark = (outcome) => make("span", { className: `mark ${outcome}` }, data.outcomes[outcome].join(" "));
   const said = (side) => side.of > 1 ? `${side.right} of ${side.of} right` : make("bdi", {}, side.answers[0].answer ?? "none");
 
-  const headOf = ({ item, outcome }) => make("summary", {}, mark(outcome),
-    make("bdi", { className: "question" }, item.question),
+  const headOf = ({ item, outcome }) => [mark(outcome), make("bdi", { className: "question" }, item.question),
     make("span", { className: "answers" }, "gold ", make("bdi", {}, item.gold), " · base ", said(item.base), " · tuned ",
-      said(item.tuned[seed])));
+      said(item.tuned[seed]))];
 
-  function fill(row, view) {
+  function bodyOf(view) {
     const { item } = view;
     const link = make("a", { href: `#q=${item.id}` + (several ? `&seed=${data.seeds[seed]}` : "") }, "Link to this question");
     const button = make("button", { type: "button" }, "Copy as Markdown");
     button.addEventListener("click", () => copy(markdown(view), button));
     const differ = field("diff").checked && view.base.length === 1 &&
       difference(view.base[0].text.join(""), view.tuned[0].text.join(""));
-    row.lastChild.replaceChildren(
+    return [
       ...(several ? [seedsOf(item)] : []),
       make("div", { className: "pair" },
         side("base", item.base, item, differ ? differ[0] : []),
         side(several ? `tuned, seed ${data.seeds[seed]}` : "tuned", item.tuned[seed], item, differ ? differ[1] : [])),
-      make("p", { className: "meta actions" }, `problem ${item.id} · `, link, " · ", button));
+      make("p", { className: "meta actions" }, `problem ${item.id} · `, link, " · ", button)];
   }
 
   // What became of the question with every seed; a click shows that seed's answers.
@@ -164,6 +139,8 @@ function makeGallery(data) {
     return [`**Question** ${item.id}: ${item.question}`, `**Gold:** ${item.gold}`, ...blocks].join("\n\n") + "\n";
   }
 
+  const list = makeList(byId("items"), byId("more"), headOf, bodyOf);
+
   // --- filtering
 
   const wanted = (outcome, of) => outcome === "all" || outcome === of || (outcome === "changed" && CHANGED.includes(of));
@@ -173,8 +150,8 @@ function makeGallery(data) {
     const facets = Object.keys(FACETS).filter((name) => field(name).value);
     const fitting = ordered.filter((view) =>
       facets.every((name) => view.has[name].has(field(name).value)) && (!text || textsOf(view).includes(text)));
-    shown = fitting.filter((view) => wanted(outcome, view.outcome));
-    render(STEP);
+    const shown = fitting.filter((view) => wanted(outcome, view.outcome));
+    list.show(shown);
     const count = (value) => fitting.filter((view) => wanted(value, view.outcome)).length;
     for (const label of byId("outcomes").querySelectorAll("span")) {
       const { value } = label.dataset, words = data.outcomes[value]?.join(" ") ?? (value === "changed" ? "▲▼ changed" : "all");
@@ -182,15 +159,15 @@ function makeGallery(data) {
       label.parentElement.hidden = value === "partly" && !views[seed].some((view) => view.outcome === value);
     }
     byId("facets").firstElementChild.lastElementChild.textContent = facets.length ? ` (${facets.length})` : "";
-    report(outcome, fitting.length);
+    report(outcome, shown.length, fitting.length);
   }
 
-  function report(outcome, fitting) {
-    const some = shown.length.toLocaleString("en"), missing = data.total - data.items.length;
-    const elsewhere = !shown.length && fitting && outcome !== "all";
+  function report(outcome, shown, fitting) {
+    const some = shown.toLocaleString("en"), missing = data.total - data.items.length;
+    const elsewhere = !shown && fitting && outcome !== "all";
     output.textContent = elsewhere ? `0 in ${data.outcomes[outcome]?.[1] ?? outcome}, ${fitting.toLocaleString("en")} in all →` :
       `${some} of ${data.total.toLocaleString("en")} question${data.total === 1 ? "" : "s"} shown` +
-      (missing ? `; ${missing.toLocaleString("en")} unchanged ones are not in this page, to keep it small` : "");
+      (missing ? `; ${missing.toLocaleString("en")} are not in this page, to keep it small` : "");
     field("all").hidden = !elsewhere;
     field("all").textContent = "show";
   }
@@ -213,7 +190,7 @@ function makeGallery(data) {
 
   function draw(of) {
     seed = of;
-    rows.clear();
+    list.forget();
     fillFacets();
     sort();
   }
@@ -243,13 +220,8 @@ function makeGallery(data) {
     sort();
     filter();
     if (!one) return false;
-    render(Math.max(STEP, shown.indexOf(one) + 1));
-    const row = rowOf(one);
-    row.open = true;
-    fill(row, one); // now, since it is to be scrolled to
-    row.firstChild.focus({ preventScroll: true });
     measureBars();
-    row.scrollIntoView();
+    list.reveal(one);
     return true;
   }
 
@@ -257,27 +229,12 @@ function makeGallery(data) {
     if (event.target.name === "seed") draw(data.seeds.map(String).indexOf(chosen("seed")));
     if (event.target.name === "sort") sort();
     if (event.target.name !== "diff") return remember();
-    rows.clear();
-    render(rendered);
+    list.renew();
     note();
   });
   field("all").addEventListener("click", () => { pick("outcome", "all"); remember(); });
-  field("open").addEventListener("click", () => {
-    render(shown.length);
-    for (const row of list.children) row.open = true;
-  });
-  field("close").addEventListener("click", () => {
-    for (const row of rows.values()) row.open = false;
-  });
-  more.addEventListener("click", () => render(rendered + STEP));
-  new IntersectionObserver(([seen]) => seen.isIntersecting && more.click(), { rootMargin: "1000px" }).observe(more);
-
-  // j and k move from question to question, as in a pager, and only while the focus is in the list.
-  list.addEventListener("keydown", (event) => {
-    if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const row = event.target.closest(".item");
-    (event.key === "j" ? row?.nextElementSibling : row?.previousElementSibling)?.firstChild.focus();
-  });
+  field("open").addEventListener("click", list.openAll);
+  field("close").addEventListener("click", list.closeAll);
 
   filters.querySelector("[name=seed]").checked = filters.querySelector("[value=changed]").checked = true;
   draw(0);

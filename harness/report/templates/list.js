@@ -1,0 +1,68 @@
+// A list of questions whose rows are made when they are to be seen, so that a search is as fast among thousands.
+
+const STEP = 100; // rows that are added at a time
+
+// head and body: of one entry, the children of its <summary>, and what is shown when it is open. An entry has an id.
+function makeList(place, more, head, body) {
+  const rows = new Map(), opened = new Set(); // by id: the rows, and the questions that are open
+  let entries = [], made = 0;
+
+  function rowOf(entry) {
+    const { id } = entry;
+    if (!rows.has(id)) {
+      const row = make("details", { className: "item", open: opened.has(id), data: { id } },
+        make("summary", {}, ...head(entry)), make("div"));
+      row.addEventListener("toggle", () => {
+        if (row.open) row.lastChild.replaceChildren(...body(entry));
+        opened[row.open ? "add" : "delete"](id);
+      });
+      rows.set(id, row);
+    }
+    return rows.get(id);
+  }
+
+  function render(upTo) {
+    made = upTo;
+    place.replaceChildren(...entries.slice(0, upTo).map(rowOf));
+    more.hidden = upTo >= entries.length;
+  }
+
+  more.addEventListener("click", () => render(made + STEP));
+  new IntersectionObserver(([seen]) => seen.isIntersecting && more.click(), { rootMargin: "1000px" }).observe(more);
+
+  // j and k move from question to question, as in a pager, and only while the focus is in the list.
+  place.addEventListener("keydown", (event) => {
+    if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
+    const row = event.target.closest(".item");
+    (event.key === "j" ? row?.nextElementSibling : row?.previousElementSibling)?.firstChild.focus();
+  });
+
+  return {
+    show(wanted) {
+      entries = wanted;
+      render(STEP);
+    },
+    // Make all rows anew, for entries that are shown otherwise than before.
+    renew() {
+      rows.clear();
+      render(made);
+    },
+    forget: () => rows.clear(),
+    openAll() {
+      render(entries.length);
+      for (const row of place.children) row.open = true;
+    },
+    closeAll() {
+      for (const row of rows.values()) row.open = false;
+    },
+    // Open one and go to it.
+    reveal(entry) {
+      render(Math.max(STEP, entries.indexOf(entry) + 1));
+      const row = rowOf(entry);
+      row.open = true;
+      row.lastChild.replaceChildren(...body(entry)); // now, since it is to be scrolled to
+      row.firstChild.focus({ preventScroll: true });
+      row.scrollIntoView();
+    },
+  };
+}
