@@ -1,12 +1,13 @@
 """The comparison as a page: a section for each comparable group, with intervals, all pairs of runs, and settings.
 
-It can be read without JavaScript, which only sorts the tables.
+It can be read without JavaScript, which sorts the tables, subtracts a chosen baseline, and shows the questions.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -14,13 +15,23 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
+from harness.compare import across, findings
 from harness.compare import pairs as run_pairs
 from harness.compare.groups import Group, Run
+from harness.compare.pairs import Pairs
 from harness.report import charts, html
 from harness.report.charts import Row
+from harness.report.document import Figure
+from harness.report.html_report import anchor
 from harness.report.wording import counts, difference_mark, mark, points, rate_text
 from harness.stats import finding
 from harness.stats.finding import spell_p
+from harness.stats.records import Estimate
+from harness.stats.scores import COMPARED, QUANTITIES
+from harness.util.text import one_line
+
+LONGEST = 60  # characters of a run's label
+ROOM = 3_600_000  # bytes of packed questions of a group
 
 
 @dataclass(frozen=True)
@@ -34,12 +45,13 @@ class Section:
     settings: dict[str, list[str]]  # those in which the runs differ, with one value for each run
 
     @property
-    def notes(self) -> list[str]:
-        """How each run differs from the others of the group, in a few words."""
-        leaves = Counter(key.rpartition(".")[2] for key in self.settings)
-        short = {key: leaf if leaves[leaf := key.rpartition(".")[2]] == 1 else key for key in self.settings}
-        return [", ".join(f"{short[key]} {values[at]}" for key, values in self.settings.items())
+    def labels(self) -> list[str]:
+        """What each run is called: the settings in which it differs from others, or its name if they do not tell."""
+        told = [one_line(", ".join(f"{key} = {values[at]}" for key, values in self.settings.items()))
                 for at in range(len(self.runs))]  # fmt: skip
+        short = [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in told]
+        once = Counter(short)
+        return [text if text and once[text] == 1 else run.name for text, run in zip(short, self.runs, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,7 @@ class Cell:
 class Matrix:
     """Every run of a group minus every other, and the runs that were left out, by reason."""
 
-    names: list[tuple[str, str]]  # of the rows and columns: the run and how it differs
+    names: list[str]  # the labels of the rows and columns
     cells: dict[tuple[int, int], Cell]  # by row and column; empty if there is nothing to pair, or too much
     pairs: int
     crowd: int  # the number of runs that could be paired if that is too many, else 0
@@ -69,18 +81,17 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
 
     intervals: "wilson" or "bootstrap", for single rates.
     """
+    found = [_drawn(number, section, intervals) for number, section in enumerate(sections, 1)]
     verdicts = Counter(_kind(run) for section in sections for run in section.runs)
     counted = [f"{verdicts[kind]} {words}" for kind, words in _KINDS.items() if verdicts[kind]]
     runs = sum(len(section.runs) for section in sections)
     return html.page(
         "compare.html",
-        ("compare.js",),
+        ("page.js", "texts.js", "list.js", "compare.js"),
         title=f"{runs} runs compared" if runs > 1 else "1 run",
+        claim=found[0].finding if len(found) == 1 else None,
         counted=", ".join(counted),
-        groups=[
-            (number, section, _figures(number, section, intervals), matrix(section))
-            for number, section in enumerate(sections, 1)
-        ],
+        groups=found,
         intervals={"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}[intervals],
         fields=sorted({name for section in sections for name in section.parted_by}),
         sort_keys=_sort_keys,
@@ -97,6 +108,35 @@ _KINDS = {
 }
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A group with everything that the page shows of it."""
+
+    number: int
+    section: Section
+    finding: str | None
+    figures: list[tuple[str, Markup]]
+    matrix: Matrix
+    baselines: list[Figure]  # for each run of the matrix every other one minus it
+    questions: Markup | None
+
+
+def _drawn(number: int, section: Section, intervals: str) -> Drawn:
+    pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
+    labels = section.labels
+    kept, named = [section.runs[at] for at in pairs.kept], [labels[at] for at in pairs.kept]
+    packed = across.data(kept, named, ROOM) if pairs.compared else None
+    return Drawn(
+        number,
+        section,
+        findings.sentence(pairs, named),
+        [*_figures(number, section, intervals), *_sweeps(number, section, intervals)],
+        matrix(section),
+        _baselines(number, named, pairs),
+        Markup(packed) if packed else None,
+    )
+
+
 def _kind(run: Run) -> str:
     found = run.summary.verdict
     return found.direction if found.kind == "detected" else found.kind
@@ -104,17 +144,32 @@ def _kind(run: Run) -> str:
 
 def _figures(number: int, section: Section, intervals: str) -> list[tuple[str, Markup]]:
     differences, rates = [], []
-    for run, note in zip(section.runs, section.notes, strict=True):
+    for run, label in zip(section.runs, section.labels, strict=True):
         numbers = run.summary
-        differences.append(Row(run.name, (difference_mark(numbers.difference.accuracy),), note))
+        differences.append(Row(label, (difference_mark(numbers.difference.accuracy),)))
         sides = {"base": numbers.base.accuracy.by(intervals), "tuned": numbers.tuned.accuracy.by(intervals)}
-        rates.append(Row(run.name, tuple(mark(side, rate, rate_text(rate)) for side, rate in sides.items()), note))
+        rates.append(Row(label, tuple(mark(side, rate, rate_text(rate)) for side, rate in sides.items())))
     change = "Change of accuracy in points, paired, with 95% intervals"
     before_after = f"Accuracy before and after in percent, with 95% intervals ({intervals})"
     return [
         (change, charts.forest(f"differences-{number}", change, differences, zero=True, pitch=2)),
         (before_after, charts.forest(f"rates-{number}", before_after, rates)),
     ]
+
+
+def _sweeps(number: int, section: Section, intervals: str) -> Iterator[tuple[str, Markup]]:
+    """Every quantity against every setting that is a number and has several values in the group."""
+    for key in section.settings:
+        values = [run.settings.get(key) for run in section.runs]
+        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            continue
+        for name in COMPARED:
+            rates = [getattr(run.summary.tuned, name).by(intervals) for run in section.runs]
+            points = [(float(v), mark("tuned", rate, rate_text(rate))) for v, rate in zip(values, rates, strict=True)]
+            base = getattr(section.runs[0].summary.base, name).by(intervals)
+            title = f"{QUANTITIES[name].label} by {key}, %"
+            shape = f"{name}-{anchor(key)}-{number}"
+            yield title, charts.against(shape, title, key, points, mark("base", base, rate_text(base)))
 
 
 def matrix(section: Section) -> Matrix:
@@ -125,18 +180,38 @@ def matrix(section: Section) -> Matrix:
         alone = finding.of(pair.difference)
         detected = run_pairs.kind(pair, alone) == "detected"
         cells[later, earlier] = Cell(points(alone.difference), spell_p(pair.holm_p), detected)
-    notes = section.notes
-    names = [(section.runs[at].name, notes[at]) for at in pairs.kept]
+    labels = section.labels
+    names = [labels[at] for at in pairs.kept]
     return Matrix(names, cells, len(pairs.compared), pairs.crowd, pairs.unread, pairs.other, pairs.alone)
 
 
-def _sort_keys(run: Run) -> list[str | float]:
+def _baselines(number: int, names: list[str], pairs: Pairs) -> list[Figure]:
+    """For each run a chart of the others minus it."""
+    minus: dict[tuple[int, int], tuple[Estimate, float]] = {}
+    for later, earlier, pair in pairs.compared:
+        d = finding.of(pair.difference).difference
+        minus[later, earlier] = Estimate(value=d.value, low=d.low, high=d.high), pair.holm_p
+        minus[earlier, later] = Estimate(value=-d.value, low=-d.high, high=-d.low), pair.holm_p
+    made = []
+    for base, name in enumerate(names if minus else []):
+        rows = [
+            Row(names[at], (difference_mark(minus[at, base][0]),), f"p {spell_p(minus[at, base][1])}")
+            for at in range(len(names))
+            if (at, base) in minus
+        ]
+        title = f"Tuned accuracy minus that of {name}, in points, with 95% intervals"
+        shape = f"minus-{base}-{number}"
+        made.append(Figure(shape, title, charts.forest(shape, title, rows, zero=True)))
+    return made
+
+
+def _sort_keys(run: Run, label: str) -> list[str | float]:
     """The sort key of each column of the table."""
     numbers, d = run.summary, run.summary.difference
     flipped = [mean(counts(numbers, "accuracy", way)) for way in ("gained", "lost")]
     rates = [numbers.base.accuracy.value, numbers.tuned.accuracy.value]
     tests = [d.accuracy.value, *flipped, d.accuracy.p]
-    return [run.name, numbers.n, *rates, *tests, d.strict.value, d.format.value, numbers.verdict.kind]
+    return [label, numbers.n, *rates, *tests, d.strict.value, d.format.value, numbers.verdict.kind]
 
 
 def _link(file: Path, folder: Path) -> str | None:

@@ -22,6 +22,7 @@ from harness.util.text import shown
 WIDTH = 400  # of every chart, in its own units; a phone shows it a little smaller than it is drawn
 LINE = 21  # between two marks of a row, and the height of a line of text
 BAR = 46  # between two bars
+FAR = 8  # times the smallest value of a setting, from which on its axis is logarithmic
 LINES = 4  # curves that are drawn differently
 COLUMNS = 120  # steps of a curve whose values can be pointed at
 LABEL = 40  # characters of a row's label
@@ -154,6 +155,42 @@ def dumbbell(name: str, title: str, changes: Sequence[Change]) -> Markup:
         for each in changes
     )
     return _svg(name, title, described, bottom + 24, parts)
+
+
+def against(name: str, title: str, setting: str, points: Sequence[tuple[float, Mark]], base: Mark | None) -> Markup:
+    """Rates in percent against a setting, with their intervals; the base's rate is a line across.
+
+    The setting's axis is logarithmic if its values lie far apart and above 0. A column over a value tells its rates.
+    """
+    at = sorted({value for value, _ in points})
+    far = at[0] > 0 and at[-1] / at[0] >= FAR
+    place = math.log10 if far else float
+    low, high = place(at[0]), place(at[-1])
+    room = 0.06 * (high - low) or 0.5
+    across = Scale(low - room, high + room, 44, WIDTH - 12)
+    ends = [end for _, mark in points for end in (mark.low, mark.high)] + ([base.value] if base else [])
+    reach = _span(ends, 4.0, 0.0, 100.0)
+    up = Scale(reach.low, reach.high, 160, 30)
+    parts = [_text("label", 10, 16, title)]
+    for tick in up.ticks:
+        parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(tick)))
+        parts.append(_text("tick end", 38, up(tick) + 4, _number(tick)))
+    if base:
+        parts.append(_tag('<line class="zero" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(base.value)))
+        parts.append(_text("tick end", WIDTH - 14, up(base.value) - 4, "base"))
+    for value, mark in points:
+        x = across(place(value))
+        line = '<line class="interval {0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>'
+        parts += [_tag(line, mark.series, x, up(mark.low), up(mark.high)), _shape(mark.series, x, up(mark.value))]
+    told = {value: ", ".join(mark.text for of, mark in points if of == value) for value in at}
+    for value in at:
+        x = across(place(value))
+        parts.append(_text("tick middle", x, 178, f"{value:g}"))
+        column = '<rect class="column" x="{}" y="30" width="16" height="130"><title>{}</title></rect>'
+        parts.append(_tag(column, x - 8, f"{setting} = {value:g}: {told[value]}"))
+    parts.append(_text("tick end", WIDTH - 12, 194, _clipped(setting, LABEL)))
+    described = "; ".join(f"{setting} {value:g}: {told[value]}" for value in at)
+    return _svg(name, title, described, 200, parts)
 
 
 def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup:

@@ -6,7 +6,7 @@ from harness.report.charts import Mark
 from harness.report.summary import Identity, Summary
 from harness.runs.manifest import Manifest
 from harness.stats.finding import change, in_points, spell_p
-from harness.stats.records import Difference, Estimate, PairedRecord, SeedsRecord
+from harness.stats.records import Estimate, PairedRecord, SeedsRecord
 from harness.stats.seeds import OVER_SEEDS
 from harness.tasks.registry import TRAINING
 from harness.util.text import plural
@@ -56,7 +56,7 @@ def mark(series: str, estimate: Estimate, text: str) -> Mark:
     return Mark(series, 100 * estimate.value, 100 * estimate.low, 100 * estimate.high, text)
 
 
-def difference_mark(difference: Difference) -> Mark:
+def difference_mark(difference: Estimate) -> Mark:
     """A mark in a chart of differences: "unclear" if the interval contains 0."""
     certain = difference.low > 0 or difference.high < 0
     return mark("difference" if certain else "unclear", difference, points(difference))

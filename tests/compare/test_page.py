@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 
 import pytest
 
-from harness.compare import formats
+from harness.compare import findings, formats
 from harness.compare import groups as run_groups
 from harness.compare import page as compare_page
 from harness.compare import pairs as run_pairs
+from harness.report.page import packed
 from harness.stats import finding
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -43,7 +45,7 @@ def test_the_page_holds_the_tables_numbers_and_keeps_groups_apart(runs):
     page = drawn(runs, runs[0].parent)
     check_one_file(page)
     assert "▲ detected" in page and "▼ detected" not in page
-    assert "train.seeds" in page and "seeds [2]" in page  # how a run differs is shown next to its name
+    assert "train.seeds = [2]</a>" in page  # how a run differs is shown next to its name
     assert page == drawn(runs, runs[0].parent)
     said = Tree(page).text
     assert (
@@ -221,8 +223,8 @@ def matrix_of(paths):
 
 def test_columns_are_sorted_by_their_own_numbers(runs):
     (run,) = run_groups.load(runs[:1])
-    name, n, base, tuned, change, gained, lost, p, strict, form, kind = compare_page._sort_keys(run)
-    assert (name, n, base, tuned, gained, lost, kind) == (runs[0].name, 100, 0.6, 0.8, 20, 0, "detected")
+    name, n, base, tuned, change, gained, lost, p, strict, form, kind = compare_page._sort_keys(run, "lora.r = 8")
+    assert (name, n, base, tuned, gained, lost, kind) == ("lora.r = 8", 100, 0.6, 0.8, 20, 0, "detected")
     assert change == pytest.approx(0.2) and p < 0.001 and strict == pytest.approx(0.2) and form == 0
 
 
@@ -240,3 +242,121 @@ def test_a_header_sorts_by_its_numbers_and_says_so(runs, tmp_path):
     assert up[0] == "ascending" and [float(text.split()[0]) for text in up[1:]] == [5.0, 20.0, 35.0]
     assert down == ["descending", *reversed(up[1:])]
     assert width == 360
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """Runs of four ranks: 2, 4 and 16 answer 60, 80 and 95 of 100 questions right, 64 none of the base's."""
+    results = tmp_path_factory.mktemp("sweep")
+    tuned = {2: 60, 4: 80, 16: 95}
+    made = {rank: ["right"] * right + ["wrong"] * (100 - right) for rank, right in tuned.items()}
+    made[64] = ["wrong"] * 60 + ["right"] * 40
+    return [reported(results, BASE, outcomes, f"lora.r={rank}").path for rank, outcomes in made.items()]
+
+
+def test_runs_are_called_by_what_differs_and_the_title_says_what_was_found(sweep):
+    page = drawn(sweep, sweep[0].parent)
+    check_one_file(page)
+    assert "<h1>lora.r = 16 is more accurate than each of the other 3 runs</h1>" in page
+    assert all(f">lora.r = {rank}</a><br> " in page and f"<td>{rank}" not in page for rank in (2, 4, 16, 64))
+    assert "minus that of lora.r = 4, in points" in page
+
+
+def test_the_same_settings_are_told_apart_by_name(sweep, tmp_path):
+    elsewhere = tmp_path / sweep[0].name
+    shutil.copytree(sweep[0], elsewhere)
+    labels = [label for section in sections_of([sweep[0], elsewhere]) for label in section.labels]
+    assert labels == [sweep[0].name] * 2
+
+
+def sections_of(paths):
+    parted = run_groups.comparable(run_groups.load(paths))
+    return [
+        compare_page.Section(
+            group, [], {}, {}, {key: [str(r.settings[key]) for r in group] for key in run_groups.differing(group)}
+        )
+        for group in parted
+    ]
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        ((80, 65), "A is 15.0 points more accurate than B"),
+        ((65, 80), "B is 15.0 points more accurate than A"),
+        ((65, 66), "No difference in accuracy is detected between A and B"),
+        ((65, 66, 64), "No two of 3 runs are detected to differ in accuracy"),
+        ((65, 80, 64), "B is more accurate than each of the other 2 runs"),
+        ((80, 65, 81), "2 of 3 pairs of runs differ in accuracy, most of all C and B, by 16.0 points"),
+    ],
+)
+def test_the_title_speaks_of_detected_pairs_alone(tmp_path, right, said):
+    made = [
+        reported(tmp_path, BASE, ["right"] * count + ["wrong"] * (100 - count), f"train.seeds=[{seed}]").path
+        for seed, count in enumerate(right)
+    ]
+    (group,) = run_groups.comparable(run_groups.load(made))
+    assert findings.sentence(run_pairs.of(group, 20), "ABC"[: len(right)]) == said
+
+
+def test_nothing_is_found_where_nothing_is_paired(runs):
+    (group,) = run_groups.comparable(run_groups.load(runs[:1]))
+    assert findings.sentence(run_pairs.of(group, 20), ["A"]) is None
+    assert "<h1>1 run</h1>" in drawn(runs[:1], runs[0].parent)
+
+
+def test_rates_are_drawn_against_a_setting_that_is_a_number(sweep, runs):
+    page = drawn(sweep, sweep[0].parent)
+    for title in ("Accuracy by lora.r, %", "Strict accuracy by lora.r, %", "Format by lora.r, %"):
+        assert f">{title}</title>" in page
+    assert "<title>lora.r = 16: 95.0% [88.8, 97.8]</title>" in page
+    assert " by train.seeds" not in drawn(runs[:3], runs[0].parent)  # lists are no numbers
+
+
+def across_of(page, number=1):
+    return packed.unpack(re.search(f'<template id="across-{number}">([^<]*)</template>', page)[1])
+
+
+def test_every_question_has_the_answers_of_all_runs_and_those_that_differ_come_first(sweep, monkeypatch):
+    data = across_of(drawn(sweep, sweep[0].parent))
+    assert (data["runs"], data["total"]) == ([f"lora.r = {rank}" for rank in (2, 4, 16, 64)], 100)
+    by_id = {item["id"]: [side["right"] for side in item["sides"]] for item in data["items"]}
+    assert by_id[f"{0:016x}"] == [1, 1, 1, 1, 0] and by_id[f"{70:016x}"] == [0, 0, 1, 1, 1]
+    assert len(by_id) == 100
+    assert data["items"][0]["id"] == f"{0:016x}"
+    monkeypatch.setattr(compare_page, "ROOM", 5_000)
+    fewer = across_of(drawn(sweep, sweep[0].parent))
+    assert fewer["total"] == 100 and 0 < len(fewer["items"]) < 100
+    assert all(len({side["right"] for side in item["sides"][1:]}) > 1 for item in fewer["items"])
+
+
+def test_a_run_without_completions_has_no_part_in_the_questions(sweep, tmp_path):
+    without = tmp_path / sweep[3].name
+    shutil.copytree(sweep[3], without)
+    (log,) = without.glob("tuned/*/samples.jsonl")
+    log.unlink()
+    assert across_of(drawn([*sweep[:2], without], tmp_path))["runs"] == ["lora.r = 2", "lora.r = 4"]
+    assert "across-1" not in drawn([sweep[0], without], tmp_path)
+
+
+@needs_browser
+def test_a_baseline_is_chosen_and_a_question_found_by_who_has_it_right(sweep, tmp_path):
+    page = tmp_path / "all.html"
+    page.write_text(drawn(sweep, tmp_path))
+    chosen = (
+        "(async () => { const choose = (field, value) => { field.value = value; "
+        "field.dispatchEvent(new page.Event('input', {bubbles: true})); }, found = [];\n"
+        "choose(d.querySelector('.baseline select'), '2');\n"
+        "found.push([...d.querySelectorAll('.baselines figure:not([hidden]) figcaption')].map((e) => e.textContent));\n"
+        "const [base, two, four, sixteen] = d.querySelectorAll('.standings select');\n"
+        "choose(two, 'right'); choose(sixteen, 'wrong'); found.push(d.querySelector('.found output').textContent);\n"
+        "choose(two, 'wrong'); choose(sixteen, 'right'); found.push(d.querySelector('.found output').textContent);\n"
+        "choose(d.querySelector('[type=search]'), 'question 77:'); const item = d.querySelector('.item');\n"
+        "item.open = true; await later(); found.push([...item.querySelectorAll('h4')].map((e) => e.textContent));\n"
+        "return [...found, item.querySelectorAll('pre').length, d.documentElement.scrollWidth]; })()"
+    )
+    baseline, none, some, sides, texts, width = ask(page, chosen, tmp_path)
+    assert baseline == ["Tuned accuracy minus that of lora.r = 16, in points, with 95% intervals"]
+    assert none == "0 of 100 questions: lora.r = 2 right, lora.r = 16 wrong"
+    assert some == "35 of 100 questions: lora.r = 2 wrong, lora.r = 16 right"
+    assert sides == ["base", *(f"lora.r = {rank}" for rank in (2, 4, 16, 64))] and (texts, width) == (5, 360)

@@ -25,7 +25,7 @@ def data(gallery: Gallery, tags: Tags) -> str:
         {
             "seeds": gallery.seeds,
             "total": len(gallery.items),
-            "tags": astuple(tags),
+            "tags": [readable(tag) for tag in astuple(tags)],
             "outcomes": {name: [SYMBOLS[name], label.lower()] for name, label in OUTCOMES.items()},
             "items": sorted(drawn, key=lambda item: item["at"]),
         }
@@ -50,14 +50,15 @@ def _item(at: int, item: Item, tags: Tags) -> dict[str, object]:
 
 def _side(answers: list[Answer], tags: Tags) -> dict[str, object]:
     """The first answers of one model, how many there are and how many of them are right."""
-    right = sum(answer.score.correct for answer in answers)
-    return {"of": len(answers), "right": right, "answers": [_answer(each, tags) for each in answers[:SAMPLES]]}
+    right = sum(each.score.correct for each in answers)
+    return {"of": len(answers), "right": right, "answers": [answer(each, tags) for each in answers[:SAMPLES]]}
 
 
-def _answer(answer: Answer, tags: Tags) -> dict[str, object]:
-    score = answer.score
+def answer(given: Answer, tags: Tags) -> dict[str, object]:
+    """One completion with its score."""
+    score = given.score
     return {
-        "text": _pieces(answer, tags),
+        "text": _pieces(given, tags),
         "answer": None if score.answer is None else readable(score.answer),
         "rule": score.rule,
         "why": score.why,
@@ -65,7 +66,7 @@ def _answer(answer: Answer, tags: Tags) -> dict[str, object]:
         "format": score.exact_format,
         "tokens": score.tokens,
         "cut": score.finish_reason == "length",
-        "disputed": answer.disputed_by,
+        "disputed": given.disputed_by,
     }
 
 

@@ -71,7 +71,7 @@ def data(kept: Kept, tags: Tags) -> str:
     seeds = {seed: [group for of, group in drawn if of == seed] for seed in kept.groups}
     return packed.pack(
         {
-            "tags": astuple(tags),
+            "tags": [readable(tag) for tag in astuple(tags)],
             "functions": kept.functions,
             "every": every,
             "seeds": list(seeds),

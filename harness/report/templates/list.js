@@ -1,9 +1,8 @@
 // A list of questions whose rows are made when they are to be seen, so that a search is as fast among thousands.
 
-const STEP = 100; // rows that are added at a time
-
 // head and body: of one entry, the children of its <summary>, and what is shown when it is open. An entry has an id.
-function makeList(place, more, head, body) {
+// step: the rows that are added at a time, when the button `more` is clicked or, if the list `grows`, comes into view.
+function makeList(place, more, head, body, { step = 100, grows = true } = {}) {
   const rows = new Map(), opened = new Set(); // by id: the rows, and the questions that are open
   let entries = [], made = 0;
 
@@ -27,8 +26,8 @@ function makeList(place, more, head, body) {
     more.hidden = upTo >= entries.length;
   }
 
-  more.addEventListener("click", () => render(made + STEP));
-  new IntersectionObserver(([seen]) => seen.isIntersecting && more.click(), { rootMargin: "1000px" }).observe(more);
+  more.addEventListener("click", () => render(made + step));
+  if (grows) new IntersectionObserver(([seen]) => seen.isIntersecting && more.click(), { rootMargin: "1000px" }).observe(more);
 
   // j and k move from question to question, as in a pager, and only while the focus is in the list.
   place.addEventListener("keydown", (event) => {
@@ -40,7 +39,7 @@ function makeList(place, more, head, body) {
   return {
     show(wanted) {
       entries = wanted;
-      render(STEP);
+      render(step);
     },
     // Make all rows anew, for entries that are shown otherwise than before.
     renew() {
@@ -57,7 +56,7 @@ function makeList(place, more, head, body) {
     },
     // Open one and go to it.
     reveal(entry) {
-      render(Math.max(STEP, entries.indexOf(entry) + 1));
+      render(Math.max(step, entries.indexOf(entry) + 1));
       const row = rowOf(entry);
       row.open = true;
       row.lastChild.replaceChildren(...body(entry)); // now, since it is to be scrolled to
