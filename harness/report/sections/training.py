@@ -50,8 +50,11 @@ CURVES = (
 
 def training(run: RunDir, numbers: Summary) -> Section:
     metrics = _metrics(run)
+    blocks: list[Block] = [*watched(metrics)]
+    if numbers.seeds:
+        blocks.append(f"Of seed {numbers.train.seed}, the first; the section on seeds has the rewards of all.")
     told = "\n".join(_outcome(run, numbers, metrics[numbers.train.seed]))
-    return Section("Training", [*watched(metrics), told, *_pinned(run, numbers)])
+    return Section("Training", [*blocks, told, *_pinned(run, numbers)])
 
 
 def watched(metrics: dict[int, list[Metrics]]) -> list[Figure]:

@@ -62,6 +62,7 @@ function makeList(place, more, head, body, { step = 100, grows = true } = {}) {
       row.lastChild.replaceChildren(...body(entry)); // now, since it is to be scrolled to
       row.firstChild.focus({ preventScroll: true });
       row.scrollIntoView();
+      requestAnimationFrame(() => row.scrollIntoView()); // the rows above it have their real heights only now
     },
   };
 }

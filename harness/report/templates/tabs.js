@@ -18,9 +18,13 @@ async function follow() {
   show(tab);
   const placed = await whenShown[tab.id]?.(filtered ? new URLSearchParams(address) : null);
   if (!address || placed) return;
-  if (target && target !== tab) target.closest("details:not([open])")?.setAttribute("open", "");
   measureBars();
-  (target ?? tab).scrollIntoView();
+  if (!target || target === tab) { // the header stays in sight if it is
+    if (tab.getBoundingClientRect().top < 0) tab.scrollIntoView();
+    return;
+  }
+  target.closest("details")?.setAttribute("open", "");
+  target.scrollIntoView();
 }
 
 // Headings must not come to lie under the bars that stick to the top, whose heights depend on their numbers of lines.
