@@ -14,7 +14,7 @@ from harness.tasks.records import Tags
 ROOM = 3_600_000  # bytes of packed questions
 SAMPLES = 4  # answers of each model that are shown for a question
 SYMBOLS = {"gained": "▲", "lost": "▼", "wrong": "✗", "right": "✓", "partly": "◐"}
-SEARCHED = 2000  # characters at the end of a text, or of its solution block, in which the number is looked for
+SEARCHED = 600  # characters at the end of a text, or of its solution block, in which the number is looked for
 
 
 def data(gallery: Gallery, tags: Tags) -> str:
