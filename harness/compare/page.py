@@ -85,11 +85,12 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
     verdicts = Counter(_kind(run) for section in sections for run in section.runs)
     counted = [f"{verdicts[kind]} {words}" for kind, words in _KINDS.items() if verdicts[kind]]
     runs = sum(len(section.runs) for section in sections)
+    title = f"{runs} runs compared" if runs > 1 else "1 run"
     return html.page(
         "compare.html",
         ("page.js", "texts.js", "list.js", "compare.js"),
-        title=f"{runs} runs compared" if runs > 1 else "1 run",
-        claim=found[0].finding if len(found) == 1 else None,
+        title=title,
+        claim=(found[0].finding if len(found) == 1 else None) or title,
         counted=", ".join(counted),
         groups=found,
         intervals={"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}[intervals],

@@ -39,8 +39,8 @@ class Part(NamedTuple):
 
 
 def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
-    """The page of a run; the first section of `tabs` is the opening, and they hold one gallery."""
-    opening, *results = tabs[0].sections
+    """The page of a run; the first sections of `tabs` are the opening and how to read it, and they hold one gallery."""
+    opening, reading, *results = tabs[0].sections
     blocks = [block for tab in tabs for section in tab.sections for block in section.blocks]
     (gallery,) = [block for block in blocks if isinstance(block, Gallery)]
     kept = [block.kept for block in blocks if isinstance(block, Rollouts)]
@@ -67,6 +67,7 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         evidence=evidence,
         sentence=numbers.verdict.sentence,
         alerts=alerts,
+        reading=reading,
         cited=cite.texts(run, numbers, evidence),
         outcomes=_outcomes(gallery),
         whose=f"seed {gallery.seeds[0]}, the first of {len(gallery.seeds)}" if gallery.seeds[1:] else "",

@@ -85,13 +85,19 @@ def _now(run: RunDir) -> progress.Progress | str:
         return one_line(str(error))
 
 
+def _claim(stands: progress.Progress | str) -> str:
+    if isinstance(stands, str):
+        return stands
+    return "Complete, without a page" if stands.state == "complete" else f"{stands.state.capitalize()}: {stands.stage}"
+
+
 def _page(run: RunDir, stands: progress.Progress | str) -> str:
     broken = isinstance(stands, str)
     return html.page(
         "progress.html",
         (),
         title=one_line(run.path.resolve().name),
-        broken=stands if broken else "",
+        claim=_claim(stands),
         stands=None if broken else stands,
         figures=[] if broken else training.watched(stands.rewards),
         resumes=f"python -m harness.run {one_line(str(run.path))}",

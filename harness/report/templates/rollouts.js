@@ -1,8 +1,11 @@
 // The rollouts that the trainings kept: one group of a step, with its question and what each completion was rewarded for.
 
+let rollouts = null; // made when its tab is first shown
 whenShown.training = async () => {
-  const place = byId("kept-rollouts");
-  if (!place || place.childElementCount) return;
+  if (byId("kept-rollouts")) await (rollouts ??= makeRollouts(byId("kept-rollouts")));
+};
+
+async function makeRollouts(place) {
   const data = await unpacked("rollouts-data");
   const seed = make("select"), step = make("select"), range = make("input", { type: "range", min: 0, ariaLabel: "Step" });
   const before = make("button", { type: "button" }, "← before"), after = make("button", { type: "button" }, "next →");
@@ -55,4 +58,4 @@ whenShown.training = async () => {
     ...(thinned ? [make("p", { className: "meta" }, thinned)] : []), shown);
   fillSteps();
   place.hidden = false;
-};
+}
