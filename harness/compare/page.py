@@ -31,7 +31,7 @@ from harness.stats.scores import COMPARED, QUANTITIES
 from harness.util.text import one_line
 
 LONGEST = 60  # characters of a run's label
-ROOM = 3_600_000  # bytes of packed questions of a group
+ROOM = 3_600_000  # bytes of packed questions, all groups together
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
 
     intervals: "wilson" or "bootstrap", for single rates.
     """
-    found = [_drawn(number, section, intervals) for number, section in enumerate(sections, 1)]
+    room = ROOM // len(sections)
+    found = [_drawn(number, section, intervals, room) for number, section in enumerate(sections, 1)]
     verdicts = Counter(_kind(run) for section in sections for run in section.runs)
     counted = [f"{verdicts[kind]} {words}" for kind, words in _KINDS.items() if verdicts[kind]]
     runs = sum(len(section.runs) for section in sections)
@@ -122,11 +123,11 @@ class Drawn:
     questions: Markup | None
 
 
-def _drawn(number: int, section: Section, intervals: str) -> Drawn:
+def _drawn(number: int, section: Section, intervals: str, room: int) -> Drawn:
     pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
     labels = section.labels
     kept, named = [section.runs[at] for at in pairs.kept], [labels[at] for at in pairs.kept]
-    packed = across.data(kept, named, ROOM) if pairs.compared else None
+    packed = across.data(kept, named, room) if pairs.compared else None
     return Drawn(
         number,
         section,

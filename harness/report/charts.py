@@ -157,7 +157,7 @@ def dumbbell(name: str, title: str, changes: Sequence[Change]) -> Markup:
     return _svg(name, title, described, bottom + 24, parts)
 
 
-def against(name: str, title: str, setting: str, points: Sequence[tuple[float, Mark]], base: Mark | None) -> Markup:
+def against(name: str, title: str, setting: str, points: Sequence[tuple[float, Mark]], base: Mark) -> Markup:
     """Rates in percent against a setting, with their intervals; the base's rate is a line across.
 
     The setting's axis is logarithmic if its values lie far apart and above 0. A column over a value tells its rates.
@@ -168,16 +168,15 @@ def against(name: str, title: str, setting: str, points: Sequence[tuple[float, M
     low, high = place(at[0]), place(at[-1])
     room = 0.06 * (high - low) or 0.5
     across = Scale(low - room, high + room, 44, WIDTH - 12)
-    ends = [end for _, mark in points for end in (mark.low, mark.high)] + ([base.value] if base else [])
-    reach = _span(ends, 4.0, 0.0, 100.0)
+    ends = [end for _, mark in points for end in (mark.low, mark.high)]
+    reach = _span([*ends, base.value], 4.0, 0.0, 100.0)
     up = Scale(reach.low, reach.high, 160, 30)
     parts = [_text("label", 10, 16, title)]
     for tick in up.ticks:
         parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(tick)))
         parts.append(_text("tick end", 38, up(tick) + 4, _number(tick)))
-    if base:
-        parts.append(_tag('<line class="zero" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(base.value)))
-        parts.append(_text("tick end", WIDTH - 14, up(base.value) - 4, "base"))
+    parts.append(_tag('<line class="zero" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(base.value)))
+    parts.append(_text("tick end", WIDTH - 14, up(base.value) - 4, "base"))
     for value, mark in points:
         x = across(place(value))
         line = '<line class="interval {0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>'
@@ -189,7 +188,7 @@ def against(name: str, title: str, setting: str, points: Sequence[tuple[float, M
         column = '<rect class="column" x="{}" y="30" width="16" height="130"><title>{}</title></rect>'
         parts.append(_tag(column, x - 8, f"{setting} = {value:g}: {told[value]}"))
     parts.append(_text("tick end", WIDTH - 12, 194, _clipped(setting, LABEL)))
-    described = "; ".join(f"{setting} {value:g}: {told[value]}" for value in at)
+    described = "; ".join([*(f"{setting} {value:g}: {told[value]}" for value in at), f"base {base.text}"])
     return _svg(name, title, described, 200, parts)
 
 

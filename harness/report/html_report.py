@@ -60,6 +60,7 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         claim=found.opening().claim,
         limits=found.limits(),
         reward=found.reward(),
+        accuracy=signed(found.accuracy.difference.value)[0],
         strict=signed(found.strict.difference.value)[0],
         parts_of_change=_parts(found),
         charts=[block for block in opening.blocks if isinstance(block, Figure)],

@@ -79,6 +79,24 @@ def test_pointing_at_a_step_tells_the_values_of_every_curve():
     assert len(all_of(long, "rect", "column")) <= charts.COLUMNS
 
 
+def test_rates_stand_over_the_value_of_their_setting():
+    def places(values):
+        points = [(value, Mark("tuned", 50.0 + n, 40.0, 60.0, f"{50 + n}%")) for n, value in enumerate(values)]
+        root = drawn(charts.against("a", "A", "lora.r", points, Mark("base", 30.0, 20.0, 40.0, "30%")))
+        shown = {text.text: float(text.get("x")) for text in all_of(root, "text", "middle")}
+        lines = [float(line.get("x1")) for line in all_of(root, "line", "interval")]
+        assert lines == [pytest.approx(shown[f"{value:g}"], abs=0.1) for value in values]
+        assert all_of(root, "rect", "column")[0][0].text == f"lora.r = {values[0]:g}: 50%"
+        assert all_of(root, "desc")[0].text.endswith("base 30%")
+        return lines
+
+    first, second, third = places([2, 8, 32])  # far apart: equal factors are equal distances
+    assert second - first == pytest.approx(third - second, abs=0.2)
+    first, second, third = places([0, 10, 30])
+    assert 2 * (second - first) == pytest.approx(third - second, abs=0.3)
+    assert len(places([5])) == 1
+
+
 def test_the_axis_of_a_share_stays_between_0_and_1():
     for values, ends in (([0.0, 0.0], ("0", "0.06")), ([1.0, 0.99], ("0.94", "1")), ([0.2, 0.9], ("0.2", "1"))):
         root = drawn(charts.curve("c", "C", {"": Curve([1, 2], values)}, share=True))
