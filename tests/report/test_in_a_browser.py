@@ -65,8 +65,11 @@ def test_hostile_texts_stay_text_nothing_runs_and_360_pixels_are_enough(tmp_path
 
 @pytest.mark.parametrize("tab", ["result", "questions", "training", "details"])
 def test_no_tab_is_wider_than_a_phone(of_seeds, tmp_path, tab):
-    measured = "[d.documentElement.scrollWidth, [...d.querySelectorAll('.tab:not([hidden])')].map((tab) => tab.id)]"
-    assert ask(of_seeds.page, measured, tmp_path, at=f"#{tab}") == [360, [tab]]
+    measured = (
+        "[d.documentElement.scrollWidth, [...d.querySelectorAll('.tab:not([hidden])')].map((tab) => tab.id), "
+        "[...d.querySelectorAll('.answer > div')].every((cards) => cards.scrollWidth <= cards.clientWidth)]"
+    )
+    assert ask(of_seeds.page, measured, tmp_path, at=f"#{tab}") == [360, [tab], True]
 
 
 def test_an_outcome_leads_to_its_questions_and_nothing_is_under_the_bars(run, tmp_path):
