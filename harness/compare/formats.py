@@ -41,12 +41,12 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
         rows = [run_groups.row(run, intervals) for run in group]
         title, pairs, notes = run_pairs.lines(group)
         if markdown:
-            print(_markdown(caption, rows, run_groups.setting_lines(group)))
+            print(_markdown(caption, rows, run_groups.lines(group)))
             if pairs or notes:
                 print(_markdown(title, pairs, notes))
             continue
         _table(caption, rows, run_groups.EXPENDABLE)
-        for line in [*run_groups.setting_lines(group), ""]:
+        for line in [*run_groups.lines(group), ""]:
             say(line)
         if pairs:
             _table(title, pairs, run_pairs.EXPENDABLE)

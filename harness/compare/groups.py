@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.report import summary
 from harness.report.summary import Summary
-from harness.report.wording import counts_text, p_text, points_text, rate_text
+from harness.report.wording import DEMO, counts_text, identity_parts, p_text, points_text, rate_text
 from harness.runs import directory, seals
 from harness.stats import finding
 from harness.stats.scores import COMPARED
@@ -130,9 +130,17 @@ def differing(group: Group) -> list[str]:
     return [key for key in known if len({str(run.settings.get(key)) for run in group}) > 1]
 
 
-def setting_lines(group: Group) -> list[str]:
-    """One line for each run with the settings in which the runs of a group differ."""
-    keys, listed = differing(group), []
+def measured(group: Group) -> list[str]:
+    """What the runs of a group have in common: model, training, questions; and that it is a demo, if it is."""
+    first, *others = (identity_parts(run.summary) for run in group)
+    common = [part for part in first if all(part in other for other in others)]
+    demo = [DEMO] if any(run.summary.identity.demo for run in group) else []
+    return [f"Measured: {'; '.join(common)}.", *demo]
+
+
+def lines(group: Group) -> list[str]:
+    """What the runs have in common, and one line for each with the settings in which they differ."""
+    keys, listed = differing(group), measured(group)
     for run in group if keys else []:
         values = (f"{key}={run.settings[key]}" for key in keys if key in run.settings)
         listed.append(f"{run.name}: " + ", ".join(values))

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from harness.compare import across, findings
+from harness.compare import across, findings, groups
 from harness.compare import pairs as run_pairs
 from harness.compare.groups import Group, Run
 from harness.compare.pairs import Pairs
@@ -98,6 +98,7 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
         fields=sorted({name for section in sections for name in section.parted_by}),
         sort_keys=_sort_keys,
         link=lambda run: _link(run.path / "report.html", folder),
+        measured=groups.measured,
         largest=run_pairs.LARGEST,
     )
 

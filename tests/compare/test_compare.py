@@ -53,6 +53,18 @@ def test_comparable_runs_share_one_table(runs):
     assert f"{runs['seed 1'].name}: lora.r=8, train.seeds=[1]" in done.stdout
 
 
+def test_what_was_measured_is_said_once_for_runs_that_share_it(runs, tmp_path):
+    """Model, training and questions; what the runs differ in is in the lines after it."""
+    done = harness("compare", runs["seed 1"], runs["rank 4"], "--format", "md")
+    assert (
+        "- Measured: tiny; 60 steps of 64 completions; tiny test, 100 questions.\n- Demo: the gain is by "
+        in done.stdout
+    )
+    page = tmp_path / "compare.html"
+    assert harness("compare", runs["seed 1"], runs["rank 4"], "--out", page).returncode == 0
+    assert "Measured: tiny; 60 steps of 64 completions; tiny test, 100 questions." in page.read_text()
+
+
 def test_a_run_with_another_prompt_stands_apart_and_the_field_is_named(runs):
     done = compare(*runs.values())
     assert done.returncode == 0
