@@ -56,10 +56,8 @@ def test_comparable_runs_share_one_table(runs):
 def test_what_was_measured_is_said_once_for_runs_that_share_it(runs, tmp_path):
     """Model, training and questions; what the runs differ in is in the lines after it."""
     done = harness("compare", runs["seed 1"], runs["rank 4"], "--format", "md")
-    assert (
-        "- Measured: tiny; 60 steps of 64 completions; tiny test, 100 questions.\n- Demo: the gain is by "
-        in done.stdout
-    )
+    measured = "Measured: tiny; 60 steps of 64 completions; tiny test, 100 questions."
+    assert f"- {measured}\n- Demo: the gain is by construction." in done.stdout
     page = tmp_path / "compare.html"
     assert harness("compare", runs["seed 1"], runs["rank 4"], "--out", page).returncode == 0
     assert measured in page.read_text()
