@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 FLOORS = (
     ("__main__",), ("sweep",), ("run", "rescore", "ask", "doctor", "ls", "view", "settings"),
     ("bench", "watch", "cost"),
-    ("evaluate", "train", "compare", "export", "crosscheck", "track"),
+    ("evaluate", "train", "compare", "export", "crosscheck", "track", "cluster"),
     ("report",), ("models",), ("runs",), ("config",), ("tasks",), ("stats",), ("util",),
 )  # fmt: skip
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -3,6 +3,8 @@
     python -m harness.bench scoring               speed of the scorer, the panel and the rewards
     python -m harness.bench eval grpo_r8 --fixed  the evaluation compared with raw vLLM and transformers
     python -m harness.bench train grpo_r8         a GRPO step by each backend and way of making rollouts
+    python -m harness.bench scale grpo_r8         an evaluation in several parts side by side, on Ray
+    python -m harness.bench project RUN OTHER     what a sweep would take on several GPUs, from measured pieces
     python -m harness.bench report results/*      every run's report and page, and the comparison of all
     python -m harness.bench coverage --quick      how often our intervals cover and our tests err
     python -m harness.bench drift                 how often the drift warning speaks without a reason
@@ -19,10 +21,11 @@ import sys
 
 from harness.util.cli import STARTS_OVER, Parser, exit_code
 
-# Where each measurement is, in this folder.
+# Where each measurement is.
 COMMANDS = {
-    "scoring": "speed:scoring_speed", "report": "speed:report", "eval": "evaluate:main", "train": "train:main",
-    "coverage": "coverage:main", "drift": "drift:main", "faults": "faults:main",
+    "scoring": "bench.speed:scoring_speed", "report": "bench.speed:report", "eval": "bench.evaluate:main",
+    "train": "bench.train:main", "scale": "cluster.scale:main", "project": "cluster.scale:project",
+    "coverage": "bench.coverage:main", "drift": "bench.drift:main", "faults": "bench.faults:main",
 }  # fmt: skip
 
 
@@ -33,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ[STARTS_OVER] = "1"
     chosen = parser.parse(given[:1]).benchmark
     module, _, function = COMMANDS[chosen].partition(":")
-    getattr(importlib.import_module(f"harness.bench.{module}"), function)(given[1:])
+    getattr(importlib.import_module(f"harness.{module}"), function)(given[1:])
     return 0
 
 

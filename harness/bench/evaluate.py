@@ -163,8 +163,8 @@ def _harness(config: schema.Config, args: argparse.Namespace) -> list[dict[str, 
             if args.only == "harness":
                 running.llm.reset_prefix_cache()
             asked = dataclasses.replace(questions, problems=questions.problems[:few], prompts=questions.prompts[:few])
-            log = folder / f"{what}.jsonl"
-            generation.complete(log, run, what, asked, conditions, lazy, adapter)
+            made = generation.Series(run, what, folder / f"{what}.jsonl", asked, conditions, adapter)
+            generation.complete(made, lazy, None)
             cost = run.read_manifest().stages[what]
             if not few:
                 rows.append(_row(args.only, what, cost.start_seconds, cost.completions, cost.tokens, cost.seconds))

@@ -13,7 +13,7 @@ from harness.runs import directory
 from harness.tasks import panel, scoring
 from harness.tasks.records import Tags
 from harness.train import rewards
-from harness.util import files
+from harness.util import locks
 from harness.util.cli import Parser
 
 SIZE = 100_000  # characters of a hostile text
@@ -70,7 +70,7 @@ def report(argv: list[str]) -> None:
     paths = [path for path in parser.parse(argv).runs if (path / "summary.json").exists()]
     total = 0.0
     for run in map(directory.existing, paths):
-        with files.lock(run.path):
+        with locks.lock(run.path):
             seconds = common.milliseconds(lambda run=run: write.write(run), repeats=1) / 1000
         total += seconds
         print(f"{run.path.name}: {seconds:.2f} s, page of {run.page.stat().st_size / 1e6:.1f} MB")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path("results")
+SCHEDULERS = ("local", "ray")  # of cluster.scheduler; here, because the schema takes long to import
 
 
 def add_experiment(
@@ -32,6 +33,10 @@ def add_run(parser: ArgumentParser) -> None:
 def add_runs(parser: ArgumentParser) -> None:
     runs = parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
     _complete(runs, _runs)
+
+
+def add_cluster(parser: ArgumentParser) -> None:
+    parser.add_argument("--cluster", choices=SCHEDULERS, help="as cluster.scheduler; ray: stages side by side")
 
 
 def add_results(parser: ArgumentParser) -> None:

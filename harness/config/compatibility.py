@@ -15,11 +15,17 @@ VLLM_TEMPERATURES = (0.01, 2.0)  # the range that vLLM samples at; a lower value
 def impossible(config: Config) -> Iterator[str]:
     """Yield "key path: what is wrong and what to do" for each combination that cannot work."""
     model, lora, train, evaluation = config.model, config.lora, config.train, config.eval
-    step = config.completions_per_step
-    if train.micro_batch and step % train.micro_batch:
+    step, count = config.completions_per_step, train.processes
+    made = f"({train.prompts_per_step} prompts x {train.generations} generations)"
+    if step % count:
+        yield f"train.processes: {count} does not divide the {step} completions of a step {made}"
+    elif train.micro_batch and config.completions_per_process % train.micro_batch:
+        each = f", {config.completions_per_process} for each of {count} processes" if count > 1 else ""
+        yield f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step {made}{each}"
+    if count > 1 and train.loss_type == "bnpo":
         yield (
-            f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step "
-            f"({train.prompts_per_step} prompts x {train.generations} generations)"
+            "train.loss_type: bnpo divides by the tokens of one process, so that the loss depends on train.processes; "
+            "use dapo, which divides by those of all"
         )
     if train.max_prompt_tokens + train.max_completion_tokens > model.max_seq_length:
         yield (
@@ -34,6 +40,8 @@ def impossible(config: Config) -> Iterator[str]:
         yield "lora.finetune_vision_layers: full finetuning trains only the language model; set it to false"
     if train.rollouts == "vllm" and (model.load_in_8bit or model.full_finetuning or lora.finetune_vision_layers):
         yield "train.rollouts: vllm does not support 8-bit weights, full finetuning or vision adapters; use hf"
+    if train.rollouts == "vllm" and config.cluster.gpus_per_task < 1:
+        yield "cluster.gpus_per_task: rollouts by vllm take the memory of a whole GPU; set 1, or train.rollouts to hf"
     if not lora.finetune_language_layers and not lora.finetune_vision_layers:
         yield "lora.finetune_language_layers: nothing to train; turn a layer group on"
     if not lora.finetune_attention_modules and not lora.finetune_mlp_modules:

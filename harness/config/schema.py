@@ -23,6 +23,7 @@ from harness.tasks.records import Tags
 # The noise floor adds numbers and changes none, so that it can still be added to a finished run.
 OUTSIDE_DIGEST = (
     "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
+    "cluster",
 )  # fmt: skip
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
@@ -121,7 +122,8 @@ class TrainSection(Section):
     steps: Positive = 50  # optimizer steps
     prompts_per_step: Positive = 1  # questions a step, each with so many completions as `generations`
     generations: int = Field(4, ge=2)  # completions per prompt; a group of one has no advantage
-    micro_batch: Positive | None = None  # completions per forward pass; bnpo averages over it; null: the whole step
+    micro_batch: Positive | None = None  # completions per forward pass; bnpo averages over it; null: as many as it has
+    processes: Positive = 1  # of one training, each on its own GPU with its share of a step's completions (trl)
     max_prompt_tokens: Positive = 256
     max_completion_tokens: Positive = 768
     long_prompts: Literal["drop", "refuse"] = "drop"  # training prompts over max_prompt_tokens
@@ -189,6 +191,15 @@ class TrackSection(Section):
     project: str = "grpo-harness"
 
 
+class ClusterSection(Section):
+    """Where the stages run, and how many side by side; it changes no number."""
+
+    scheduler: Literal["local", "ray"] = "local"  # local: on this machine, one after the other
+    gpus_per_task: float = Field(1.0, gt=0, le=1)  # ray: of a stage; below 1 several stages share a GPU
+    parts: Positive | None = None  # ray: parts of an evaluation, side by side; null: as many as there is room for
+    workers: Positive | None = None  # ray, without a GPU: stages side by side on this machine; null: cores / threads
+
+
 class Config(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
     model: ModelSection = ModelSection()
@@ -199,10 +210,16 @@ class Config(Section):
     train: TrainSection = TrainSection()
     eval: EvalSection = EvalSection()
     track: TrackSection = TrackSection()
+    cluster: ClusterSection = ClusterSection()
 
     @property
     def completions_per_step(self) -> int:
         return self.train.prompts_per_step * self.train.generations
+
+    @property
+    def completions_per_process(self) -> int:
+        """Of a step."""
+        return self.completions_per_step // self.train.processes
 
     @property
     def warmup_steps(self) -> int:
@@ -224,6 +241,7 @@ class Config(Section):
         # Defaults are left out, so that runs made before the setting existed keep their names.
         default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
         default += ("model.chat_template",) if self.model.chat_template is None else ()
+        default += ("train.processes",) if self.train.processes == 1 else ()
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 
     def digest(self) -> str:

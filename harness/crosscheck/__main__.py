@@ -29,11 +29,11 @@ def main(argv: list[str] | None = None) -> int:
     check = options.check_of(args)
     from harness.crosscheck.check import crosscheck
     from harness.runs import directory
-    from harness.util import files
+    from harness.util import locks
 
     run = directory.existing(args.run)
     run.check_seed("--seed", args.seed)
-    with files.lock(run.path) as held:
+    with locks.lock(run.path) as held:
         return crosscheck(run, check, run.config.train.seeds if args.seed is None else [args.seed], held)
 
 

@@ -26,7 +26,7 @@ from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.runs.machine import within_memory
 from harness.tasks import dataset
-from harness.util import files
+from harness.util import files, locks
 from harness.util.cli import Parser, exit_code
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     which.add_argument("--seed", type=int, metavar="S", help="the model of this training seed")
     args = parser.parse(argv)
     run = directory.existing(args.run)
-    with files.lock(run.path):
+    with locks.lock(run.path):
         try:
             score(run, options.check_of(args), args.seed)
         except BaseException:

@@ -78,13 +78,7 @@ def prove(engine: Engine, adapter: Path, peft: Reference) -> AdapterProof:
 
     base = tail(engine.log_probs(probes, None), peft.start)
     again = tail([engine.log_probs([probe], None)[0] for probe in probes], peft.start)
-    loaded = engine.adapter_modules(adapter)
-    if loaded != modules:
-        raise HarnessError(
-            f"{adapter}: the engine loaded {len(loaded & modules)} of the adapter's {len(modules)} modules: "
-            f"{_example(modules - loaded)} is not in the engine's model, so the tuned scores would be the base's; "
-            f"train the adapter on this checkpoint"
-        )
+    loaded = check_loaded(engine, adapter)
     own = changes(adapter)
     copies = {
         "amplified": with_b_scaled(weights, peft.scale),
@@ -113,6 +107,18 @@ def prove(engine: Engine, adapter: Path, peft: Reference) -> AdapterProof:
     )
     _judge(adapter, given)
     return given
+
+
+def check_loaded(engine: Engine, adapter: Path) -> set[str]:
+    """The names of the modules that the engine loaded. Raises HarnessError unless they are those of the adapter."""
+    loaded, modules = engine.adapter_modules(adapter), adapter_modules(adapter)
+    if loaded != modules:
+        raise HarnessError(
+            f"{adapter}: the engine loaded {len(loaded & modules)} of the adapter's {len(modules)} modules: "
+            f"{_example(modules - loaded)} is not in the engine's model, so the tuned scores would be the base's; "
+            f"train the adapter on this checkpoint"
+        )
+    return loaded
 
 
 def _example(names: set[str]) -> str:

@@ -8,34 +8,40 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from harness.config import plugins
 from harness.evaluate import adapter_proof, generation, learning_curve
 from harness.evaluate.adapter_proof import Reference
-from harness.evaluate.generation import LazyEngine
+from harness.evaluate.generation import LazyEngine, Series
 from harness.models import full_finetuning, lora, prompts, registry
 from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Work
 from harness.models.prompts import Questions
 from harness.runs import proof, provenance, results, seals, source
 from harness.runs.comparable import check_conditions
+from harness.runs.completions import Part
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Base, Evaluated
 from harness.runs.results import Changed, Conditions, Evaluation, read_evaluation
 from harness.runs.source import Content, Source
 from harness.tasks.registry import TRAINING
-from harness.util import files
+from harness.util import files, locks
 from harness.util.console import say, working
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash
 
 
-def evaluate(run: RunDir, side: str) -> None:
+def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     """Evaluate a side, "base", "again", "curve" or "tuned", the last two for every training seed, in one engine start.
 
-    "base" includes "again" if the experiment has a noise floor. The caller holds the run's lock.
+    "base" includes "again" if the experiment has a noise floor. The caller holds the run's lock. With a part, only its
+    completions are made; whoever finds those of all parts there writes the results.
     """
+    if part and not registry.kind(run.config.eval).divides(run.config.eval):
+        raise HarnessError("--part: without eval.batch_invariant a completion depends on all others; leave it out")
     config = learning_curve.watching(run.config) if side == "curve" else run.config
     if side == "curve" and config.model.full_finetuning:
         raise HarnessError(f"{run.path}: the learning curve needs LoRA adapters, and full finetuning makes none")
@@ -66,36 +72,41 @@ def evaluate(run: RunDir, side: str) -> None:
         # Otherwise the report would find it after the work.
         check_conditions(run, read_evaluation(run.base).conditions, conditions, side)
     if side == "base":
-        _base(run, questions, evaluation, loaded)
+        _base(run, questions, evaluation, loaded, part)
     if side == "again" or (side == "base" and config.eval.noise_floor):
-        _again(run, questions, evaluation, loaded)
+        _again(run, questions, evaluation, loaded, part)
     if side == "curve":
         for seed in config.train.seeds:
-            _curve(run, seed, questions, evaluation, loaded)
+            _curve(run, seed, questions, evaluation, loaded, part)
     if side == "tuned":
         if config.model.full_finetuning:
             for seed in config.train.seeds:
-                _tuned_model(run, seed, questions, evaluation, made_for)
+                _tuned_model(run, seed, questions, evaluation, made_for, part)
         else:
-            _all_tuned(run, questions, evaluation, loaded)
+            _all_tuned(run, questions, evaluation, loaded, part)
 
 
-def _all_tuned(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
-    # PEFT's part for all seeds first: the engine takes the GPU's memory when it starts.
-    references = {seed: _reference(run, seed, questions, evaluation.conditions) for seed in run.config.train.seeds}
-    for seed, reference in references.items():
-        _tuned(run, seed, questions, evaluation, engine, reference)
+def _all_tuned(
+    run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None
+) -> None:
+    seeds, references = run.config.train.seeds, {}
+    if part is None or part.number == 1:  # one proof for all parts
+        # PEFT's part for all seeds first: the engine takes the GPU's memory when it starts.
+        references = {seed: _reference(run, seed, questions, evaluation.conditions) for seed in seeds}
+    for seed in seeds:
+        _tuned(run, seed, questions, evaluation, engine, part, references.get(seed))
         engine.is_running()
 
 
-def _base(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
+def _base(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None) -> None:
     content = generation.content(run.config, questions, evaluation.conditions)
-    _shared(run, run.base, "base", questions, content, engine)
-    _write_result(run, run.base, questions, evaluation)
+    with _shared(run, run.base, "base", questions, content, engine, part) as whole:
+        if whole:
+            _write_result(run, run.base, questions, evaluation)
     engine.is_running()
 
 
-def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
+def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None) -> None:
     """Evaluate the base once more, with the order of the questions changed, and if it samples, the seed.
 
     result.json has the order of the base's; its conditions are those that the two share, `changed` has the rest.
@@ -108,65 +119,98 @@ def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: La
     changed = Changed(prompts.hash_of_all(asked), seed if run.config.eval.temperature else None)
     content = generation.content(run.config, shuffled, evaluation.conditions)
     content = dataclasses.replace(content, seed=changed.seed, again=True)
-    _shared(run, run.again, "base again", shuffled, content, engine)
-    _write_result(run, run.again, questions, dataclasses.replace(evaluation, changed=changed))
+    with _shared(run, run.again, "base again", shuffled, content, engine, part) as whole:
+        if whole:
+            _write_result(run, run.again, questions, dataclasses.replace(evaluation, changed=changed))
     engine.is_running()
 
 
-def _curve(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, engine: LazyEngine) -> None:
+def _curve(
+    run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None
+) -> None:
     """Score the base and the seed's kept adapters on the dev questions, step by step, and write curve.json."""
     content = generation.content(run.config, questions, evaluation.conditions)
-    for step, folder in learning_curve.folders(run, seed).items():
+    folders = learning_curve.folders(run, seed)
+    for step, folder in folders.items():
         what = f"curve (seed {seed}, step {step})"
         adapter = run.adapter_after(seed, step) if step else None
         if adapter:
-            adapter_hash = _kept(folder, adapter, content, engine)
-            generation.complete(folder / "samples.jsonl", run, what, questions, content, engine, adapter)
+            adapter_hash = _kept(folder, adapter, content)
+            made = Series(run, what, folder / "samples.jsonl", questions, content, adapter)
+            finished = _finishing(folder, generation.complete(made, engine, part), part)
         else:
             adapter_hash = None
             # An engine with room for adapters may run other kernels, whose last bits differ.
-            _shared(run, folder, what, questions, dataclasses.replace(content, adapters=True), engine)
+            own = dataclasses.replace(content, adapters=True)
+            finished = _shared(run, folder, what, questions, own, engine, part)
         trained = adapter / "adapter_model.safetensors" if adapter else None
-        _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+        with finished as whole:
+            if whole:
+                _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
         engine.is_running()
-    made = learning_curve.write(run, seed)
-    run.note("checkpoints", {f"seed {seed}": Evaluated(made.chosen, made.checkpoint)})
+    scored = all((folder / "result.json").exists() for folder in folders.values())
+    with _finishing(run.curve(seed), scored, part) as whole:
+        if whole:
+            made = learning_curve.write(run, seed)
+            run.note("checkpoints", {f"seed {seed}": Evaluated(made.chosen, made.checkpoint)})
 
 
-def _kept(folder: Path, adapter: Path, content: Content, engine: LazyEngine) -> str:
+@contextmanager
+def _finishing(folder: Path, whole: bool, part: Part | None) -> Iterator[bool]:
+    """Whether to write the result in a folder now: the completions are whole, and of several parts no other does it."""
+    if part is None or not whole:
+        yield whole
+        return
+    with locks.at_once(folder) as alone:
+        yield alone
+
+
+def _kept(folder: Path, adapter: Path, content: Content) -> str:
     """The hash of an adapter that the training kept, after checking that the completions in `folder` are its own."""
     if not (adapter / "adapter_model.safetensors").exists():
         raise HarnessError(f"{adapter}: adapter not found; delete train/ and curve/ of this run and run it again")
     lora.check_weights(adapter)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     wanted = Source(adapter_hash, content.digest)
-    if not wanted.began(folder / "source.json"):
-        source.write_source(folder, wanted)
-    if not (folder / "result.json").exists():
-        modules = lora.modules(adapter)
-        if missing := modules - engine.get().adapter_modules(adapter):
-            raise HarnessError(
-                f"{adapter}: the engine did not load {len(missing)} of the adapter's {len(modules)} modules, such as "
-                f"{min(missing)}; train the adapter on this checkpoint"
-            )
+    with locks.briefly(folder):
+        if not wanted.began(folder / "source.json"):
+            source.write_source(folder, wanted)
     return adapter_hash
 
 
-def _shared(run: RunDir, folder: Path, what: str, questions: Questions, content: Content, engine: LazyEngine) -> None:
-    """Make the base's completions in the shared folder named by their content, and copy them into `folder`."""
+@contextmanager
+def _shared(
+    run: RunDir,
+    folder: Path,
+    what: str,
+    questions: Questions,
+    content: Content,
+    engine: LazyEngine,
+    part: Part | None,
+) -> Iterator[bool]:
+    """Make the base's completions in the shared folder named by their content, and copy them into `folder`.
+
+    Yields as _finishing.
+    """
     shared = run.shared_bases / content.digest
     log, whole = shared / "samples.jsonl", shared / "whole.json"
-    with files.lock(shared, wait=True):
-        source.write_content(shared, content)
-        if whole.exists() and not source.is_whole(log, whole):
-            say(f"{log}: has changed since it was written; it is made again.")
-            if log.exists():
-                log.replace(log.with_name(log.name + seals.DAMAGED))
-            whole.unlink()  # last: without it the log would be trusted
-        generation.complete(log, run, what, questions, content, engine, None)
-        source.write_whole(log, whole)
-        folder.mkdir(parents=True, exist_ok=True)
-        files.write_bytes(folder / "samples.jsonl", log.read_bytes())
+    made = Series(run, what, log, questions, content)
+    with nullcontext() if part else locks.lock(shared, wait=True):
+        with locks.briefly(shared):
+            source.write_content(shared, content)
+            if whole.exists() and not source.is_whole(log, whole):
+                say(f"{log}: has changed since it was written; it is made again.")
+                if log.exists():
+                    log.replace(log.with_name(log.name + seals.DAMAGED))
+                whole.unlink()  # last: without it the log would be trusted
+        finished = generation.complete(made, engine, part)
+    with _finishing(folder, finished, part) as first:
+        if first:
+            with locks.briefly(shared):
+                source.write_whole(log, whole)
+            folder.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(folder / "samples.jsonl", log.read_bytes())
+        yield first
 
 
 def _reference(run: RunDir, seed: int, questions: Questions, conditions: Conditions) -> Reference | None:
@@ -188,33 +232,41 @@ def _tuned(
     questions: Questions,
     evaluation: Evaluation,
     engine: LazyEngine,
+    part: Part | None,
     reference: Reference | None,
 ) -> None:
-    """Prove that the engine applies the seed's adapter, then evaluate with it."""
+    """Prove that the engine applies the seed's adapter, then evaluate with it; of several parts the first proves it."""
     folder, adapter = run.tuned(seed), run.evaluated(seed)
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
+    wanted = _source(run, questions, evaluation.conditions, adapter_hash)
     if reference:
         model = engine.get()
         with working("adapter proof in the engine"):
             given = adapter_proof.prove(model, adapter, reference)
-        proof.write(folder, given, _source(run, questions, evaluation.conditions, adapter_hash))
-    what = f"tuned (seed {seed})"
-    generation.complete(folder / "samples.jsonl", run, what, questions, evaluation.conditions, engine, adapter)
-    trained = adapter / "adapter_model.safetensors"
-    _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+        proof.write(folder, given, wanted)
+    made = Series(run, f"tuned (seed {seed})", folder / "samples.jsonl", questions, evaluation.conditions, adapter)
+    whole = generation.complete(made, engine, part)
+    with _finishing(folder, whole and wanted.began(folder / "proof.json"), part) as first:
+        if first:
+            trained = adapter / "adapter_model.safetensors"
+            _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
 
 
-def _tuned_model(run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, made_for: Work) -> None:
+def _tuned_model(
+    run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, made_for: Work, part: Part | None
+) -> None:
     """As _tuned, if all weights were trained: prove that they differ from the base's, and evaluate with them."""
     section, folder = run.config.eval, run.tuned(seed)
     trained = Checkpoint(questions.checkpoint.id, run.adapter(seed))
     wanted = _source(run, questions, evaluation.conditions, trained.weights_hash)
-    if not wanted.began(folder / "proof.json"):
-        proof.write(folder, full_finetuning.change(questions.checkpoint, trained, section.precision), wanted)
+    with locks.briefly(folder):
+        if not wanted.began(folder / "proof.json"):
+            proof.write(folder, full_finetuning.change(questions.checkpoint, trained, section.precision), wanted)
     engine = LazyEngine(lambda: registry.load(section, trained, questions.tokenizer, made_for))
-    what = f"tuned (seed {seed})"
-    generation.complete(folder / "samples.jsonl", run, what, questions, evaluation.conditions, engine, None)
-    _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=trained.weights_hash))
+    made = Series(run, f"tuned (seed {seed})", folder / "samples.jsonl", questions, evaluation.conditions)
+    with _finishing(folder, generation.complete(made, engine, part), part) as first:
+        if first:
+            _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=trained.weights_hash))
 
 
 def _source(run: RunDir, questions: Questions, conditions: Conditions, trained: str) -> Source:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -16,13 +19,14 @@ from harness.models import prompts, registry
 from harness.models.engine import Engine, Request, Sampling, Work, completion_seed
 from harness.models.prompts import Questions
 from harness.runs import completions, provenance
-from harness.runs.completions import Asked, LoggedCompletion
+from harness.runs.completions import Asked, LoggedCompletion, Part
 from harness.runs.directory import RunDir
 from harness.runs.results import Conditions, Generation, SamplingParameters
 from harness.runs.source import Content
 from harness.tasks import dataset
-from harness.util import typed
+from harness.util import locks, typed
 from harness.util.console import progress, say, working
+from harness.util.files import file_hash, text_hash
 
 
 def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
@@ -71,21 +75,82 @@ def content(config: Config, questions: Questions, made: Generation) -> Content:
     )
 
 
-def complete(
-    log: Path, run: RunDir, what: str, questions: Questions, made: Generation, engine: LazyEngine, adapter: Path | None
+@dataclass(frozen=True)
+class Series:
+    """The completions of one model for all questions: what they are made with, and the log that they go to."""
+
+    run: RunDir
+    what: str  # such as "tuned (seed 1)", for messages and the manifest
+    log: Path
+    questions: Questions
+    made: Generation
+    adapter: Path | None = None
+
+    @cached_property
+    def asked(self) -> list[Asked]:
+        return asked_questions(self.questions)
+
+    @cached_property
+    def requests(self) -> list[Request]:
+        seed = self.made.seed or 0  # greedy decoding has none, and draws nothing
+        return [
+            Request(index, sample, prompt.ids, completion_seed(seed, prompt.problem_id, sample))
+            for index, prompt in enumerate(self.questions.prompts)
+            for sample in range(self.made.samples)
+        ]
+
+    @cached_property
+    def key(self) -> str:
+        """8 hex digits over what the completions are made with."""
+        weights = file_hash(self.adapter / "adapter_model.safetensors") if self.adapter else ""
+        return text_hash(json.dumps([typed.plain(self.made), weights], sort_keys=True))[:8]
+
+    def elsewhere(self, part: Part) -> set[tuple[int, int]]:
+        """The completions (question, sample) that the other parts make."""
+        section = self.run.config.eval
+        groups = registry.kind(section).inseparable(section, self.requests, [each.id for each in self.asked])
+        others = (group for number, group in enumerate(groups) if number % part.of != part.number - 1)
+        return {(request.index, request.sample) for group in others for request in group}
+
+
+def complete(series: Series, engine: LazyEngine, part: Part | None) -> bool:
+    """Generate the completions that are missing from the log, or those of one part; whether the log is whole then.
+
+    Without a part the caller works on the log alone, and in the end the log is whole.
+    """
+    log, key, asked = series.log, series.key, series.asked
+    if part is None:
+        _generate(series, log, engine, set(completions.join(log, key, asked)), set())
+        return True
+    with locks.together(log.parent):
+        others = series.elsewhere(part)
+        done = set(completions.read_all(log, key, asked)) - others
+        mine = dataclasses.replace(series, what=f"{series.what}, part {part}")
+        _generate(mine, completions.part_log(log, key, part), engine, done, others)
+    with locks.at_once(log.parent) as alone:  # else the last of those who still work on it joins the parts
+        if not alone or len(completions.read_all(log, key, asked)) < len(series.requests):
+            return False
+        completions.join(log, key, asked)
+        return True
+
+
+def _generate(
+    series: Series, log: Path, engine: LazyEngine, done: set[tuple[int, int]], others: set[tuple[int, int]]
 ) -> None:
-    """Generate the completions that are missing from the log, and note the cost."""
-    requests, asked = _requests(questions, made), asked_questions(questions)
-    sampling = Sampling(made.max_new_tokens, **typed.fields(made.sampling), stop_ids=made.stop_ids)
-    done = set(completions.read(log, asked))
-    if len(done) == len(requests):
-        say(f"{what} evaluation: all {len(requests)} completions exist already, none generated.")
+    """Generate the completions that are neither done nor others' to make, append them to the log, note the cost."""
+    what, run, made, asked = series.what, series.run, series.made, series.asked
+    total = len(series.requests) - len(others)
+    if len(done) == total:
+        say(f"{what} evaluation: all {total} completions exist already, none generated.")
         return
     model = engine.get()
+    if series.adapter:
+        adapter_proof.check_loaded(model, series.adapter)
+    sampling = Sampling(made.max_new_tokens, **typed.fields(made.sampling), stop_ids=made.stop_ids)
     began, tokens, correct, count = time.perf_counter(), 0, 0, 0
     task, tags = plugins.task(run.config), run.config.prompt.tags.record()
-    with completions.appending(log) as append, progress(f"{what} evaluation", len(requests), len(done)) as update:
-        for finished in model.generate(requests, sampling, adapter, done):
+    with completions.appending(log) as append, progress(f"{what} evaluation", total, len(done)) as update:
+        for finished in model.generate(series.requests, sampling, series.adapter, done | others):
             for c in finished:
                 tokens += c.tokens
                 gold = asked[c.index].gold
@@ -96,15 +161,6 @@ def complete(
     seconds = time.perf_counter() - began
     run.note("stages", {what: provenance.cost(engine.seconds, seconds, tokens, completions=count)})
     say(f"{what} evaluation: {count} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")
-
-
-def _requests(questions: Questions, made: Generation) -> list[Request]:
-    seed = made.seed or 0  # greedy decoding has none, and draws nothing
-    return [
-        Request(index, sample, prompt.ids, completion_seed(seed, prompt.problem_id, sample))
-        for index, prompt in enumerate(questions.prompts)
-        for sample in range(made.samples)
-    ]
 
 
 def asked_questions(questions: Questions) -> list[Asked]:

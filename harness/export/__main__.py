@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     args.quant = args.quant or "q8_0"
     from harness.runs import directory
     from harness.runs.machine import within_memory
-    from harness.util import files
+    from harness.util import locks
     from harness.util.console import loading
 
     run = directory.existing(args.run)
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     with within_memory(REMEDY):
         if args.to == "gguf":
             gguf_export.converter(args.llama_cpp)  # fails before the merge if it is missing
-        with files.lock(run.path):
+        with locks.lock(run.path):
             export(trained.find(run, args.train_seed), args)
     return 0
 

@@ -92,6 +92,20 @@ class EngineKind(Plugin):
         """The settings that decide which completions share a batch, if a completion's last bits depend on that."""
         return Batching()
 
+    def divides(self, section: EvalSection) -> bool:
+        """Whether several engines, each with some of the requests, make the completions that one makes of all."""
+        return True
+
+    def inseparable(self, section: EvalSection, requests: Sequence[Request], ids: Sequence[str]) -> list[list[Request]]:
+        """The requests in groups that one engine has to make, in the order in which they are dealt out.
+
+        `ids` are the ids of the problems, by index. By default each problem is a group, and the ids give the order.
+        """
+        groups: dict[str, list[Request]] = {}
+        for request in requests:
+            groups.setdefault(ids[request.index], []).append(request)
+        return [groups[each] for each in sorted(groups)]
+
     def memory_share(self, section: EvalSection) -> float:
         """The share of a GPU's memory that it may fill."""
         return 1.0

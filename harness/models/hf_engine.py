@@ -40,6 +40,12 @@ def describe() -> str:
     return f"transformers engine {VERSION}, {libraries}, {device}"
 
 
+def batches(requests: Sequence[Request], size: int) -> list[list[Request]]:
+    """The requests in batches of prompts of similar length, the longest first."""
+    ordered = sorted(requests, key=lambda r: (-len(r.ids), r.index, r.sample))
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
 class TransformersEngine:
     def __init__(
         self, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, precision: str, batch_size: int
@@ -65,9 +71,7 @@ class TransformersEngine:
         of a logit, and with them a near tie, so a resumed evaluation must use the same batches.
         """
         self._use(adapter)
-        ordered = sorted(requests, key=lambda r: (-len(r.ids), r.index, r.sample))
-        for start in range(0, len(ordered), self.batch_size):
-            batch = ordered[start : start + self.batch_size]
+        for batch in batches(requests, self.batch_size):
             wanted = [(r.index, r.sample) not in done for r in batch]
             if any(wanted):
                 completions = self._complete(batch, sampling)

@@ -58,6 +58,9 @@ class Vllm(EngineKind):
     def batching(self, section: EvalSection) -> Batching:
         return Batching(gpu_memory_utilization=None if section.batch_invariant else section.gpu_memory_utilization)
 
+    def divides(self, section: EvalSection) -> bool:
+        return section.batch_invariant
+
     def memory_share(self, section: EvalSection) -> float:
         return section.gpu_memory_utilization
 

@@ -27,6 +27,7 @@ from harness.models.engine import Request, Sampling, Work
 from harness.models.hf_engine import DTYPES
 from harness.models.lora import adapter_weights, module_name, scaling
 from harness.models.prompts import quiet
+from harness.runs import machine
 from harness.tasks.records import Completion
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError, in_short
@@ -94,6 +95,10 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
         "use_tqdm_on_load": False,
         "seed": 0,
     }
+    if (part := machine.gpu_share()) < 1:
+        # An absolute size: what is free depends on what the others on this GPU have taken already.
+        allowed = section.gpu_memory_utilization * part * torch.cuda.mem_get_info()[1]
+        settings["kv_cache_memory_bytes"] = int(allowed - needed_gib(checkpoint) * 2**30)
     if work.lora_rank:
         rank = next(rank for rank in VLLM_RANKS if rank >= work.lora_rank)
         settings |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": rank}
@@ -128,7 +133,8 @@ class VllmEngine:
         with starting(section, settings):
             from vllm import LLM
 
-            self.llm = LLM(**settings)
+            with machine.engine_start():
+                self.llm = LLM(**settings)
         self._adapters: dict[str, int] = {}
 
     def generate(
@@ -277,7 +283,8 @@ def _leave() -> None:
 def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
     """The share of the GPU's memory that vLLM may take: the section's share of the free memory.
 
-    Raises HarnessError if the weights and a KV cache do not fit.
+    Of a GPU that others share, it is the section's share of this process's part, whatever is free. Raises HarnessError
+    if the weights and a KV cache do not fit.
     """
     if not torch.cuda.is_available():
         raise HarnessError("eval.engine: vllm needs an NVIDIA GPU, and torch finds none; use eval.engine=transformers")
@@ -286,8 +293,9 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
     free, total = (number / 2**30 for number in torch.cuda.mem_get_info())
     # A share of the free memory, not of the total: CUDA's context and work areas come on top of vLLM's share. With
     # 23 of 24 free GiB for vLLM, a 4 B model ran out of memory at the start.
-    share = math.floor(100 * section.gpu_memory_utilization * free / total) / 100
-    needed = 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
+    part = machine.gpu_share()
+    share = math.floor(100 * section.gpu_memory_utilization * (part if part < 1 else free / total)) / 100
+    needed = needed_gib(checkpoint)
     if share * total < needed:
         raise HarnessError(
             f"eval.gpu_memory_utilization: {checkpoint.id} needs about {needed:.1f} GiB and vLLM may take "
@@ -295,6 +303,11 @@ def memory_share(section: EvalSection, checkpoint: Checkpoint) -> float:
             f"may be used); end other programs on the GPU, raise the setting, or take a smaller model"
         )
     return share
+
+
+def needed_gib(checkpoint: Checkpoint) -> float:
+    """What the weights in bf16, activations and a small KV cache take, in GiB."""
+    return 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
 
 
 def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:

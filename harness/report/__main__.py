@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     from harness.report.write import show, write
     from harness.runs import directory, seals
-    from harness.util import files
+    from harness.util import locks
     from harness.util.console import say
 
     run = directory.existing(args.run)
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         seals.check(run)
         say("Every file of a finished stage is as it was written.")
         return 0
-    with files.lock(run.path):
+    with locks.lock(run.path):
         seals.check(run, redrawn=True)
         write(run)
     show(run)

@@ -21,10 +21,10 @@ def main(argv: list[str] | None = None) -> int:
     from harness.report import write
     from harness.rescore.scores import rescore
     from harness.runs import directory
-    from harness.util import files
+    from harness.util import locks
 
     run = directory.existing(args.run)
-    with files.lock(run.path):
+    with locks.lock(run.path):
         rescore(run)
     write.show(run)
     return 0

@@ -4,6 +4,7 @@
     python -m harness.run experiments/quickstart.yaml train.seeds=[1,2,3] eval.noise_floor=true
     python -m harness.run experiments/grpo_r8.yaml --dry-run
     python -m harness.run results/quickstart-27b891f3
+    python -m harness.run experiments/quickstart.yaml train.seeds=[1,2,3] --cluster ray
 
 NAME alone means experiments/NAME.yaml; any of its settings may follow as key.path=value. Each stage runs in its own
 process, so that its memory is free before the next. The same command resumes a run that was stopped or killed, and does
@@ -23,13 +24,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("run", __doc__)
     arguments.add_experiment(parser, ", or a run directory")
     parser.add_argument("--dry-run", action="store_true", help="print the plan; load no weights, write nothing")
+    arguments.add_cluster(parser)
     arguments.add_results(parser)
     args = parser.parse(argv)
     from harness.run import execute, plan
     from harness.runs import directory
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    run = directory.open_run(args.experiment, args.overrides, args.results, create=False)
+    run = directory.open_run(args.experiment, args.overrides, args.results, create=False).on(args.cluster)
     if args.dry_run:
         plan.show(run)
         return 0

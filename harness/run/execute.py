@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from harness.cluster import parallel, pool
 from harness.cost import estimate
 from harness.report import write
 from harness.run.inputs import check_inputs, local_inputs
@@ -12,7 +13,7 @@ from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
 from harness.runs.stages import complete, free_memory, stages, start
 from harness.track import follow
-from harness.util import files, logs
+from harness.util import files, locks, logs
 from harness.util.console import say, working
 from harness.util.interrupts import command
 from harness.util.logs import LOG
@@ -32,7 +33,7 @@ def run(run: RunDir) -> int:
     if new := not run.settings.exists():
         data = check_inputs(run.config)
         directory.begin(run)
-    with files.lock(run.path) as held:
+    with locks.lock(run.path) as held:
         if not new:
             data = check_inputs(run.config)
         logs.keep(run.path, "run")
@@ -48,10 +49,26 @@ def run(run: RunDir) -> int:
 def execute(run: RunDir, held: int | None) -> int:
     """Run the missing stages, and report; returns the exit code of the first that failed.
 
-    `held` is the descriptor of the run's lock, which the stages inherit.
+    `held` is the descriptor of the run's lock, which the stages inherit or share.
     """
     began = time.perf_counter()
     run.note("seeds", Seeds(tuple(run.config.train.seeds), run.config.lora.seed, run.config.eval.seed))
+    if run.config.cluster.scheduler == "ray":
+        with pool.joined(run.config.cluster, run.path.parent) as workers:
+            parallel.run_stages(run, held, workers, stages(run))
+    elif code := _one_by_one(run, held):
+        return code
+    count = len(stages(run)) + 1
+    say(f"[{count}/{count}] report")
+    with working("report"):
+        write.write(run)
+    say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
+    write.show(run)
+    return 0
+
+
+def _one_by_one(run: RunDir, held: int | None) -> int:
+    """Run the missing stages on this machine, one after the other; returns the exit code of the first that failed."""
     planned = stages(run)
     for number, stage in enumerate(planned, 1):
         place = f"[{number}/{len(planned) + 1}]"
@@ -62,9 +79,4 @@ def execute(run: RunDir, held: int | None) -> int:
         run.note("made_with", {stage.name: provenance.made_with()})
         if code := start(run, held, stage):
             return code
-    say(f"[{len(planned) + 1}/{len(planned) + 1}] report")
-    with working("report"):
-        write.write(run)
-    say(f"All stages: {time.perf_counter() - began:.0f} s.\n")
-    write.show(run)
     return 0

@@ -1,4 +1,9 @@
-"""The completions of an evaluation on disk: samples.jsonl, one line each, appended to as they finish."""
+"""The completions of an evaluation on disk: samples.jsonl, one line each, appended to as they finish.
+
+An evaluation in several parts, which run side by side, has a log for each, next to samples.jsonl. Whoever finds the
+completions of all parts there joins the logs. It does not matter which log holds a completion, nor how many parts there
+were when it was made.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +24,16 @@ class Asked(NamedTuple):
     id: str
     gold: str  # as written in the data
     prompt: str  # hash of the token ids given to the model
+
+
+class Part(NamedTuple):
+    """One of the parts into which the completions of an evaluation are divided."""
+
+    number: int  # from 1
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +82,32 @@ def read(log: Path, asked: Sequence[Asked]) -> dict[tuple[int, int], LoggedCompl
                 f"delete the file and run again"
             )
         found[number, row.sample] = row
+    return found
+
+
+def part_log(log: Path, key: str, part: Part) -> Path:
+    """The log of one part; `key` names what the completions are made with, so that no others are ever joined."""
+    return log.with_name(f"{log.stem}.{key}.part-{part.number}-of-{part.of}.jsonl")
+
+
+def part_logs(log: Path, key: str) -> list[Path]:
+    """The logs of all parts that were begun, in however many parts."""
+    return sorted(log.parent.glob(f"{log.stem}.{key}.part-*.jsonl"))
+
+
+def read_all(log: Path, key: str, asked: Sequence[Asked]) -> dict[tuple[int, int], LoggedCompletion]:
+    """As read, for a log and those of its parts together."""
+    found: dict[tuple[int, int], LoggedCompletion] = {}
+    for each in (log, *part_logs(log, key)):
+        found = read(each, asked) | found
+    return found
+
+
+def join(log: Path, key: str, asked: Sequence[Asked]) -> dict[tuple[int, int], LoggedCompletion]:
+    """Move the completions of the parts into the log, in question order, and return all. The caller works alone."""
+    found, parts = read_all(log, key, asked), part_logs(log, key)
+    if parts:
+        files.write_lines(log, [typed.plain(found[place]) for place in sorted(found)])
+        for part in parts:
+            part.unlink()
     return found

@@ -10,15 +10,20 @@
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
+      .parts/          locks, progress and errors of stages that run elsewhere (cluster.scheduler: ray)
       swanlab/         the tracker's copy of the run, rebuilt from the files above at every start
     results/.base/<key>/   base evaluations, shared by content
+    results/.cluster/      a lock that every machine of a cluster has to see
 
-One run directory has one writer. Every file is either appended to line by line (a torn last line is ignored when the
-file is read, and removed before the next is added) or written to a temporary file and renamed.
+One run directory has one command that writes to it, and each file one stage at a time. Every file is either appended to
+line by line (a torn last line is ignored when the file is read, and removed before the next is added) or written to a
+temporary file and renamed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +32,8 @@ from harness.config.schema import Config
 from harness.runs import curve, manifest
 from harness.runs.manifest import Manifest
 from harness.util.errors import HarnessError
-from harness.util.files import lock, read_json, write_json, write_text
+from harness.util.files import read_json, write_json, write_text
+from harness.util.locks import briefly, lock
 from harness.util.typed import plain
 
 
@@ -48,6 +54,13 @@ class RunDir:
     plots = property(lambda self: self.path / "plots")
     tracked = property(lambda self: self.path / self.config.track.tracker)
     shared_bases = property(lambda self: self.path.parent / ".base")
+
+    def on(self, scheduler: str | None) -> RunDir:
+        """The run with another cluster.scheduler, which is not in its digest; None: with its own."""
+        if scheduler is None:
+            return self
+        cluster = self.config.cluster.model_copy(update={"scheduler": scheduler})
+        return RunDir(self.path, self.config.model_copy(update={"cluster": cluster}))
 
     def train(self, seed: int) -> Path:
         return self.path / "train" / f"seed-{seed}"
@@ -100,16 +113,18 @@ class RunDir:
     def read_manifest(self) -> Manifest:
         return manifest.read(self.manifest)
 
-    def note(self, section: str, values: Any) -> None:
-        """Add values to a section of the manifest, a dict or a dataclass (the caller holds the run's lock)."""
-        noted = read_json(self.manifest) if self.manifest.exists() else {}
-        noted.setdefault(section, {}).update(plain(values))
-        write_json(self.manifest, noted)
+    @contextmanager
+    def changing(self) -> Iterator[dict[str, Any]]:
+        """Read the manifest's sections, and write them at the end; stages that run side by side take turns."""
+        with briefly(self.path):
+            noted = read_json(self.manifest) if self.manifest.exists() else {}
+            yield noted
+            write_json(self.manifest, noted)
 
-    def note_instead(self, section: str, values: Any) -> None:
-        """The same, in place of what the section holds."""
-        noted = read_json(self.manifest) if self.manifest.exists() else {}
-        write_json(self.manifest, noted | {section: plain(values)})
+    def note(self, section: str, values: Any) -> None:
+        """Add values to a section of the manifest, a dict or a dataclass (the caller has the run's lock)."""
+        with self.changing() as noted:
+            noted.setdefault(section, {}).update(plain(values))
 
     def check_seed(self, option: str, seed: int | None) -> None:
         """Raise HarnessError for a seed that is not one of train.seeds; None stands for the option left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from typing import Any
 
 from harness.config.plugins import BACKENDS, ENGINES
 from harness.config.schema import Config
+from harness.util import locks, startup
 from harness.util.errors import HarnessError, in_short
 
 GIB = 2**30
+SHARE = "HARNESS_GPU_SHARE"  # the share of its GPU that this process has; unset: all of it
 BF16 = (8, 0)  # lowest compute capability with bf16
 # How torch, its CPU allocator, cuBLAS and vLLM report too little memory; their error classes are too many to list.
 OUT_OF_MEMORY = (
@@ -102,6 +105,25 @@ def _gpu(pynvml: Any, handle: Any, whole: Any) -> Gpu:
     )
 
 
+def gpu_share() -> float:
+    """The share of its GPU that this process may use: below 1 if others, started with it, use the rest."""
+    return float(os.environ.get(SHARE, 1))
+
+
+@contextmanager
+def engine_start() -> Iterator[None]:
+    """The context in which an engine takes its memory: processes that share a GPU go one after the other.
+
+    An engine measures what is free while it starts.
+    """
+    if gpu_share() == 1:
+        yield
+        return
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with locks.lock(Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-gpu-{gpu}", wait=True):
+        yield
+
+
 def ram() -> float:
     """This machine's memory, GiB."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
@@ -152,7 +174,26 @@ def dotted(version: tuple[int, int]) -> str:
 
 def cannot_run(config: Config) -> str | None:
     """Why this machine or version cannot run the experiment, and what to set instead; None if it can."""
-    return ENGINES.get(config.eval.engine).unavailable(config) or cannot_train(config)
+    return ENGINES.get(config.eval.engine).unavailable(config) or cannot_train(config) or _too_few_gpus(config)
+
+
+def _too_few_gpus(config: Config) -> str | None:
+    wanted, here = config.train.processes, len(given_gpus())
+    if not here or here >= wanted or config.cluster.scheduler != "local":
+        return None
+    return f"train.processes: {wanted} need as many GPUs, and there are {here}; lower it, or use more"
+
+
+def given_gpus() -> list[str]:
+    """The GPUs that the user gave the command, by their names in CUDA_VISIBLE_DEVICES; none on a machine without."""
+    if (given := os.environ.get(startup.GIVEN_GPUS, startup.ALL)) != startup.ALL:
+        return given.split(",") if gpus() else []
+    visible = os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    try:
+        return [str(number) for number in range(len(gpus()))]
+    finally:
+        if visible is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = visible
 
 
 def cannot_train(config: Config) -> str | None:

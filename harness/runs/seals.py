@@ -42,11 +42,13 @@ def seal(run: RunDir, outcome: Path, written: Mapping[str, tuple[str, Mapping[st
 
     written: by path in the run directory, the SHA-256 and what it was made from.
     """
-    last, earlier = _inside(run, outcome), run.read_manifest().seals
-    kept = {path: sealed for path, sealed in earlier.items() if sealed.outcome != last}
-    for path, (sha256, made_from) in written.items():
-        kept[path] = Seal(sha256, last, dict(made_from), _replaced(run, path, earlier.get(path), sha256))
-    run.note_instead("seals", {path: typed.plain(sealed) for path, sealed in kept.items()})
+    last = _inside(run, outcome)
+    with run.changing() as noted:
+        earlier = run.read_manifest().seals
+        kept = {path: sealed for path, sealed in earlier.items() if sealed.outcome != last}
+        for path, (sha256, made_from) in written.items():
+            kept[path] = Seal(sha256, last, dict(made_from), _replaced(run, path, earlier.get(path), sha256))
+        noted["seals"] = {path: typed.plain(sealed) for path, sealed in kept.items()}
 
 
 def _replaced(run: RunDir, path: str, before: Seal | None, sha256: str) -> str | None:

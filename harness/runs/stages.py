@@ -13,10 +13,9 @@ import psutil
 
 from harness.runs import curve, machine
 from harness.runs.directory import RunDir
-from harness.util import processes
+from harness.util import locks, processes
 from harness.util.console import say, show_cursor
 from harness.util.errors import HarnessError
-from harness.util.files import LOCK_HELD
 from harness.util.interrupts import Stopped
 from harness.util.logs import LOG
 
@@ -104,10 +103,9 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
         raise
     finally:
         seconds = time.perf_counter() - began
-        before = run.read_manifest().wall_seconds.get(stage.name, 0)
         # A stage that found the disk full has said so.
         with contextlib.suppress(OSError) if code != 0 else contextlib.nullcontext():
-            run.note("wall_seconds", {stage.name: round(before + seconds, 1)})
+            note_seconds(run, stage.name, seconds)
         show_cursor()
         clear_up(gpus, ours)
     LOG.info("%s: %.1f s, exit code %d", stage.name, seconds, code)
@@ -120,6 +118,12 @@ def start(run: RunDir, held: int | None, stage: Stage) -> int:
     return code
 
 
+def note_seconds(run: RunDir, name: str, seconds: float) -> None:
+    """Add to the wall time that a stage has taken."""
+    before = run.read_manifest().wall_seconds.get(name, 0)
+    run.note("wall_seconds", {name: round(before + seconds, 1)})
+
+
 def stage_environment(run: RunDir) -> dict[str, str]:
     """The environment of a stage that is started under the run's lock."""
-    return os.environ | {LOCK_HELD: str((run.path / ".lock").resolve())}
+    return os.environ | {locks.HELD: str((run.path / ".lock").resolve())}

@@ -1,11 +1,13 @@
-"""A grid of settings: one run for each combination, one after the other, and the comparison at the end.
+"""A grid of settings: one run for each combination, and the comparison at the end.
 
     python -m harness.sweep experiments/grpo_r8.yaml lora.r=4,8,16 train.learning_rate=5e-6,2e-5
     python -m harness.sweep experiments/quickstart.yaml lora.r=4,8 train.seeds=0,1 --dry-run
+    python -m harness.sweep experiments/quickstart.yaml lora.r=4,8 train.seeds=0,1 --cluster ray
 
 Commas separate the values of a setting. Text in brackets or quotes is one value: train.seeds=0,1,2 means three runs of
 one seed, train.seeds=[0,1,2] one run of three. Every combination is checked before the first starts, base evaluations
-are shared, a run that fails does not stop the others, and the same command resumes a sweep that was stopped.
+are shared, a run that fails does not stop the others, and the same command resumes a sweep that was stopped. The runs
+go one after the other, or side by side on Ray's workers (--cluster ray).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("sweep", __doc__)
     arguments.add_experiment(parser, setting="key.path=value,value", number="+")
     parser.add_argument("--dry-run", action="store_true", help="check every combination, list the runs, start none")
+    arguments.add_cluster(parser)
     arguments.add_results(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="of the page; default: DIR/sweep-NAME-DIGEST.html")
     args = parser.parse(argv)
@@ -37,7 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     grid.show(planned, repeated)
     if args.dry_run:
         return 0
-    failed = grid.execute(planned, args.experiment, args.results)
+    scheduler = args.cluster or planned[0].run.config.cluster.scheduler
+    failed = grid.execute(planned, args.experiment, args.results, scheduler)
     say("")
     grid.finish(planned, args.out or args.results / grid.page_name(planned), failed)
     for number, reason in failed.items():

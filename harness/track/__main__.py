@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     from harness.runs.directory import RunDir
     from harness.track.follow import follow, how_it_ended, kind
     from harness.track.reader import Reader
-    from harness.util import files
+    from harness.util import locks
 
     run = directory.existing(args.run)
     run = RunDir(run.path.resolve(), run.config)
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         asked = "--mode" if args.mode else f"{args.run}: track.mode"
         raise HarnessError(f"{asked} is disabled, so there is nothing to do; give --mode offline, online or local")
     kind(run.config).check(mode)
-    with files.lock(run.path):
+    with locks.lock(run.path):
         complete = "success" if run.report.exists() else "crashed"
         follow(run, mode, how_it_ended if args.follow else lambda: complete, Reader(run, following=args.follow))
     return 0

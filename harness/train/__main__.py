@@ -9,6 +9,7 @@ harness.train.grpo.
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,16 +29,21 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse(argv)
     from harness.runs import directory
     from harness.runs.machine import cannot_train, within_memory
-    from harness.train import backend
-    from harness.util import files, logs
+    from harness.train import backend, ranks
+    from harness.util import locks, logs
     from harness.util.console import loading
 
     run = directory.open_run(args.experiment, args.overrides, args.results)
     if reason := cannot_train(run.config):
         raise HarnessError(reason)
-    with files.lock(run.path):
+    with locks.lock(run.path):
         logs.keep(run.path, "train")
-        if wanted := _untrained(run, args.seed):
+        if not ranks.is_first():
+            logs.LOG.setLevel(logging.WARNING)  # the first says the rest
+        wanted = _untrained(run, args.seed)
+        if run.config.train.processes > 1 and not ranks.is_one():
+            return _in_several_processes(run, wanted)
+        if wanted:
             trainer = backend.chosen(run.config).ready(run.config, run.path.parent / ".cache")
             with loading("PyTorch, transformers and TRL"):
                 from harness.train import grpo
@@ -45,6 +51,29 @@ def main(argv: list[str] | None = None) -> int:
             with within_memory(backend.less_memory(run.config)):
                 for seed in wanted:
                     grpo.train(run, seed, trainer)
+    return 0
+
+
+def _in_several_processes(run: RunDir, seeds: list[int]) -> int:
+    from harness.runs.stages import stage_environment
+    from harness.train import ranks
+    from harness.util import logs
+    from harness.util.console import loading
+
+    with loading("PyTorch and transformers"):
+        import torch
+
+        from harness.train import resume
+    for seed in seeds:
+        resume.last_resume_point(run.train(seed), run.config.train.num_iterations)  # removes what they must not find
+        command = ["-m", "harness.train", str(run.path), "--seed", str(seed)]
+        since = logs.size(run.path)
+        failed = ranks.run(command, stage_environment(run), run.config.train.processes, torch.get_num_threads())
+        if failed and failed.rank == 0 and failed.code > 0:
+            return failed.code  # it has said why
+        if failed:
+            ended = f"process {failed.rank + 1} of the training ended with exit code {failed.code}; run again"
+            raise HarnessError(logs.last_error(run.path, since) or ended)
     return 0
 
 

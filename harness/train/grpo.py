@@ -34,7 +34,7 @@ from harness.runs.training import DroppedPrompts, LongPrompt
 from harness.tasks import dataset
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.records import Problem
-from harness.train import rewards
+from harness.train import ranks, rewards
 from harness.train.backend import TrainerBackend
 from harness.train.effective_settings import PINNED, check_settings
 from harness.train.recorder import Recorder
@@ -78,7 +78,8 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         _same_prompts(trainer, problems, asked, config)
     settings = check_settings(trainer, config, seed, end)
-    training.write_settings(folder, settings)
+    if ranks.is_first():
+        training.write_settings(folder, settings)
     started = time.perf_counter()
     say(f"Training seed {seed}: {settings['trainable_parameters'].effective:,} trainable parameters.")
     if backend.compiles:
@@ -93,7 +94,10 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         else:  # killed after its last step: train() would take another step
             trainer._load_from_checkpoint(str(resume))
+    trainer.accelerator.wait_for_everyone()
     backend.tidy()
+    if not ranks.is_first():
+        return
     seconds = time.perf_counter() - started
     recorder.save()
     _save(trainer, run, seed, checkpoint)
@@ -142,7 +146,8 @@ def _fitting(
             f"train.long_prompts: {len(long)} of {len(problems)} training prompts have more than {limit} tokens (the "
             f"longest {max(each.tokens for each in long)}); raise train.max_prompt_tokens or set long_prompts to drop"
         )
-    training.write_dropped(folder, DroppedPrompts(limit, len(problems), long))
+    if ranks.is_first():
+        training.write_dropped(folder, DroppedPrompts(limit, len(problems), long))
     if long:
         say(f"Training leaves out {len(long)} of {len(problems)} prompts: more than {limit} tokens.")
     kept = [(problem, prompt) for problem, prompt in pairs if len(prompt.ids) <= limit]
@@ -221,14 +226,14 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
         # As with rollouts by hf: stop only at the end of the turn.
         stops = {"ignore_eos": True, "stop_token_ids": [end_id]}
         vllm = {"use_vllm": True, "vllm_mode": "colocate", "generation_kwargs": stops}
-    micro = t.micro_batch or config.completions_per_step
+    micro = t.micro_batch or config.completions_per_process
     asked: dict[str, Any] = dict(
         output_dir=str(folder / "checkpoints"),
         seed=seed,
         use_cpu=not cuda,
         bf16=config.model.precision == "bf16",
         per_device_train_batch_size=micro,
-        gradient_accumulation_steps=config.completions_per_step // micro,
+        gradient_accumulation_steps=config.completions_per_process // micro,
         num_generations=t.generations,
         max_completion_length=t.max_completion_tokens,
         max_steps=t.steps,
@@ -264,6 +269,8 @@ def _arguments(config: Config, seed: int, folder: Path, end_id: int, backend: Tr
         **PINNED,
         **vllm,
     )
+    if ranks.is_one():
+        asked["ddp_find_unused_parameters"] = False  # every trained weight is in every pass
     if config.model.full_finetuning and t.beta:
         # For the reference model of the KL term, as there is no adapter to turn off; its default is fp32.
         asked["model_init_kwargs"] = {"dtype": DTYPES[config.model.precision]}

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow.parquet
 import torch
+from accelerate.utils import gather_object
 from torch.nn.utils import get_total_norm
 from transformers import TrainerCallback
 
@@ -20,7 +21,7 @@ from harness.runs import training
 from harness.runs.training import Metrics
 from harness.stats.scores import QUANTITIES
 from harness.tasks import scoring
-from harness.train import rewards
+from harness.train import ranks, rewards
 from harness.util import files
 from harness.util.console import say
 from harness.util.errors import HarnessError
@@ -48,7 +49,8 @@ class Recorder(TrainerCallback):
         self.first_step_compiles = False
         # What a training that starts from the beginning finds is of an earlier attempt, and may be damaged.
         kept = [row for row in training.read_metrics(self.metrics) if row.step <= done] if done else []
-        training.write_metrics(self.metrics, kept)
+        if ranks.is_first():
+            training.write_metrics(self.metrics, kept)
         self.watched = training.Watched(kept)
         self.drifted = self.watched.drift(config.rollouts) is not None  # an earlier attempt has said it
         self.rows = [row for row in training.read_rollouts(folder) if row["step"] <= done] if done else []
@@ -75,6 +77,11 @@ class Recorder(TrainerCallback):
 
     def _rollout(self, given: dict[str, Any]) -> None:
         texts = [completion[0]["content"] for completion in given["completions"]]
+        if ranks.is_one():  # what each made, in the order of the processes, which is that of the prompts
+            texts = gather_object(texts)
+            columns = ("answer", "completion_ids", "problem_id", "prompts")
+            given |= {name: gather_object(given[name]) for name in columns}
+            self._rewards = {name: gather_object(values) for name, values in self._rewards.items()}
         for name, share in rewards.disagreement(texts, given["answer"], self.tags).items():
             given["log_metric"](f"profiles_disagree/{name}", share)
         for name, share in self._judged(texts, given["answer"], given["completion_ids"]).items():
@@ -134,6 +141,8 @@ class Recorder(TrainerCallback):
             for key, value in logs.items()
             if value is None or isinstance(value, (int, float))
         }
+        if not ranks.is_first():
+            return
         row = Metrics(state.global_step, values)
         training.append_metrics(self.metrics, row)
         self._watch(row)

@@ -13,11 +13,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from accelerate import PartialState
 from transformers import TrainerCallback
 
 from harness.config import card
 from harness.config.schema import Config
 from harness.runs import training
+from harness.train import ranks
 from harness.train.recorder import Recorder
 from harness.util import files, typed
 from harness.util.console import say
@@ -59,6 +61,9 @@ class ResumePoints(TrainerCallback):
         return control
 
     def on_save(self, args, state, control, **kwargs):
+        PartialState().wait_for_everyone()  # each process has written its own part
+        if not ranks.is_first():
+            return
         self.recorder.save()
         current = self.folder / f"checkpoint-{state.global_step}"
         # Instead of PEFT's and TRL's, which are blank and name the base by its local path.

@@ -48,6 +48,8 @@ class Unsloth(TrainerBackend):
 
     def refusals(self, config: Config) -> Iterator[str]:
         train, step = config.train, config.completions_per_step
+        if train.processes > 1:
+            yield "train.processes: unsloth trains in one process; set 1, or train.backend to trl"
         if config.model.precision == "fp32":
             yield "model.precision: unsloth trains in bf16; set bf16, or train.backend to trl"
         if train.loss_type == "bnpo" and train.micro_batch not in (None, step):

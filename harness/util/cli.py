@@ -69,14 +69,20 @@ def exit_code(main: Callable[[], int | None]) -> int:
     143 for SIGTERM and 129 for a closed terminal, with a line that says how to resume. Anything else is a bug of ours
     and keeps its traceback.
     """
+    if startup.TIED_TO in os.environ:
+        from harness.util import processes  # not at the top: it takes a tenth of a second
+
+        processes.tie()
     startup.prepare()
     startup.one_command = True
     interrupts.asked.clear()
     interrupts.answer_with(interrupts.stop)
     try:
         return main() or 0
-    except Stopped as stopped:
-        return _report_stop(interrupts.interruption() or stopped)
+    except KeyboardInterrupt as error:  # a library may raise its own in place of ours
+        if stopped := interrupts.interruption() or (error if isinstance(error, Stopped) else None):
+            return _report_stop(stopped)
+        raise
     except Exception as error:
         if stopped := interrupts.interruption():  # Ctrl-C also reaches an engine's processes, which then fail
             return _report_stop(stopped)

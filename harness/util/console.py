@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -31,6 +34,10 @@ from harness.util.logs import LOG
 
 WIDE = 240  # characters a line where no terminal limits it
 EVERY = 30.0  # seconds between two progress lines, in the log and where no bar is drawn
+PUBLISH = 1.0  # seconds between two that another command shows
+
+
+SHOWN = "HARNESS_PROGRESS"  # the file by which a process tells another, which shows several, how far it is
 
 
 class _Console(Console):
@@ -53,6 +60,36 @@ def loading(what: str) -> Iterator[None]:
     say(f"Loading {what}.")
     with importing():
         yield
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    what: str  # as its own progress bar would say
+    done: int = 0
+    total: int = 0  # 0: work of unknown length
+    left: float | None = None  # seconds; None: not known yet
+    note: str = ""
+
+
+def publish(shown: Shown) -> None:
+    """Say how far this process is. It is for a person to see: after a kill or on a full disk, the old one may stay."""
+    if not (name := os.environ.get(SHOWN)):
+        return
+    file = Path(name)
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(json.dumps(asdict(shown)), encoding="utf-8")
+        part.replace(file)
+    except OSError:
+        return
+
+
+def published(file: Path) -> Shown | None:
+    """The progress in a file; None if nothing was published."""
+    try:
+        return Shown(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 @contextmanager
@@ -162,6 +199,28 @@ def side_by_side(titles: Sequence[str]) -> Iterator[Callable[[Sequence[str]], No
     _console.print(_columns(titles, texts, None))
 
 
+@contextmanager
+def board(caption: str) -> Iterator[Callable[[Sequence[dict[str, str]]], None]]:
+    """A table that changes while work goes on elsewhere; yields update(rows), each with the same columns.
+
+    If the output is not a terminal, the rows are printed every EVERY seconds, one a line.
+    """
+    if not _console.is_terminal:
+        last_lines = time.monotonic()
+
+        def lines(rows: Sequence[dict[str, str]]) -> None:
+            nonlocal last_lines
+            if time.monotonic() - last_lines >= EVERY:
+                last_lines = time.monotonic()
+                for row in rows:
+                    say(", ".join(filter(None, row.values())))
+
+        yield lines
+        return
+    with Live(console=_console, transient=True, auto_refresh=False) as live:
+        yield lambda rows: live.update(_grid(caption, rows) if rows else "", refresh=True)
+
+
 def _columns(titles: Sequence[str], texts: Sequence[str], lines: int | None) -> Table:
     """Texts side by side, or the last `lines` of each."""
     width = (_console.width - 1) // len(titles) - 1
@@ -180,26 +239,31 @@ def progress(
     """A progress bar with an estimate of the time left; yields update(completed, note).
 
     If the output is not a terminal, a line is printed at the start, and then at most one every EVERY seconds with the
-    count, the rate, the time left and the note. The run's log has these lines in either case. After Ctrl-C, the
-    message says how far the work was.
+    count, the rate, the time left and the note. The run's log has these lines in either case, and a command that shows
+    several stages is told as well. After Ctrl-C, the message says how far the work was.
     """
     tell = LOG.info if _console.is_terminal else say
     tell(f"{what}: {total}" + (f" ({done} done already)" if done else ""))
-    began = last_line = time.monotonic()
+    publish(Shown(what, done, total))
+    began = last_line = last_published = time.monotonic()
     at = done
     with _bar(what, total, done) as draw:
 
         def update(completed: int, note: str = "") -> None:
-            nonlocal last_line, at
+            nonlocal last_line, last_published, at
             at = completed
             heed_interruption()
             draw(completed, note)
             now = time.monotonic()
-            if now - last_line >= EVERY and done < completed < total:
+            rate = (completed - done) / (now - began)
+            left = (total - completed) / rate if rate else None
+            if now - last_published >= PUBLISH or completed == total:
+                last_published = now
+                publish(Shown(what, completed, total, left, note))
+            if now - last_line >= EVERY and left is not None and completed < total:
                 last_line = now
-                rate = (completed - done) / (now - began)
-                left = _duration((total - completed) / rate)
-                tell(f"{what}: {completed} of {total}, {rate:.3g} {unit}/s, {left} left" + f"; {note}" * bool(note))
+                line = f"{what}: {completed} of {total}, {rate:.3g} {unit}/s, {duration(left)} left"
+                tell(line + f"; {note}" * bool(note))
 
         try:
             yield update
@@ -245,6 +309,7 @@ def working(what: str) -> Iterator[None]:
     The duration goes to the run's log. After Ctrl-C, the message says what was interrupted.
     """
     began = time.monotonic()
+    publish(Shown(what))
     try:
         heed_interruption()
         if _console.is_terminal:
@@ -269,7 +334,7 @@ def show_cursor() -> None:
     _console.show_cursor()
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"

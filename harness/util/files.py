@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -13,69 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.util.console import say
 from harness.util.errors import HarnessError
 
-# The stages of harness.run inherit its lock; this variable names the lock's file.
-LOCK_HELD = "HARNESS_LOCK_HELD"
-
-
 SYNC_SECONDS = 1.0  # between two fsyncs while a log is appended to
-
-
-# --- one writer ---------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
-    """Hold the folder's lock. If another process holds it: HarnessError, or with wait=True wait for it.
-
-    Yields the lock's file descriptor, for a stage to inherit: the lock then lasts as long as the longer-lived
-    of the two processes, even if one is killed. Yields None in a stage that inherited it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileNotFoundError as error:  # as under /proc
-        raise HarnessError(f"{folder}: cannot be made ({error.strerror}); choose another place") from None
-    file = (folder / ".lock").resolve()
-    if os.environ.get(LOCK_HELD) == str(file):
-        yield None
-        return
-    with file.open("a+") as stream:
-        _acquire(stream, folder, wait)
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
-        yield stream.fileno()
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process holds the folder's lock now."""
-    try:
-        with (folder / ".lock").open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # never locked, or not for us to read
-        return False
-    return False
-
-
-def _acquire(stream: Any, folder: Path, wait: bool) -> None:
-    # A killed run's stage dies a moment after the run.
-    deadline = time.monotonic() + 0.5
-    while time.monotonic() < deadline:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            time.sleep(0.05)
-    stream.seek(0)
-    holder = f"another process (pid {stream.read().strip() or 'unknown'})"
-    if not wait:
-        raise HarnessError(f"{folder}: {holder} is working on this run; wait for it or stop it")
-    say(f"Waiting for {holder}, which is working on {folder}.")
-    fcntl.flock(stream, fcntl.LOCK_EX)
 
 
 # --- complete files ---------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ from pathlib import Path
 from harness.util.text import spelled_out
 
 FILE = "log.txt"
-_ERROR = re.compile(r"\S+ [a-z ]+ ERROR (.*)")  # not the word ERROR in a message
-_INFO = re.compile(r"\S+ [a-z ]+ INFO (.*)")
+_ERROR = re.compile(r"\S+ [a-z0-9/ ]+ ERROR (.*)")  # not the word ERROR in a message
+_INFO = re.compile(r"\S+ [a-z0-9/ ]+ INFO (.*)")
 TAIL = 20_000  # bytes of a log in which its last message is looked for
 _NAMED_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
 # user:password in an address, and keys by the prefixes that their issuers give them
@@ -40,9 +40,14 @@ class _Lines(logging.Formatter):
 def without_secrets(text: str) -> str:
     """The text with keys and passwords replaced: warnings and errors of libraries may quote an address or a header."""
     for name, value in os.environ.items():
-        if _NAMED_SECRET.search(name) and len(value) >= SHORTEST:
+        if names_secret(name) and len(value) >= SHORTEST:
             text = text.replace(value, "***")
     return _LIKE_SECRETS.sub("***", text)
+
+
+def names_secret(variable: str) -> bool:
+    """Whether an environment variable of this name holds a key or a password."""
+    return bool(_NAMED_SECRET.search(variable))
 
 
 class _File(logging.FileHandler):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import psutil
 
+from harness.util import startup
 from harness.util.console import show_cursor
 from harness.util.interrupts import COMMAND, STOPPED, Stopped, command
 
@@ -25,6 +27,17 @@ SECONDS = 10  # to wait for a killed process to end, and for one that was asked 
 def die_with_parent() -> None:
     """Ask Linux to kill this process when its parent dies, so that a killed run leaves no stage behind."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def tie() -> None:
+    """Do the same if the process that started this one asked for it; end at once if that has died already.
+
+    For a parent with threads, which must run no Python code in the child before its program.
+    """
+    if parent := os.environ.pop(startup.TIED_TO, None):
+        die_with_parent()
+        if os.getppid() != int(parent):
+            os._exit(1)
 
 
 def adopt_orphans() -> None:

@@ -10,6 +10,11 @@ from contextlib import contextmanager
 
 one_command = False  # whether this process is one command, as cli.exit_code says
 
+# The GPUs that the user gave the command, as in CUDA_VISIBLE_DEVICES, or ALL. A process by itself uses the first.
+GIVEN_GPUS, ALL = "HARNESS_GIVEN_GPUS", "all"
+# Set: the process id of the process that started this one, if this one must not outlive it.
+TIED_TO = "HARNESS_TIED_TO"
+
 
 def prepare() -> None:
     """Set the environment and the standard streams of this process; every command begins with it."""
@@ -25,6 +30,7 @@ def set_environment() -> None:
     # One GPU: the trainer would spread a step over all visible GPUs and so multiply its batch. NVML, which reports the
     # memory, numbers GPUs by bus, so CUDA must too.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ.setdefault(GIVEN_GPUS, ALL if visible is None else visible)
     if visible is None:
         os.environ |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "0"}
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from harness.runs import training
 from harness.runs.directory import RunDir
 from harness.runs.stages import Stage, complete, stages
-from harness.util import files, logs
+from harness.util import locks, logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def of(run: RunDir) -> Progress:
     listed = (*((stage.name, stage.done) for stage in planned), ("report", whole))
     logged = {seed: training.metrics_log(run.train(seed)) for seed in run.config.train.seeds}
     rewards = {seed: training.read_metrics(log) for seed, log in logged.items() if log.exists()}
-    running = files.is_locked(run.path)
+    running = locks.is_locked(run.path)
     detail = "" if whole else _detail(run, next((s for s in planned if not s.done), None), rewards, running)
     return Progress("complete" if whole else "running" if running else "stopped", listed, detail, rewards)
 

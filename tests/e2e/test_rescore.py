@@ -14,7 +14,7 @@ from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.tasks import dataset, scoring
 from harness.tasks.records import Problem
-from harness.util import files
+from harness.util import files, locks
 from harness.util.errors import HarnessError
 from tests.conftest import ROOT, harness, refused
 from tests.constructed import GOLD, make_run, reported, unsealed
@@ -221,5 +221,5 @@ def test_what_is_no_run_and_who_else_works_on_it(tmp_path):
     refused(harness("rescore", tmp_path), "not a run directory")
     refused(harness("rescore", tmp_path / "nowhere"), "not a run directory")
     run = reported(tmp_path, BASE, TUNED)
-    with files.lock(run.path):
+    with locks.lock(run.path):
         refused(harness("rescore", run.path), "is working on this run")

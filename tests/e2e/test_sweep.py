@@ -15,7 +15,7 @@ from harness.run import inputs
 from harness.runs import directory
 from harness.sweep import __main__ as sweep_command
 from harness.sweep import grid
-from harness.util import files
+from harness.util import locks
 from harness.util.errors import HarnessError
 from harness.util.logs import LOG
 from tests.conftest import HANG, SMALL, copied, harness, refused, started, wait_until
@@ -164,7 +164,7 @@ def test_a_run_that_another_command_completes_meanwhile_did_not_fail(finished, t
     text = report.read_text(encoding="utf-8")
     report.unlink()
     planned, _ = grid.plan("quickstart", [*SMALL], results)
-    with files.lock(report.parent):
+    with locks.lock(report.parent):
         assert grid.execute(planned, "quickstart", results) == {0: "its error line above says why"}
         assert "another process (pid " in capfd.readouterr().err
 

@@ -46,7 +46,7 @@ def main():
         trainer.args.weight_decay = 0.5
         return trainer
     grpo._build = changed
-    with files.lock(run.path):
+    with locks.lock(run.path):
         grpo.train(run, run.config.train.seeds[0], unsloth_backend.BACKEND)
 
 sys.exit(exit_code(main))

@@ -15,6 +15,7 @@ from harness.models import engine, hf_engine, vllm_engine
 from harness.models.checkpoint import Checkpoint
 from harness.models.lora import adapter_weights
 from harness.models.vllm_engine import VllmEngine
+from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.util import files
 from harness.util.errors import HarnessError
@@ -227,6 +228,18 @@ def test_too_little_memory_is_one_line_that_names_the_setting(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1 * 2**30, 24 * 2**30))
     with pytest.raises(HarnessError, match=r"gpu_memory_utilization: tiny needs about 2\.0 GiB and vLLM may take 0\.7"):
         vllm_engine.memory_share(CONFIG.eval, CHECKPOINT)
+
+
+def test_of_a_shared_gpu_the_memory_does_not_depend_on_what_the_others_have_taken(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv(machine.SHARE, "0.5")
+    needed = vllm_engine.needed_gib(CHECKPOINT)
+    for free in (80, 42):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda numbers=(free * 2**30, 80 * 2**30): numbers)
+        assert vllm_engine.memory_share(CONFIG.eval, CHECKPOINT) == 0.45
+        settings = vllm_engine.llm_settings(CONFIG.eval, CHECKPOINT, WORK)
+        assert settings["gpu_memory_utilization"] == 0.45
+        assert settings["kv_cache_memory_bytes"] == int((36 - needed) * 2**30)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +12,8 @@ import pytest
 
 from harness.runs import directory
 from harness.runs import stages as run_stages
-from harness.util import files
+from harness.util import files, locks
 from harness.util.errors import HarnessError
-from tests.conftest import ROOT
 
 
 def test_a_run_directory_is_named_for_its_digest_and_reopens(tmp_path):
@@ -88,16 +85,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert json.loads(file.read_text()) == {"a": 1}
 
 
-HOLD = """
-import sys, time
-from pathlib import Path
-from harness.util import files
-with files.lock(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
 def test_several_may_begin_a_run_at_once(tmp_path):
     together = threading.Barrier(8)
 
@@ -116,22 +103,11 @@ def test_a_results_folder_whose_name_is_no_utf8_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_one_writer_at_a_time_and_a_killed_one_leaves_no_lock(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(HarnessError, match=f"another process \\(pid {holder.pid}\\)"), files.lock(tmp_path):
-        pass
-    holder.kill()
-    holder.wait()
-    with files.lock(tmp_path) as descriptor:
-        assert descriptor is not None
-
-
 def test_a_stage_under_the_runs_lock_does_not_wait_for_it(tmp_path, monkeypatch):
     run = directory.open_run("quickstart", [], tmp_path)
-    with files.lock(run.path):
+    with locks.lock(run.path):
         monkeypatch.setattr("os.environ", run_stages.stage_environment(run))
-        with files.lock(run.path) as descriptor:
+        with locks.lock(run.path) as descriptor:
             assert descriptor is None
 
 

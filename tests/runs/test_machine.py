@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +21,7 @@ from harness.doctor import checks
 from harness.runs import machine
 from harness.runs.machine import GIB, Gpu
 from harness.train import backend, unsloth_backend
+from harness.util import startup
 from harness.util.errors import HarnessError
 
 BIG = Gpu("NVIDIA H100", total=79.2, free=78.7, capability=(9, 0), driver="580.1", cuda=(13, 0))
@@ -235,3 +240,46 @@ def test_what_to_do_about_a_trainings_memory_is_what_would_work(overrides, ways)
     named = [key for key in ("micro_batch", "utilization", "checkpointing", "4bit") if key in said]
     assert all(way in said for way in ways), said
     assert len(named) == len(ways), said
+
+
+def test_engines_that_share_a_gpu_start_one_after_the_other(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with machine.engine_start():
+        assert not list(tmp_path.iterdir())  # alone on its GPU, it waits for nobody
+    monkeypatch.setenv(machine.SHARE, "0.5")
+    order: list[str] = []
+
+    def start(name: str) -> None:
+        with machine.engine_start():
+            order.append(f"{name} begins")
+            time.sleep(0.7)
+            order.append(f"{name} has begun")
+
+    threads = [threading.Thread(target=start, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    first, second = order[0].split()[0], order[2].split()[0]
+    assert order == [f"{first} begins", f"{first} has begun", f"{second} begins", f"{second} has begun"]
+    assert "Waiting for another process" in capsys.readouterr().out
+
+
+def test_the_gpus_that_the_user_gave(monkeypatch):
+    monkeypatch.setattr(machine, "gpus", lambda: [None] * 4)
+    for given, expected in (("all", ["0", "1", "2", "3"]), ("2,3", ["2", "3"]), ("GPU-ab", ["GPU-ab"])):
+        monkeypatch.setenv(startup.GIVEN_GPUS, given)
+        assert machine.given_gpus() == expected
+    monkeypatch.setattr(machine, "gpus", lambda: [])
+    assert machine.given_gpus() == []
+
+
+def test_a_process_takes_the_first_gpu_and_remembers_which_there_were(monkeypatch):
+    for visible, own, given in (("2,3", "2", "2,3"), ("", "", ""), (None, "0", "all")):
+        monkeypatch.delenv(startup.GIVEN_GPUS, raising=False)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        if visible is not None:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        startup.set_environment()
+        assert (os.environ["CUDA_VISIBLE_DEVICES"], os.environ[startup.GIVEN_GPUS]) == (own, given)

@@ -171,7 +171,41 @@ def test_a_bar_keeps_its_counts_and_times_in_a_narrow_terminal(width):
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0:00:00"), (59.6, "0:01:00"), (7384, "2:03:04")])
 def test_a_time_left_is_hours_minutes_seconds(seconds, shown):
-    assert console._duration(seconds) == shown
+    assert console.duration(seconds) == shown
+
+
+def test_progress_is_published_for_a_command_that_shows_several_stages(tmp_path, monkeypatch):
+    monkeypatch.setenv(console.SHOWN, str(tmp_path / "shown.json"))
+    monkeypatch.setattr(console, "PUBLISH", 0.0)
+    with console.working("start of the engine"):
+        assert console.published(tmp_path / "shown.json") == console.Shown("start of the engine")
+    with console.progress("training", 9, 3, unit="steps") as update:
+        assert console.published(tmp_path / "shown.json") == console.Shown("training", 3, 9)
+        update(6, "reward 2.31")
+        shown = console.published(tmp_path / "shown.json")
+    assert (shown.done, shown.total, shown.note) == (6, 9, "reward 2.31") and shown.left > 0
+    monkeypatch.setenv(console.SHOWN, str(tmp_path / "nowhere/shown.json"))
+    console.publish(shown)  # a full disk ends no stage
+    assert console.published(tmp_path / "nowhere/shown.json") is None
+
+
+def test_a_board_shows_every_row_in_a_terminal_and_a_line_of_each_now_and_then_without(monkeypatch):
+    rows = [
+        {"run": "lora.r=4", "state": "running", "done": "12 of 60"},
+        {"run": "[r=8]", "state": "waiting", "done": ""},
+    ]
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=80, highlight=False)
+    monkeypatch.setattr(console, "_console", terminal)
+    with console.board("") as show:
+        show(rows)
+        assert "12 of 60" in screen.getvalue() and "[r=8]" in screen.getvalue()
+    monkeypatch.setattr(console, "_console", Console(file=screen, width=80, highlight=False, soft_wrap=True))
+    monkeypatch.setattr(console, "EVERY", 0.0)
+    screen.truncate(0)
+    with console.board("") as show:
+        show(rows)
+    assert screen.getvalue().lstrip("\0") == "lora.r=4, running, 12 of 60\n[r=8], waiting\n"
 
 
 def test_markdown_in_a_narrow_terminal_loses_no_word(monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 
 from harness.ls import main as ls
 from harness.runs import directory, training
-from harness.util import files
+from harness.util import locks
 from harness.util.errors import HarnessError
 from harness.watch import progress, server
 from tests.conftest import HANG, harness, refused, started
@@ -38,7 +38,7 @@ def test_a_run_is_complete_stopped_or_running(finished, unfinished):
     assert progress.of(directory.existing(finished)).state == "complete"
     stands = progress.of(unfinished)
     assert (stands.state, stands.stage) == ("stopped", "2/4 training") and stands.detail.startswith("2 of 6 steps")
-    with files.lock(unfinished.path):
+    with locks.lock(unfinished.path):
         assert progress.of(unfinished).state == "running"
         shutil.rmtree(unfinished.base)
         with (unfinished.path / "log.txt").open("a") as log:
@@ -99,7 +99,7 @@ def page(request, unfinished):
 
 
 def test_the_page_follows_a_run_until_its_report_is_there(finished, unfinished, page):
-    with files.lock(unfinished.path):
+    with locks.lock(unfinished.path):
         status, body, headers = page.get("/")
     text = body.decode()
     assert status == 200 and headers["Refresh"] and "Running: 2/4 training" in text and "2 of 6 steps" in text
