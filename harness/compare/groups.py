@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.report import summary
 from harness.report.summary import Summary
-from harness.report.wording import DEMO, counts_text, identity_parts, p_text, points_text, rate_text
+from harness.report.wording import counts_text, demo, identity_parts, p_text, points_text, rate_text
 from harness.runs import directory, seals
 from harness.stats import finding
 from harness.stats.scores import COMPARED
@@ -134,8 +134,8 @@ def measured(group: Group) -> list[str]:
     """What the runs of a group have in common: model, training, questions; and that it is a demo, if it is."""
     first, *others = (identity_parts(run.summary) for run in group)
     common = [part for part in first if all(part in other for other in others)]
-    demo = [DEMO] if any(run.summary.identity.demo for run in group) else []
-    return [f"Measured: {'; '.join(common)}.", *demo]
+    warned = dict.fromkeys(filter(None, (demo(run.summary.identity) for run in group)))
+    return [f"Measured: {'; '.join(common)}.", *warned]
 
 
 def lines(group: Group) -> list[str]:

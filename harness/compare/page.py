@@ -46,12 +46,12 @@ class Section:
 
     @property
     def labels(self) -> list[str]:
-        """What each run is called: the settings in which it differs from others, or its name if they do not tell."""
+        """What each run is called: the settings in which it differs from others, or its name if they are too many."""
         told = [one_line(", ".join(f"{key} = {values[at]}" for key, values in self.settings.items()))
                 for at in range(len(self.runs))]  # fmt: skip
-        short = [text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…" for text in told]
-        once = Counter(short)
-        return [text if text and once[text] == 1 else run.name for text, run in zip(short, self.runs, strict=True)]
+        if any(not text or len(text) > LONGEST for text in told) or len(set(told)) < len(told):
+            return [run.name for run in self.runs]
+        return told
 
 
 @dataclass(frozen=True)

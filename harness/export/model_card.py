@@ -11,7 +11,7 @@ from harness.report.document import Figure
 from harness.report.markdown import block_lines
 from harness.report.sections import results
 from harness.report.summary import Summary
-from harness.report.wording import DEMO, identity_line, points
+from harness.report.wording import demo, identity_line, points
 from harness.runs.directory import RunDir
 
 
@@ -28,8 +28,8 @@ def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
     config = run.config
     yield f"# {run.path.resolve().name}"
     yield f"\nTrained with GRPO and scored before and after: {identity_line(numbers, run.read_manifest())}"
-    if numbers.identity.demo:
-        yield f"\n**{DEMO}**"
+    if warned := demo(numbers.identity):
+        yield f"\n**{warned}**"
     yield from _section(results.opening(run, numbers))
     if numbers.seeds:
         own = next(entry for entry in numbers.seeds if entry.seed == export.seed)

@@ -19,7 +19,7 @@ from harness.report.gallery import OUTCOMES
 from harness.report.page import cite, questions, rollouts
 from harness.report.page.questions import SYMBOLS
 from harness.report.summary import Summary
-from harness.report.wording import DEMO, TERMS, identity_line
+from harness.report.wording import TERMS, demo, identity_line
 from harness.runs.directory import RunDir
 from harness.stats.finding import Finding, change, signed
 
@@ -56,7 +56,7 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         title=run.path.resolve().name,
         verdict=numbers.verdict,
         identity=identity_line(numbers, run.read_manifest()),
-        demo=DEMO if numbers.identity.demo else None,
+        demo=demo(numbers.identity),
         claim=found.opening().claim,
         limits=found.limits(),
         reward=found.reward(),

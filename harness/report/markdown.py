@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from harness.report.document import Block, Figure, Gallery, Loud, Rollouts, Section, Table
 from harness.report.gallery import OUTCOMES
 from harness.report.summary import Summary
-from harness.report.wording import DEMO, identity_line
+from harness.report.wording import demo, identity_line
 from harness.runs.directory import RunDir
 from harness.util.text import cell, one_line, prose, visible
 
@@ -23,8 +23,8 @@ def report_lines(run: RunDir, numbers: Summary, shown: list[Section]) -> Iterato
     yield f"# {prose(one_line(run.path.resolve().name))}"
     yield ""
     yield prose(one_line(identity_line(numbers, run.read_manifest())))
-    if numbers.identity.demo:
-        yield f"\n**{DEMO}**"
+    if warned := demo(numbers.identity):
+        yield f"\n**{warned}**"
     for section in shown:
         if isinstance(section.blocks[0], Gallery):
             yield from _gallery(section.blocks[0])

@@ -80,6 +80,14 @@ DEMO = (
     "Demo: the gain is by construction. The embedded model was made so that a few minutes of training help it; nothing "
     "here says anything about other models."
 )
+TINY = "This is the embedded tiny model: nothing here says anything about other models."
+
+
+def demo(identity: Identity) -> str | None:
+    """What a reader must know of the embedded model's results; None for other models."""
+    if not identity.demo:
+        return None
+    return DEMO if identity.data == identity.model else TINY  # by construction it learns its own problems alone
 
 
 def model_text(identity: Identity) -> str:

@@ -269,6 +269,15 @@ def test_the_same_settings_are_told_apart_by_name(sweep, tmp_path):
     assert labels == [sweep[0].name] * 2
 
 
+def test_runs_whose_differences_are_too_long_for_a_label_are_called_by_name(tmp_path):
+    paths = [
+        reported(tmp_path, ["right"] * 30, ["right"] * 30, f"rewards.functions={functions}").path
+        for functions in ("[check_answer, check_numbers, format_exact]", "[check_answer, format_approximate]")
+    ]
+    (section,) = sections_of(paths)
+    assert section.labels == [path.name for path in paths]
+
+
 def sections_of(paths):
     parted = run_groups.comparable(run_groups.load(paths))
     return [

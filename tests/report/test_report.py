@@ -213,6 +213,12 @@ def test_the_embedded_model_is_a_demo_and_says_so(tmp_path):
     assert "Demo: the gain is by construction." in run.page.read_text()
 
 
+def test_the_embedded_model_on_other_data_gains_nothing_by_construction(tmp_path):
+    run = reported(tmp_path, ["wrong"] * 30, ["right"] * 30, f"data.path={tmp_path}/own.jsonl")
+    for text in (run.report.read_text(), run.page.read_text()):
+        assert "This is the embedded tiny model: nothing here says anything about" in text and "Demo:" not in text
+
+
 def test_of_a_local_model_and_data_only_the_last_part_of_the_path_is_shown(tmp_path):
     run = reported(
         tmp_path, ["wrong"] * 30, ["right"] * 30, f"model.id={tmp_path}/mine", f"data.path={tmp_path}/own.jsonl"
