@@ -71,6 +71,8 @@ def _gallery(gallery: Gallery) -> Iterator[str]:
         yield f"\n## {OUTCOMES[outcome]} ({min(SHOWN, len(chosen))} of {len(chosen)}{whose})"
         for item in chosen[:SHOWN]:
             yield f"\nProblem {item.id}, gold {prose(one_line(item.gold))}:"
+            if item.question:
+                yield from fenced(item.question)
             for side, answers in (("base", item.base), ("tuned", item.tuned[0])):
                 for answer in answers:
                     yield f"\n{side}: answer {prose(one_line(_clipped(answer.score.answer)))}, {answer.score.why}"

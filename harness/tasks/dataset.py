@@ -233,7 +233,7 @@ def _load_dataset(
         if offline:
             raise HarnessError(
                 f"data.path: {shown} is not on this machine, and the hub is not asked for it ({offline}); connect to "
-                f"it, check the path, or give a local copy with data.path=FOLDER"
+                f"it, or give a local copy with data.path=FOLDER (a path is relative to the working directory)"
             ) from None
         cause = error.__cause__ or error
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]

@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +39,8 @@ def users_own(name: str, base_dir: Path, modules: dict[Path, ModuleType]) -> Rew
         modules[path] = _load(path)
     function = getattr(modules[path], attribute, None)
     if function is None:
-        raise RewardError(f"reward {name!r}: {path} has no function {attribute!r}")
+        own = [each for each, value in vars(modules[path]).items() if _is_own_function(value, modules[path])]
+        raise RewardError(f"reward {name!r}: {path} has no function {attribute!r}; it has: {', '.join(own) or 'none'}")
     if not callable(function):
         raise RewardError(f"reward {name!r}: {attribute!r} is not a function")
     if inspect.iscoroutinefunction(function):
@@ -47,6 +48,10 @@ def users_own(name: str, base_dir: Path, modules: dict[Path, ModuleType]) -> Rew
     reward = _checked(name, path, function)
     reward.__name__ = reward.__qualname__ = own_name(path, attribute)
     return reward
+
+
+def _is_own_function(value: Any, module: ModuleType) -> bool:
+    return inspect.isfunction(value) and value.__module__ == module.__name__
 
 
 def own_name(path: Path, attribute: str) -> str:
@@ -80,11 +85,13 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
             # Copies: its changes to them must not reach the other rewards or the record.
             own = {name: copy.deepcopy(value) if isinstance(value, list) else value for name, value in columns.items()}
             returned = function(completions=copy.deepcopy(completions), **own)
-            rewards = returned.tolist() if hasattr(returned, "tolist") else list(returned)
+            rewards = returned.tolist() if hasattr(returned, "tolist") else returned
+            rewards = list(rewards) if isinstance(rewards, Iterable) else None
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's code raises is a line about that code
-            raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}") from error
+            hint = "; end its parameters with **columns" if "unexpected keyword argument" in _said(error) else ""
+            raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}{hint}") from error
         is_list = isinstance(rewards, list) and not isinstance(returned, (Mapping, str))
         if not is_list or len(rewards) != len(completions):
             found = f"{len(rewards)} rewards" if is_list else f"a {type(returned).__name__}"
@@ -104,12 +111,15 @@ def _finite(name: str, value: Any) -> float:
     return float(number)
 
 
+def _said(error: BaseException) -> str:
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return "its message cannot be shown"
+
+
 def _one_line(error: BaseException, path: Path) -> str:
     """The error's type, its message, and the last line of the user's file in its traceback."""
-    try:
-        said = " ".join(str(error).split())
-    except Exception:
-        said = "its message cannot be shown"
-    text = f"{type(error).__name__}: {said}".removesuffix(": ")
+    text = f"{type(error).__name__}: {_said(error)}".removesuffix(": ")
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return f"{text} (line {lines[-1]})" if lines else text

@@ -351,11 +351,18 @@ def test_a_function_of_the_users_own(own):
     assert functions[4](**given) == [0.5, 0.5]
 
 
+def test_a_function_without_room_for_other_columns_is_told_how_to_make_it(own):
+    (own / "mine" / "narrow.py").write_text("def f(completions):\n    return [0.0 for _ in completions]\n")
+    (reward,) = built("tutorial", ["mine/narrow.py:f"], own)
+    with pytest.raises(RewardError, match=r"got an unexpected keyword argument 'answer'; end its parameters with \*\*"):
+        reward(completions=["a", "b"], answer=["1", "2"])
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
         ("too_few", "'mine/own.py:too_few' returned 1 rewards; expected a list of 2 rewards"),
-        ("nothing", "'mine/own.py:nothing' failed: TypeError: 'NoneType' object is not iterable"),
+        ("nothing", "'mine/own.py:nothing' returned a NoneType; expected a list of 2 rewards"),
         ("vectors", "'mine/own.py:vectors' returned '[1. 1.]'; expected a finite number in float32's range"),
         ("tensors", "'mine/own.py:tensors' returned 'tensor([1., 1.])'; expected a finite number in float32's range"),
         ("by_text", "'mine/own.py:by_text' returned a dict; expected a list of 2 rewards"),
@@ -415,7 +422,7 @@ def test_a_function_that_changes_golds_prompts_or_tokens_changes_them_for_itself
         (["mine/none.py:shorter"], "mine/none.py does not exist"),
         (["mine:shorter"], "mine does not exist"),
         (["mine/own.txt:shorter"], "own.txt is not a Python file (.py)"),
-        (["mine/own.py:longer"], "has no function 'longer'"),
+        (["mine/own.py:longer"], "has no function 'longer'; it has: shorter, "),
         (["mine/own.py:number"], "'number' is not a function"),
         (["mine/own.py:later"], "'later' is asynchronous; write a plain function"),
         (["mine/syntax.py:f"], "syntax.py cannot be loaded: SyntaxError: "),
