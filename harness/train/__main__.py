@@ -10,7 +10,6 @@ harness.train.grpo.
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from harness.config import arguments
@@ -97,4 +96,7 @@ def _untrained(run: RunDir, seed: int | None) -> list[int]:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_code(main))
+    code = exit_code(main)
+    from harness.train import ranks
+
+    ranks.leave(code)

@@ -76,6 +76,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     run.note("backends", {f"training (seed {seed})": backend.name})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
+        ranks.keep(trainer)
         _same_prompts(trainer, problems, asked, config)
     settings = check_settings(trainer, config, seed, end)
     if ranks.is_first():

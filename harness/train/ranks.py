@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from harness.runs import machine
 from harness.util import console, interrupts, locks, processes, startup
@@ -32,6 +32,28 @@ def is_one() -> bool:
 def is_first() -> bool:
     """Whether this process writes the files: the first of several, or the only one."""
     return not is_one() or os.environ[RANK] == "0"
+
+
+_kept: list[object] = []
+
+
+def keep(trainer: object) -> None:
+    """Keep the trainer of one of several processes to the end of the process: see leave."""
+    if is_one():
+        _kept.append(trainer)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with an exit code; one of several ends without taking its objects apart.
+
+    torch's gloo group waits in its destructor, holding Python's lock, for a thread that may be waiting for that lock
+    (seen with torch 2.13).
+    """
+    if is_one():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 class Failed(NamedTuple):
