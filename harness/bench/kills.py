@@ -28,7 +28,7 @@ SIBLING = ("name=sibling", "train.learning_rate=0.0001")  # another experiment o
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSTOP")  # one that was stopped is killed then
 CHAIN = 3  # kills before a run is left to finish
 LONGEST = 600  # seconds for a command
-# Of the kills: one of a pair of experiments, one of a report, one of a scoring anew, and a full disk, for each so many.
+# For so many kills there is one each of a pair of experiments, of a report and of a scoring, and one full disk.
 EVERY = 8
 
 # In a mount namespace of its own, so that it needs no rights and leaves nothing behind: the command on a disk of a
@@ -62,7 +62,8 @@ def ended(process: subprocess.Popen) -> str:
 def finish(results: Path, *overrides: str) -> tuple[float, str]:
     """Seconds and errors of a run that is left alone."""
     began = time.monotonic()
-    return (0.0, errors) if (errors := ended(started(command(results, *overrides)))) else (time.monotonic() - began, "")
+    errors = ended(started(command(results, *overrides)))
+    return time.monotonic() - began, errors
 
 
 def summary(results: Path, name: str = "quickstart") -> bytes | None:

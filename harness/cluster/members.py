@@ -16,13 +16,12 @@ from typing import IO
 from harness.cluster import parallel, pool, watch
 from harness.cluster.pool import Pool
 from harness.cluster.watch import Shown
-from harness.config.schema import Config
 from harness.runs.directory import RunDir
 from harness.util import interrupts, startup
 from harness.util.console import board, say
 from harness.util.interrupts import Stopped
 
-DECIDED_LATER = ("train", "lora", "rewards")  # sections without a say in the base's completions
+DECIDED_LATER = {"train", "lora", "rewards"}  # sections without a say in the base's completions
 END_SECONDS = parallel.END_SECONDS + 30  # for runs to end after Ctrl-C
 
 
@@ -37,12 +36,8 @@ class Member:
     @property
     def base(self) -> str:
         """Equal for runs that share their base's completions."""
-        return _base(self.run.config)
-
-
-def _base(config: Config) -> str:
-    settings = {name: section for name, section in config.deciding().items() if name not in DECIDED_LATER}
-    return json.dumps(settings, sort_keys=True)
+        deciding = self.run.config.deciding()
+        return json.dumps({name: deciding[name] for name in deciding.keys() - DECIDED_LATER}, sort_keys=True)
 
 
 def run_all(members: Sequence[Member], workers: Pool) -> dict[int, str]:

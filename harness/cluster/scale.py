@@ -4,10 +4,10 @@
     python -m harness.bench scale exp/quickstart.yaml cluster.workers=2 --parts 1,2
     python -m harness.bench project RUN OTHER --members 8,32 --gpus 1,4,8
 
-scale evaluates the base in so many parts on Ray (RAY_ADDRESS, or one started here), each time anew, and compares the
-results byte by byte. A row of several parts is compared with the last row of one part before it; the first start on a
-new machine compiles, so that --parts 1,1,2 measures it apart. project takes what the stages of two finished runs of a
-sweep took: RUN has made its base, OTHER has used it. What it prints is projected, not measured.
+scale evaluates the base in so many parts on Ray (RAY_ADDRESS, or one started here), each time from the start, and
+compares the results byte by byte. A row of several parts is compared with the last row of one part before it; the first
+start on a new machine compiles, so that --parts 1,1,2 measures it apart. project takes what the stages of two finished
+runs of a sweep took: RUN has made its base, OTHER has used it. What it prints is projected, not measured.
 """
 
 from __future__ import annotations

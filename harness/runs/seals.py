@@ -29,7 +29,7 @@ class Broken:
     path: str  # in the run directory
     seal: Seal
     why: str
-    stale: bool = False  # it is as it was written, but from something that has been made anew since
+    stale: bool = False  # it is as it was written, but from something that has been made again since
 
 
 def hashes(run: RunDir, paths: Iterable[Path]) -> dict[str, str]:
@@ -78,7 +78,7 @@ def write_result(run: RunDir, folder: Path, result: Evaluation, trained: Path | 
     file, content = folder / "result.json", files.as_json(typed.plain(result))
     made = hashes(run, (folder / name for name in ("samples.jsonl", "proof.json", "source.json")))
     if trained is None and (before := run.read_manifest().seals.get(_inside(run, folder / "samples.jsonl"))):
-        source = before.made_from  # scored anew
+        source = before.made_from  # scored again
     else:
         source = {_inside(run, trained): result.adapter} if trained and result.adapter else {}
     written = {path: (sha256, source) for path, sha256 in made.items()}
@@ -100,7 +100,7 @@ def changed(file: Path, sealed: Seal) -> bool:
 
 
 def broken(run: RunDir) -> Iterator[Broken]:
-    """The sealed files of finished stages that have changed or are missing, or whose sources have been made anew."""
+    """The sealed files of finished stages that have changed or are missing, or whose sources have been made again."""
     seals = run.read_manifest().seals
     for path, sealed in sorted(seals.items()):
         file = run.path / path
@@ -111,14 +111,14 @@ def broken(run: RunDir) -> Iterator[Broken]:
                 yield Broken(path, sealed, "is missing")
         elif changed(file, sealed):
             yield Broken(path, sealed, "has changed since it was written")
-        elif anew := [name for name, was in sealed.made_from.items() if name in seals and seals[name].sha256 != was]:
-            yield Broken(path, sealed, f"was made from another {anew[0]}", stale=True)
+        elif remade := [name for name, was in sealed.made_from.items() if name in seals and seals[name].sha256 != was]:
+            yield Broken(path, sealed, f"was made from another {remade[0]}", stale=True)
 
 
 def check(run: RunDir, *, redrawn: bool = False, remade: bool = False) -> None:
     """Raise HarnessError for the first file that is not as sealed.
 
-    redrawn: the report is drawn anew anyway; remade: all that is made from other files is.
+    redrawn: the report is drawn again anyway; remade: so is all that is made from other files.
     """
     _has_manifest(run)
     for each in broken(run):
