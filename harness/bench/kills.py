@@ -2,8 +2,8 @@
 
 Chains: a run is killed up to CHAIN times, then left to finish. Pairs: two experiments that share a base evaluation run
 at once, and one is killed. Redrawing: harness.report and harness.rescore are killed on a finished run. Full disks: the
-run's disk is too small, by a random size, and larger for the second attempt. In the end every summary.json must be,
-byte for byte, that of the run that was left alone.
+disk fills up in a stage, and has room for the second attempt. In the end every summary.json must be, byte for byte,
+that of the run that was left alone.
 """
 
 from __future__ import annotations
@@ -26,17 +26,21 @@ SMALL = (
 )  # fmt: skip
 SIBLING = ("name=sibling", "train.learning_rate=0.0001")  # another experiment on the same base
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSTOP")  # one that was stopped is killed then
+STAGES = 4  # base, training, tuned, report
 CHAIN = 3  # kills before a run is left to finish
 LONGEST = 600  # seconds for a command
 # For so many kills there is one each of a pair of experiments, of a report and of a scoring, and one full disk.
 EVERY = 8
 
-# In a mount namespace of its own, so that it needs no rights and leaves nothing behind: the command on a disk of a
-# given size, then on a large one.
-ON_A_SMALL_DISK = """
-mount -t tmpfs -o size="$2" tmpfs "$1" || exit 90
-shift 2
-"$@" >"$OUT/first" 2>"$OUT/errors"; echo $? >"$OUT/code"
+# In a mount namespace of its own, so that it needs no rights and leaves nothing behind: the command on a disk that is
+# made small (the room left is in KiB) a moment after the stage has begun, then again on a large one.
+ON_A_FULL_DISK = """
+mount -t tmpfs -o size=4g tmpfs "$PLACE" || exit 90
+"$@" >"$OUT/first" 2>"$OUT/errors" &
+until grep -q "^\[$STAGE/" "$OUT/first" || ! kill -0 $! 2>/dev/null; do sleep 0.05; done
+sleep "$DELAY"
+until mount -o remount,size=$(($(df -Pk "$PLACE" | awk 'NR == 2 {print $3}') + ROOM))k "$PLACE"; do :; done
+wait $!; echo $? >"$OUT/code"
 mount -o remount,size=4g "$PLACE"
 "$@" >"$OUT/second" 2>"$OUT/errors-2" || exit 91
 cat "$PLACE"/*/summary.json
@@ -92,7 +96,7 @@ def campaign(rng: random.Random, wanted: int, finished: Path, seconds: float) ->
         "kills of the whole run": chains(rng, wanted - 4 * share, seconds, expected),
         "kills of one of two experiments on one base": pairs(rng, share, seconds, expected) if share else Counter(),
         "kills of rescore and report": redrawing(rng, 2 * share, finished, expected),
-        "full disks": full_disks(rng, share, finished, expected),
+        "full disks": full_disks(rng, share, expected),
     }
     return {name: counts for name, counts in found.items() if counts}
 
@@ -158,32 +162,35 @@ def redrawing(rng: random.Random, wanted: int, finished: Path, expected: bytes) 
     return found
 
 
-def full_disks(rng: random.Random, wanted: int, finished: Path, expected: bytes) -> Counter[str]:
-    """The run on a disk of a random size below what it needs, then on a large one.
+def full_disks(rng: random.Random, wanted: int, expected: bytes) -> Counter[str]:
+    """A disk that fills up in each stage in turn and in the report, and the run given again with room.
 
-    The first attempt has to end with one line and exit code 2. Needs Linux's user namespaces; nothing without them.
+    The first attempt has to end with one line and exit code 2, or to need no more room. Needs Linux's user namespaces;
+    nothing without them.
     """
     found: Counter[str] = Counter()
-    needed = sum(file.stat().st_size for file in finished.parent.rglob("*") if file.is_file())
-    for _ in range(wanted):
+    for number in range(wanted):
         with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as out:
-            size = str(rng.randrange(4096, needed))
-            script = ["sh", "-c", ON_A_SMALL_DISK, "sh", place, size, *command(Path(place))]
-            own = os.environ | {"OUT": out, "PLACE": place}
+            stage = number % STAGES + 1
+            room, delay = rng.randrange(64), rng.uniform(0, 1)  # KiB, seconds
+            own = {"OUT": out, "PLACE": place, "STAGE": str(stage), "ROOM": str(room), "DELAY": f"{delay:.2f}"}
+            script = ["sh", "-c", ON_A_FULL_DISK, "sh", *command(Path(place))]
             done = subprocess.run(
-                ["unshare", "--map-root-user", "--mount", *script], env=own, capture_output=True, timeout=2 * LONGEST
-            )
+                ["unshare", "--map-root-user", "--mount", *script],
+                env=os.environ | own, capture_output=True, timeout=2 * LONGEST,
+            )  # fmt: skip
             if done.returncode not in (0, 91):
                 print(f"full disks: not possible here ({done.stderr.decode().strip()})", file=sys.stderr)
                 return found
-            first, code = (Path(out, name).read_text() for name in ("errors", "code"))
-            stage = [line for line in Path(out, "first").read_text().splitlines() if line.startswith("[")]
-            found["full disks"] += 1
-            found[f"in {stage[-1].split(';')[0] if stage else 'the beginning'}"] += 1
-            found["one line and exit code 2"] += (clean := int(code) == 2 and first.count("\n") == 1)
-            said = "" if clean else f"exit code {code.strip()}: {first}"
-            said += Path(out, "errors-2").read_text() if done.returncode else ""
-            _judge(found, said, done.stdout or None, expected)
+            said, code = (Path(out, name).read_text() for name in ("errors", "code"))
+            clean, enough = int(code) == 2 and said.count("\n") == 1, int(code) == 0 and not said
+            found["disks"] += 1
+            found[f"in stage {stage} of {STAGES}"] += 1
+            found["one line and exit code 2"] += clean
+            found["room enough"] += enough
+            fault = "" if clean or enough else f"exit code {code.strip()}: {said}"
+            fault += Path(out, "errors-2").read_text() if done.returncode else ""
+            _judge(found, fault, done.stdout or None, expected)
     return found
 
 

@@ -177,7 +177,7 @@ class EvalSection(Section):
     seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
     batch_size: Positive = 64  # transformers: prompts per batch
     batch_invariant: bool = True  # vllm: a completion does not depend on the rest of its batch
-    enforce_eager: bool | None = None  # vllm: no compilation, no CUDA graphs; null: chosen by the number of tokens
+    enforce_eager: bool | None = None  # vllm: no compilation, no CUDA graphs; null: by the number of tokens
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: its share of the GPU's free memory
     noise_floor: bool = False  # evaluate the base twice: what changes although nothing was trained
     curve: bool = False  # score the adapters kept during the training on all dev problems

@@ -27,6 +27,8 @@ class Vllm(EngineKind):
             yield "train.seeds: vllm loads one model per process, and full finetuning makes one per seed; give one seed"
         if section.precision == "fp32":
             yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
+        if section.enforce_eager and section.batch_invariant:
+            yield "eval.enforce_eager: vllm is batch-invariant only if it compiles; drop it, or unset batch_invariant"
         low, high = VLLM_TEMPERATURES
         if section.temperature and not low <= section.temperature <= high:
             yield f"eval.temperature: vllm samples only at {low:g} to {high:g}; change it, or set 0 for greedy decoding"

@@ -114,6 +114,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("train: {backend: trl, rollouts: vllm}\nmodel: {precision: fp32}", (), ("model.precision", "train.rollouts")),
         ("train: {rollouts: vllm, temperature: 0.005}", (), ("train.temperature", "0.01 to 2")),
         ("eval: {precision: fp32}", (), ("eval.precision", "vllm scores in bf16")),
+        ("eval: {enforce_eager: true}", (), ("eval.enforce_eager", "batch-invariant only if it compiles")),
         ("eval: {temperature: 0.001}", (), ("eval.temperature", "0.01 to 2")),
         ("eval: {temperature: 2.5}", (), ("eval.temperature", "0.01 to 2")),
         ("lora: {r: 600}", (), ("lora.r", "up to rank 512")),
@@ -183,7 +184,7 @@ def test_vllms_settings_count_where_they_change_a_number(tmp_path):
     other = load(tmp_path, "eval: {engine: transformers}").digest()
     assert {load(tmp_path, "eval: {engine: transformers}", setting).digest() for setting in settings} == {other}
     on, off = load(tmp_path, ""), load(tmp_path, "", settings[0])
-    assert len({on.digest(), off.digest(), load(tmp_path, "", settings[1]).digest()}) == 3
+    assert len({on.digest(), off.digest(), load(tmp_path, "", *settings[:2]).digest()}) == 3
     assert load(tmp_path, "", settings[2]).digest() == on.digest()
     assert load(tmp_path, "", settings[0], settings[2]).digest() != off.digest()
 

@@ -39,7 +39,7 @@ SAMPLED = (
 @pytest.fixture(scope="module")
 def running(questions):
     """Compiled, as a full evaluation runs. One engine for all tests: vLLM does not start twice in a process."""
-    section = CONFIG.eval.model_copy(update={"gpu_memory_utilization": 0.3, "enforce_eager": False})
+    section = CONFIG.eval.model_copy(update={"gpu_memory_utilization": 0.3})
     work = engine.Work(completions=QUESTIONS, longest=300, lora_rank=4)
     return registry.load(section, questions.checkpoint, questions.tokenizer, work)
 

@@ -190,19 +190,22 @@ def test_how_it_starts_follows_the_work_and_the_settings(llm, questions, tmp_pat
     small, large = WORK, dataclasses.replace(WORK, completions=1319, longest=990, lora_rank=0)
     assert vllm_engine.llm_settings(section, CHECKPOINT, small) == {
         "model": str(CHECKPOINT.path), "dtype": "bfloat16", "load_format": "safetensors", "max_model_len": 512,
-        "gpu_memory_utilization": 0.9, "enforce_eager": True, "generation_config": "vllm",
-        "language_model_only": False, "use_tqdm_on_load": False, "seed": 0,
+        "gpu_memory_utilization": 0.9, "enforce_eager": False, "generation_config": "vllm",
+        "language_model_only": False, "use_tqdm_on_load": False, "seed": 0, "attention_backend": "TRITON_ATTN",
         "enable_lora": True, "max_loras": 1, "max_lora_rank": 8,
     }  # fmt: skip
     full = section.model_copy(update={"max_new_tokens": 768})
     settings = vllm_engine.llm_settings(full, CHECKPOINT, large)
     assert not settings["enforce_eager"] and settings["max_model_len"] == 1024 and "enable_lora" not in settings
-    assert vllm_engine.eager(full.model_copy(update={"enforce_eager": True}), large)
+    variant = full.model_copy(update={"batch_invariant": False})
+    assert "attention_backend" not in vllm_engine.llm_settings(variant, CHECKPOINT, large)
+    assert vllm_engine.eager(variant, small) and not vllm_engine.eager(variant, large)
+    assert vllm_engine.eager(variant.model_copy(update={"enforce_eager": True}), large)
     beyond = dataclasses.replace(large, longest=1500)
     assert vllm_engine.llm_settings(full, CHECKPOINT, beyond)["max_model_len"] == CHECKPOINT.context == 1024
     (tmp_path / "config.json").write_text('{"text_config": {}, "vision_config": {}}')
     assert vllm_engine.llm_settings(section, Checkpoint("m", tmp_path), small)["language_model_only"]
-    assert vllm_engine.describe(full, small) != vllm_engine.describe(full, large)  # eager and compiled
+    assert vllm_engine.describe(variant, small) != vllm_engine.describe(variant, large)  # eager and compiled
 
 
 def test_a_tuned_evaluation_that_was_begun_with_another_engine_does_not_go_on(llm, tmp_path, monkeypatch):
