@@ -19,6 +19,8 @@ from typing import Any
 
 from harness import __version__
 from harness.util.cli import COMPLETING, Parser, exit_code
+from harness.util.errors import HarnessError
+from harness.util.text import did_you_mean
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -51,6 +53,9 @@ def main(argv: list[str] | None = None) -> int | None:
     parser.add_argument("--version", action="version", version=f"grpo-harness {__version__}")
     parser.add_argument("--completion", action=Completion, choices=SHELLS, help="print what makes a shell complete")
     chosen = _command_on_the_line() if COMPLETING in os.environ else None
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        hint = did_you_mean(arguments[0], COMMANDS) or "harness --help lists them"
+        raise HarnessError(f"{arguments[0]}: no such command; {hint}")
     chosen = chosen or parser.parse(arguments[:1] if arguments[:1] != ["--completion"] else arguments).command
     module = f"harness.{chosen}"
     # A command is a module, or a package with a __main__.

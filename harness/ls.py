@@ -26,6 +26,11 @@ def main(argv: list[str] | None = None) -> int:
     found = listing.of(folder)
     if found.rows and (left_out := table("", found.rows, listing.EXPENDABLE)):
         say(f"A wider terminal also shows: {', '.join(left_out)}.")
+    if found.kept:
+        say(
+            f"{listing.REPORT_ALONE}: the report was kept without the run's other files (no manifest.json); open its "
+            f"report.html or report.md."
+        )
     if not found.rows and not found.broken:
         say(f"{one_line(str(folder))}: no run yet; python -m harness.run quickstart makes one.")
     for line in found.broken:

@@ -1,9 +1,11 @@
-"""Every setting of an experiment file, with what is allowed and the default, as Markdown.
+"""Every setting of an experiment file, with what is allowed and the default, or those that are asked for.
 
     python -m harness.settings
+    python -m harness.settings train.steps
+    python -m harness.settings lora eval.samples
     python -m harness.settings > experiments/SETTINGS.md
 
-A setting is named as on the command line: section.key=value.
+A setting is named as on the command line, by section.key; a section means all of its settings.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from harness.config import arguments
 from harness.util.cli import Parser, exit_code
+from harness.util.errors import HarnessError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -43,6 +47,24 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+def chosen(asked: list[str]) -> str:
+    """What is known of the settings, or sections of them, that are asked for. Raises HarnessError for any other."""
+    from harness.config import loading
+    from harness.config.schema import Config
+
+    rows = {row[0].strip("`"): row[1:] for row in _rows(Config, "")}
+    lines = []
+    for key in (word.partition("=")[0] for word in asked):
+        named = [name for name in rows if name == key or name.startswith(f"{key}.")]
+        if not named:
+            raise HarnessError(f"{key}: no such setting; {loading.nearest_key(key)}")
+        for name in named:
+            allowed, default, meaning = rows[name]
+            lines += [name, *([f"    {meaning}"] if meaning else []), f"    allowed: {allowed}"]
+            lines += [f"    default: {default}", ""]
+    return "\n".join(lines)
+
+
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
     comments, allowed = _comments(section), section.model_json_schema()
     for name, field in section.model_fields.items():
@@ -50,7 +72,7 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
             yield from _rows(field.annotation, f"{prefix}{name}.")
             continue
         default = _plain(field.get_default(call_default_factory=True))
-        shown = json.dumps(default, ensure_ascii=False)
+        shown = "that of the file" if field.is_required() else json.dumps(default, ensure_ascii=False)
         found = _allowed(allowed["properties"][name], allowed.get("$defs", {}))
         yield f"`{prefix}{name}`", found, shown, comments[name]
 
@@ -101,8 +123,10 @@ def _sentence(doc: str) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    Parser("settings", __doc__).parse(argv)
-    print(markdown(), end="")
+    parser = Parser("settings", __doc__)
+    arguments.add_settings(parser)
+    asked = parser.parse(argv).settings
+    print(chosen(asked) if asked else markdown(), end="")
     return 0
 
 

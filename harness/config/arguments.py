@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from harness.util.errors import HarnessError
+from harness.util.text import did_you_mean
+
 RESULTS = Path("results")
 SCHEDULERS = ("local", "ray")  # of cluster.scheduler; here, because the schema takes long to import
 
@@ -27,12 +30,38 @@ def add_experiment(
 
 
 def add_run(parser: ArgumentParser) -> None:
-    _complete(parser.add_argument("run", type=Path, metavar="RUN", help="run directory"), _runs)
+    told = f"run directory, or the beginning of its name in {RESULTS}"
+    _complete(parser.add_argument("run", type=find_run, metavar="RUN", help=told), _runs)
 
 
 def add_runs(parser: ArgumentParser) -> None:
-    runs = parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories, such as results/*")
-    _complete(runs, _runs)
+    told = f"run directories, such as {RESULTS}/*, or names in {RESULTS}"
+    _complete(parser.add_argument("runs", nargs="+", type=find_run, metavar="RUN", help=told), _runs)
+
+
+def find_run(text: str, results: Path = RESULTS) -> Path:
+    """What a command line means by a run: a path that exists, or the only run in `results` whose name begins so.
+
+    Raises HarnessError if there is none, or several.
+    """
+    path = Path(text)
+    if path.exists():
+        return path
+    runs = {file.parent.name: file.parent for file in sorted(results.glob("*/config.yaml"))}
+    found = [text] if text in runs else [name for name in runs if name.startswith(text)]
+    if len(found) == 1:
+        return runs[found[0]]
+    if found:
+        raise HarnessError(
+            f"{text}: {len(found)} runs in {results} begin so: {', '.join(found)}; give more of the name"
+        )
+    hint = did_you_mean(path.name, runs) or "python -m harness.ls lists the runs"
+    raise HarnessError(f"{text}: not found, neither as a path nor as a run in {results}; {hint}")
+
+
+def add_settings(parser: ArgumentParser) -> None:
+    told = "settings or sections of them; default: all, as Markdown"
+    _complete(parser.add_argument("settings", nargs="*", default=[], metavar="KEY", help=told), _keys)
 
 
 def add_cluster(parser: ArgumentParser) -> None:
@@ -61,6 +90,12 @@ def _settings(prefix: str, **_: Any) -> Iterable[str]:
     from harness.config.loading import leaves
 
     return [f"{key}=" for key in leaves()]
+
+
+def _keys(prefix: str, **_: Any) -> Iterable[str]:
+    from harness.config.loading import keys
+
+    return keys()
 
 
 def _runs(prefix: str, **_: Any) -> Iterable[str]:

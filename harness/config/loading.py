@@ -133,7 +133,7 @@ def _explain(errors: list[dict[str, Any]], source: str, overridden: list[str]) -
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     kind, message = first["type"], first["msg"]
     if kind == "extra_forbidden":
-        return f"{blamed}: {path}: unknown key; {_nearest(path)}{more}"
+        return f"{blamed}: {path}: unknown key; {nearest_key(path)}{more}"
     if kind == "missing":
         return f"{blamed}: {path}: required, but missing{more}"
     if kind.endswith("_type") and isinstance(first["input"], (dict, list, str, int, float, type(None))):
@@ -167,7 +167,8 @@ def leaves() -> list[str]:
     return [key for key in known if not any(other.startswith(f"{key}.") for other in known)]
 
 
-def _nearest(path: str) -> str:
+def nearest_key(path: str) -> str:
+    """What an error about an unknown key path says next: the nearest one, or those of its section."""
     parent, _, leaf = path.rpartition(".")
     siblings = [key for key in keys() if key.rpartition(".")[0] == parent]
     by_leaf = {key.rpartition(".")[2]: key for key in reversed(keys())}

@@ -103,7 +103,8 @@ class Reward(Section):
 
 
 class RewardsSection(Section):
-    profile: Literal["tutorial", "robust"] = "tutorial"  # which implementation of the four names
+    # tutorial: the four functions give exactly what the tutorial's give; robust: by the rules of our own scorer
+    profile: Literal["tutorial", "robust"] = "tutorial"
     functions: list[Reward] = Field(
         [
             Reward(name="format_exact"),
@@ -201,7 +202,7 @@ class ClusterSection(Section):
 
 
 class Config(Section):
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)  # begins that of the run directory
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     prompt: PromptSection = PromptSection()

@@ -158,6 +158,8 @@ def open_run(target: str, overrides: list[str], results: Path, *, create: bool =
         if overrides:
             raise HarnessError(f"{path}: a run's settings are fixed; give overrides with the experiment file instead")
         return existing(path)
+    if path.parent == Path() and (results / path / "config.yaml").is_file():
+        return open_run(str(results / path), overrides, results)
     config = loading.load(loading.find_experiment(target), overrides)
     path = results / config.run_name()
     try:
@@ -179,9 +181,19 @@ def begin(run: RunDir) -> None:
             write_text(run.settings, run.config.to_yaml())
 
 
+def is_report_alone(path: Path) -> bool:
+    """Whether a folder has the report of a run but not the run, as those in results/reference."""
+    return (path / "summary.json").is_file() and not (path / "manifest.json").exists()
+
+
 def existing(path: Path) -> RunDir:
     """Open a run directory. Raises HarnessError unless its name was made from its configuration."""
     file = path / "config.yaml"
+    if is_report_alone(path):
+        raise HarnessError(
+            f"{path}: only the report of a run, kept without its other files (no manifest.json); open its "
+            f"report.html or report.md"
+        )
     if not file.is_file():
         raise HarnessError(f"{path}: not a run directory (config.yaml is missing)")
     config = loading.load(file, own=True)

@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import itertools
 import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from harness.util import interrupts, startup
 from harness.util.errors import HarnessError, in_short
 from harness.util.interrupts import COMMAND, Stopped
 from harness.util.logs import LOG
-from harness.util.text import spelled_out
+from harness.util.text import did_you_mean, spelled_out
 
 # Set by a command that keeps no partial work: when it or a process it started is stopped, the message does not say
 # that the command resumes.
@@ -59,7 +60,20 @@ class Parser(argparse.ArgumentParser):
             import argcomplete
 
             argcomplete.autocomplete(self)  # answers the shell, and ends the process
-        return self.parse_intermixed_args(argv)
+        given = sys.argv[1:] if argv is None else argv
+        self._check_options(given)
+        return self.parse_intermixed_args(given)
+
+    def _check_options(self, given: Sequence[str]) -> None:
+        """Raise HarnessError for an unknown option: argparse would first miss an argument, and names no near one."""
+        known = list(self._option_string_actions)
+        for word in itertools.takewhile(lambda word: word != "--", given):
+            name = word.partition("=")[0]
+            # A question may begin with a dash; options may be shortened.
+            if not name.startswith("--") or " " in name or any(option.startswith(name) for option in known):
+                continue
+            hint = did_you_mean(name, known) or f"see {self.prog} --help"
+            raise HarnessError(f"{name}: no such option; {hint}")
 
 
 def exit_code(main: Callable[[], int | None]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,12 @@ from markupsafe import Markup
 
 def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The question that ends an error about a word that is not known; None if none of those known is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else None
 
 
 # Characters that a reader could not see, or that would act on the text around them: controls, line separators, all that

@@ -8,47 +8,51 @@ from pathlib import Path
 from harness.report import summary
 from harness.report.wording import points_text
 from harness.runs import directory
-from harness.runs.directory import RunDir
 from harness.stats import finding
 from harness.util.errors import HarnessError
 from harness.util.text import one_line
 from harness.watch import progress
 
-# What a narrow terminal leaves out, the first one first.
+# The columns that a narrow terminal leaves out, the first one first; a line then names them.
 EXPENDABLE = ("progress", "stage")
+REPORT_ALONE = "report only"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     rows: list[dict[str, str]]  # of the runs, by column
     broken: list[str]  # a line for each that cannot be read
+    kept: bool = False  # whether a row is a report that was kept without its run
 
 
 def of(folder: Path) -> Listing:
     """The runs in a folder, by name. Raises HarnessError if there is no such folder."""
     if not folder.is_dir():
         raise HarnessError(f"{folder}: not found as a folder; give one with runs in it, such as results")
-    found = Listing([], [])
-    for settings in sorted(folder.glob("*/config.yaml")):
+    rows, broken, kept = [], [], False
+    for path in sorted({file.parent for name in ("config.yaml", "summary.json") for file in folder.glob(f"*/{name}")}):
         try:
-            found.rows.append(_row(directory.existing(settings.parent)))
+            if directory.is_report_alone(path):
+                rows.append(_row(path, progress.Progress(REPORT_ALONE, (), "", {})))
+                kept = True
+            else:
+                rows.append(_row(path, progress.of(directory.existing(path))))
         except HarnessError as error:
-            found.broken.append(one_line(str(error)))
-    return found
+            broken.append(one_line(str(error)))
+    return Listing(rows, broken, kept)
 
 
-def _row(run: RunDir) -> dict[str, str]:
-    stands = progress.of(run)
+def _row(path: Path, stands: progress.Progress) -> dict[str, str]:
     return {
-        "run": one_line(run.path.name),
+        "run": one_line(path.name),
         "state": stands.state,
         "stage": stands.stage,
         "progress": stands.detail,
-        "verdict": _verdict(run) if stands.state == "complete" else "",
+        "verdict": _verdict(path) if stands.state in ("complete", REPORT_ALONE) else "",
     }
 
 
-def _verdict(run: RunDir) -> str:
-    numbers = summary.read(run.path)
+def _verdict(path: Path) -> str:
+    numbers = summary.read(path)
     found = finding.label(numbers.verdict.kind, numbers.verdict.direction)
     return f"{found}: {points_text(numbers.difference.accuracy)} points of accuracy"

@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from harness import __version__
+from harness.config.arguments import find_run
+from harness.util.errors import HarnessError
 from tests.conftest import ROOT, harness, refused
 
 SEPARATOR = "\v"  # argcomplete's, between two candidates
@@ -70,3 +72,60 @@ def test_no_optional_argument_is_named_as_required(command):
     done = harness(command)
     refused(done, "are required: ")
     assert "overrides" not in done.stderr and "question" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("__main__", "rnu", "quickstart"), "rnu: no such command; did you mean run?"),
+        (("__main__", "zzz"), "zzz: no such command; harness --help lists them"),
+        (("__main__", "--hlp"), "--hlp: no such option; did you mean --help?"),
+        (("run", "--hlp"), "--hlp: no such option; did you mean --help?"),
+        (("run", "quickstart", "--dryrun"), "--dryrun: no such option; did you mean --dry-run?"),
+        (("view", "--prot=1"), "--prot: no such option; did you mean --port?"),
+        (("settings", "train.stps"), "train.stps: no such setting; did you mean train.steps?"),
+        (("settings", "zzz"), "zzz: no such setting; allowed: name, model, data, "),
+    ],
+)
+def test_a_word_that_is_not_known_gets_the_nearest_one(words, said):
+    refused(harness(*words), said)
+
+
+def test_a_question_may_look_like_an_option_and_an_option_may_be_shortened(finished):
+    refused(harness("run", "quickstrt", "--dry"), "did you mean experiments/quickstart.yaml?")
+    refused(harness("settings", "--", "--is it"), "--is it: no such setting")
+
+
+def test_a_setting_or_a_section_is_explained(capsys):
+    from harness.settings import main
+
+    assert main(["train.steps=4", "lora"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("train.steps\n    optimizer steps\n    allowed: integer, ≥ 1\n    default: 50\n")
+    assert "\nlora.r\n" in said and "\nlora.alpha\n" in said and "train.seeds" not in said
+
+
+def test_a_run_is_named_by_its_path_its_name_or_a_beginning_of_it(tmp_path):
+    for name in ("one-1a2b3c4d", "one-1a2b3c4d5", "two-1a2b3c4d"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    (tmp_path / "three").mkdir()
+    assert find_run(str(tmp_path / "three"), tmp_path) == tmp_path / "three"
+    assert find_run("one-1a2b3c4d", tmp_path) == tmp_path / "one-1a2b3c4d"
+    assert find_run("tw", tmp_path) == tmp_path / "two-1a2b3c4d"
+    with pytest.raises(HarnessError, match=r"one: 2 runs in .* begin so: one-1a2b3c4d, one-1a2b3c4d5; give more"):
+        find_run("one", tmp_path)
+    with pytest.raises(HarnessError, match=r"tow-1a2b3c4d: not found, .*; did you mean two-1a2b3c4d\?"):
+        find_run("tow-1a2b3c4d", tmp_path)
+    with pytest.raises(HarnessError, match=r"three/four: not found, .*; python -m harness\.ls lists the runs"):
+        find_run("three/four", tmp_path)
+
+
+def test_every_command_finds_a_run_by_its_name(finished):
+    place = finished.parent.parent / "names"
+    place.mkdir(exist_ok=True)
+    (place / "results").symlink_to(finished.parent)
+    for words in (("report", finished.name[:-2]), ("compare", finished.name), ("run", finished.name)):
+        done = harness(*words, cwd=place)
+        assert done.returncode == 0 and finished.name in done.stdout, done.stderr
+    refused(harness("compare", finished.name, "nowhere", cwd=place), "nowhere: not found")

@@ -219,7 +219,7 @@ def test_what_cannot_be_scored_again_is_one_line_and_nothing_is_written(tmp_path
 
 def test_what_is_no_run_and_who_else_works_on_it(tmp_path):
     refused(harness("rescore", tmp_path), "not a run directory")
-    refused(harness("rescore", tmp_path / "nowhere"), "not a run directory")
+    refused(harness("rescore", tmp_path / "nowhere"), "nowhere: not found")
     run = reported(tmp_path, BASE, TUNED)
     with locks.lock(run.path):
         refused(harness("rescore", run.path), "is working on this run")

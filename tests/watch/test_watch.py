@@ -70,6 +70,19 @@ def test_the_list_names_every_run_and_what_is_broken(finished, unfinished, capsy
     assert "broken: " in said and f"{finished.name}/summary.json" in said
 
 
+def test_a_report_without_its_run_is_listed_and_called_what_it_is(finished, tmp_path, capsys):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name in ("config.yaml", "summary.json", "report.md"):
+        shutil.copy(finished / name, kept)
+    assert ls([str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert " kept  report only " in said and "points of accuracy" in said and "broken" not in said
+    assert "report only: the report was kept without the run's other files" in said
+    with pytest.raises(HarnessError, match="only the report of a run"):
+        directory.existing(kept)
+
+
 def test_a_folder_without_runs_and_one_that_is_none(tmp_path):
     done = harness("ls", tmp_path)
     assert done.returncode == 0 and done.stdout.startswith(f"{tmp_path}: no run yet; ")
