@@ -263,6 +263,10 @@ class Config(Section):
     def run_name(self) -> str:
         return f"{self.name}-{self.digest()[:8]}"
 
+    def changed(self) -> str:
+        """The settings that differ from their defaults, as a file."""
+        return yaml_io.dump(self.model_dump(exclude_defaults=True))
+
     def to_yaml(self) -> str:
         """The settings as a file that reads back as they are."""
         return yaml_io.dump(self.model_dump())

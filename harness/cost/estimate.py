@@ -15,17 +15,19 @@ ALIKE = 0.15  # relative difference of two numbers of parameters that count as o
 HOUR = 3600
 
 
-def lines(config: Config, data: Data, found: list[Gpu]) -> Iterator[str]:
-    """Memory and GPU hours of the run, or why they are not known. data: of the evaluation."""
+def lines(config: Config, data: Data | None, found: list[Gpu]) -> Iterator[str]:
+    """Memory and, with a GPU, its hours, or why they are not known. data: of the evaluation; None: not loaded."""
     count = memory.parameters(config)
     if count is None:
-        yield f"Cost: not known, because the size of {config.model.id} is not until it is on this machine."
+        yield (
+            f"Memory and hours: not known until {config.model.id} is on this machine, because they follow from the "
+            f"size of its weights."
+        )
         return
     need, here = memory.needed(config, count), memory.room(config, found)
     about = " and ".join(f"{gib:.1f} GiB for the {stage}" for stage, gib in need.about.items())
     yield f"Memory: at least about {about}, of {here.gib:.1f} GiB of {here.where}."
     if not found:
-        yield "GPU hours: none, there is no GPU; how long it takes on this processor was not measured."
         return
     gpu = found[0].name
     trained, evaluated = _training(config, gpu, count), _evaluations(config, data, gpu, count)
@@ -61,12 +63,14 @@ def _training(config: Config, gpu: str, count: float) -> tuple[float | None, str
     )
 
 
-def _evaluations(config: Config, data: Data, gpu: str, count: float) -> tuple[float | None, str]:
+def _evaluations(config: Config, data: Data | None, gpu: str, count: float) -> tuple[float | None, str]:
     """The same for all evaluations, if every completion were as long as it may be."""
     e, seeds = config.eval, len(config.train.seeds)
     row = next((row for row in rates.EVALUATIONS if row.gpu == gpu and _alike(row.parameters, count)), None)
     if row is None or e.engine != "vllm" or e.precision != "bf16":
         return None, "those of the evaluations are not known: none of this kind and size was measured on it"
+    if data is None:
+        return None, "those of the evaluations follow from the number of questions, which is not known"
     questions = len(data.asked(e.split, e.limit)) * (1 + e.noise_floor + seeds)
     if e.curve:
         questions += len(data.dev) * seeds * (1 + len(config.kept_steps))

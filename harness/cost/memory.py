@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.config.plugins import ENGINES
 from harness.config.schema import Config
@@ -43,9 +42,8 @@ def parameters(config: Config) -> float | None:
     """The number of the checkpoint's parameters: known by name, or counted in its files if they are on this machine."""
     if config.model.id in PARAMETERS:
         return PARAMETERS[config.model.id]
-    if config.model.id != "tiny" and not Path(config.model.id).is_dir():
-        return None
-    return checkpoint.resolve(config.model).parameters
+    found = checkpoint.on_this_machine(config.model)
+    return found.parameters if found else None
 
 
 def needed(config: Config, count: float) -> Need:

@@ -105,15 +105,30 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
         return Checkpoint(model.id, CHECKPOINT, template)
     folder = Path(model.id)
     if not (local := folder.is_dir()):
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.id) or model.id.startswith((".", "/")):
+        if meant := hub.meant_as_path(model.id):
+            raise HarnessError(f"model.id: {model.id}: folder not found; {meant}")
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", model.id):
             raise HarnessError(
-                f"model.id: {model.id!r} was not found as a folder and is not a hub id (owner/name) or 'tiny'"
+                f"model.id: {model.id!r} was not found as a folder in {Path.cwd()} and is not a hub id (owner/name) or "
+                f"'{EMBEDDED}'"
             )
         folder = _download(model, weights)
     if (local or weights) and (missing := _missing_weights(folder)):
         raise HarnessError(f"model.id: {folder} {missing}; fetch it again, or set another model.id")
     # The hub's cache names a snapshot's folder for its commit.
     return Checkpoint(model.id, folder, template, None if local else folder.name)
+
+
+def on_this_machine(model: ModelSection) -> Checkpoint | None:
+    """As resolve, but without asking the hub: None for a model of the hub that is not whole in its cache."""
+    if model.id == EMBEDDED or Path(model.id).is_dir() or hub.meant_as_path(model.id):
+        return resolve(model)
+    from huggingface_hub import snapshot_download
+
+    with suppress(Exception):  # its errors have no common base class
+        folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
+        return None if _missing_weights(folder) else Checkpoint(model.id, folder, None, folder.name)
+    return None
 
 
 def _template(name: str) -> str:
@@ -175,8 +190,8 @@ def _download_error(model: ModelSection, error: Exception, offline: str | None) 
         )
     if offline:
         return (
-            f"model.id: {model.id} is not on this machine, and the hub is not asked for it ({offline}); connect to it, "
-            f"or give a local folder with model.id=PATH"
+            f"model.id: {model.id} is not on this machine (no such folder, and not in the hub's cache), and the hub is "
+            f"not asked for it ({offline}); connect to it, or give a local folder with model.id=PATH"
         )
     reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
     remedy = "try again"

@@ -7,7 +7,7 @@ import time
 from harness.cluster import parallel, pool
 from harness.cost import estimate
 from harness.report import write
-from harness.run.inputs import check_inputs, local_inputs
+from harness.run.inputs import asked, check_inputs, local_inputs
 from harness.runs import directory, machine, provenance, seals
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
@@ -40,6 +40,7 @@ def run(run: RunDir) -> int:
         LOG.info("started: %s", command())
         for line in estimate.lines(run.config, data, machine.gpus()):
             say(line)
+        say(f"Evaluation: {asked(run.config, data)}, before and after the training.")
         seals.mend(run)
         # Settings outside the digest may have changed since the run began: the stages read them from here.
         files.write_text(run.settings, run.config.to_yaml())

@@ -19,7 +19,7 @@ from harness.util.errors import HarnessError
 
 
 def check_inputs(config: Config) -> Data:
-    """Load what the experiment names and needs no model: data and reward functions; returns the evaluation's data.
+    """Find the model, and load data and reward functions; returns the evaluation's data.
 
     Raises HarnessError before anything is written, also for a run that cannot fit on this machine.
     """
@@ -28,7 +28,15 @@ def check_inputs(config: Config) -> Data:
     if reason := memory.cannot_fit(config, machine.gpus()):
         raise HarnessError(reason)
     follow.check(config)
+    checkpoint.resolve(config.model, weights=False)  # the first stage would only find out after seconds of imports
     return load_data(config)[0]
+
+
+def asked(config: Config, data: Data) -> str:
+    """Which questions the evaluations ask, in words."""
+    split, n = config.eval.split, len(data.asked(config.eval.split, config.eval.limit))
+    whole = len(data.split(split))
+    return f"all {n:,} {split} questions" if n == whole else f"the first {n:,} of {whole:,} {split} questions"
 
 
 def load_data(config: Config) -> tuple[Data, Data]:

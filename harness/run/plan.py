@@ -9,13 +9,14 @@ from contextlib import nullcontext
 from harness.config.schema import Config
 from harness.cost import estimate, memory
 from harness.models import checkpoint
-from harness.run.inputs import load_data
+from harness.run.inputs import asked, load_data, local_inputs
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.stages import state_of
 from harness.stats import power
 from harness.tasks.dataset import Data
 from harness.util.console import hushed, say
+from harness.util.errors import HarnessError
 from harness.util.startup import hidden
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
@@ -25,18 +26,27 @@ SHOWN_IDS = 24
 
 def show(run: RunDir) -> None:
     """Print what the run would do. Loads no model weights and writes nothing."""
-    config = run.config
-    say(config.to_yaml())
+    config, gpus = run.config, machine.gpus()
+    say(config.changed().rstrip())
+    say("# All other settings have their default values: python -m harness.settings\n")
     t = config.train
-    say(f"Results: {run.path} ({state_of(run)}); digest {config.digest()}")
-    data, training = load_data(config)
+    say(f"Results: {run.path} ({state_of(run)}; its config.yaml has all settings); digest {config.digest()}")
+    if run.manifest.exists():
+        run.check_pinned(local_inputs(config))
+    try:
+        data, training = load_data(config)
+    except HarnessError:
+        for line in estimate.lines(config, None, gpus):
+            say(line)
+        raise
     n = len(data.asked(config.eval.split, config.eval.limit))
     say(
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
         + (f", {data.repeated} repeated ones left out" if data.repeated else "")
     )
     base = "base (twice, for the noise floor)" if config.eval.noise_floor else "base"
-    say(f"Evaluation: {n} questions x {config.eval.samples} completions, {base} and tuned, on {config.eval.engine}.")
+    times = f", {config.eval.samples} completions each" if config.eval.samples > 1 else ""
+    say(f"Evaluation: {asked(config, data)}{times}, {base} and tuned, on {config.eval.engine}.")
     several = f"{len(t.seeds)} trainings (seeds {', '.join(map(str, t.seeds))}), each of " if t.seeds[1:] else ""
     say(
         f"Training: {several}{t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
@@ -46,8 +56,10 @@ def show(run: RunDir) -> None:
         steps = ", ".join(map(str, config.kept_steps))
         chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
         say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
-    for line in estimate.lines(config, data, machine.gpus()):
+    for line in estimate.lines(config, data, gpus):
         say(line)
+    if not gpus:
+        say("Hours: not known, because nothing was measured on a machine without a GPU.")
     for psi in DISCORDANCES:
         effect = power.minimum_detectable_effect(n, psi, correction=1.0)  # as in the verdict on one training
         found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
@@ -61,7 +73,7 @@ def show(run: RunDir) -> None:
         with hushed():  # transformers says that there is no torch
             importlib.import_module("transformers")
         _plan_prompts(config, data, training)
-    if reason := machine.cannot_run(config) or memory.cannot_fit(config, machine.gpus()):
+    if reason := machine.cannot_run(config) or memory.cannot_fit(config, gpus):
         say(f"This experiment cannot run on this machine: {reason}")
 
 

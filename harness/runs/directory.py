@@ -137,6 +137,12 @@ class RunDir:
 
         The digest covers what the experiment file says; this covers what the files it names contain.
         """
+        self.check_pinned(inputs)
+        if not inputs.items() <= self.read_manifest().inputs.items():
+            self.note("inputs", inputs)
+
+    def check_pinned(self, inputs: dict[str, str]) -> None:
+        """As pin, but writes nothing."""
         pinned = self.read_manifest().inputs
         for name, value in inputs.items():
             if pinned.get(name, value) != value:
@@ -144,8 +150,6 @@ class RunDir:
                     f"{self.path}: the {name} changed since this run began ({pinned[name][:12]} then, {value[:12]} "
                     f"now); restore it, or start a new run: move this directory away, or set another name (name=...)"
                 )
-        if not inputs.items() <= pinned.items():
-            self.note("inputs", inputs)
 
 
 def open_run(target: str, overrides: list[str], results: Path, *, create: bool = True) -> RunDir:

@@ -94,8 +94,10 @@ def load(source: Source, problems_of: ReadRows) -> Data:
         return _cut(train, test, source.dev, str(path))
     if path.is_dir():
         splits = {name: _read_files(path, _split_files(path, source.subset, name)) for name in ("train", "test")}
-    elif path.suffix in (".jsonl", ".json", ".parquet", ".csv") or source.path.startswith((".", "/", "~")):
-        raise HarnessError(f"data.path: {source.path}: file or folder not found")
+    elif meant := hub.meant_as_path(source.path):
+        raise HarnessError(f"data.path: {source.path}: file or folder not found; {meant}")
+    elif path.suffix in (".jsonl", ".json", ".parquet", ".csv"):
+        raise HarnessError(f"data.path: {source.path}: file not found in {Path.cwd()}")
     else:
         splits = _hub(source)
     train, test = (problems_of(splits[name], f"{source.path} {name}") for name in ("train", "test"))
@@ -232,8 +234,8 @@ def _load_dataset(
     except Exception as error:  # its errors have no common base class: offline, missing, gated, damaged files
         if offline:
             raise HarnessError(
-                f"data.path: {shown} is not on this machine, and the hub is not asked for it ({offline}); connect to "
-                f"it, or give a local copy with data.path=FOLDER (a path is relative to the working directory)"
+                f"data.path: {shown} is not on this machine (no such folder, and not in the hub's cache), and the hub "
+                f"is not asked for it ({offline}); connect to it, or give a local copy with data.path=FOLDER"
             ) from None
         cause = error.__cause__ or error
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]

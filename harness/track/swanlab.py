@@ -50,11 +50,7 @@ class SwanLab(TrackerKind):
     def where(self, run: RunDir, mode: str, identity: str) -> str:
         if mode == "local":
             return f"swanlab watch {quoted(run.tracked)}"
-        return (
-            f"offline; swanlab sync {quoted(run.tracked / f'run-{identity}')} puts it online (after swanlab login); "
-            f"python -m harness.track {quoted(run.path)} --mode local shows it on this machine"
-            + ("." if machine.installed("swanboard") else f" (after {DASHBOARD}).")
-        )
+        return f"offline; to see it: python -m harness.track {quoted(run.path)} --mode local (or online)."
 
     def open(self, run: RunDir, mode: str, identity: str) -> SwanLabRun:
         return SwanLabRun(run, mode, identity)

@@ -1,4 +1,4 @@
-"""Whether the hub can be reached, found out in seconds: its library tries for half a minute."""
+"""Whether a name is one of the hub's, and whether the hub can be reached: in seconds, where its library takes 30."""
 
 from __future__ import annotations
 
@@ -6,11 +6,27 @@ import os
 import socket
 import sys
 from functools import cache
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 PATIENCE = 5.0  # seconds for its server to accept a connection
+
+
+def meant_as_path(name: str) -> str | None:
+    """For a name that is not a file or folder here: why it was meant as one, and not as a hub id; None if it was not.
+
+    The reason says what to do, as the end of a sentence.
+    """
+    folder = Path(name).parent
+    if name.startswith("~"):
+        return "~ is not expanded in a setting: write the whole path"
+    if name.startswith((".", "/")) or name.count("/") > 1 or name.endswith("/"):
+        return f"a path is relative to the working directory, {Path.cwd()}"
+    if folder != Path() and folder.is_dir():
+        return f"it is not looked for on the hub, because there is a folder {folder} in {Path.cwd()}"
+    return None
 
 
 @cache

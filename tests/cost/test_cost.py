@@ -75,9 +75,15 @@ def test_what_was_not_measured_is_not_known(monkeypatch):
     other = said(monkeypatch, config, SMALL, rates.QWEN)
     assert other.count("not known") == 2 and "Together" not in other and " h " not in other
     assert "not known" in said(monkeypatch, config, H200, 1.5e9)
-    assert "size of" in said(monkeypatch, config, H200, None) and "no GPU" in said(
-        monkeypatch, config, None, rates.QWEN
-    )
+    assert "size of its weights" in said(monkeypatch, config, H200, None)
+    assert said(monkeypatch, config, None, rates.QWEN).startswith("Memory: at least about ")
+
+
+def test_what_does_not_need_the_questions_is_known_without_them(monkeypatch):
+    monkeypatch.setattr(memory, "parameters", lambda config: rates.QWEN)
+    text = "\n".join(estimate.lines(configured("qwen2_5_0p5b"), None, [H200]))
+    assert " h for 3 trainings (" in text and "follow from the number of questions, which is not known" in text
+    assert "Together" not in text
 
 
 def test_a_run_that_cannot_fit_is_refused_before_it_starts(monkeypatch, tmp_path):

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
+from harness.config import loading
 from harness.config.schema import ModelSection
 from harness.models import checkpoint, prompts
 from harness.run import __main__ as run_command
@@ -70,6 +71,46 @@ def test_a_plan_is_printed_by_the_command(tmp_path):
     done = harness("run", "exp/quickstart.yaml", "--dry-run", "--results", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     assert "Token ids (" in done.stdout and not (tmp_path / "results").exists()
+    assert "Evaluation: all 1,200 test questions, base and tuned, on transformers." in done.stdout
+
+
+def test_a_plan_shows_the_settings_that_differ_from_the_defaults_as_a_file(tmp_path, capsys):
+    own = ["train.steps=7", "eval.limit=32", "prompt.tags.working_end=</think>"]
+    assert run_command.main(["exp/quickstart.yaml", *own, "--dry-run", "--results", str(tmp_path / "results")]) == 0
+    said = capsys.readouterr().out
+    (tmp_path / "shown.yaml").write_text(said.partition("\nResults: ")[0])
+    config = directory.open_run("quickstart", own, tmp_path, create=False).config
+    assert loading.load(tmp_path / "shown.yaml") == config
+    assert "  steps: 7\n" in said and "adam_beta1" not in said and "the first 32 of 1,200 test questions" in said
+
+
+def test_a_plan_sees_that_the_data_of_a_run_were_edited(tmp_path):
+    folder = data_folder(tmp_path)
+    run = reported(tmp_path / "results", ["wrong"], ["right"], f"data.path={folder}")
+    run.adapter(3407).mkdir(parents=True)
+    run.pin(inputs.local_inputs(run.config))
+    assert harness("run", run.path, "--dry-run").returncode == 0
+    pinned = run.manifest.read_bytes()
+    (folder / "test.jsonl").write_text(json.dumps({"question": "What is 2 + 2?", "answer": "#### 4"}) + "\n")
+    refused(harness("run", run.path, "--dry-run"), "the data changed since this run began")
+    assert run.manifest.read_bytes() == pinned
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("model.id=./nowhere", ("model.id: ./nowhere: folder not found", "relative to the working directory, ")),
+        ("model.id=~/model", ("folder not found; ~ is not expanded",)),
+        ("model.id=models/nowhere", ("folder not found; it is not looked for on the hub, because there is a folder",)),
+        ("model.id=nowhere/model", ("is not on this machine (no such folder, and not in the hub's cache)",)),
+        ("data.path=../nowhere", ("data.path: ../nowhere: file or folder not found", "relative to the working")),
+        ("data.path=models/nowhere", ("data.path: models/nowhere: file or folder not found; it is not looked for",)),
+    ],
+)
+def test_a_path_that_does_not_exist_is_no_hub_id_and_nothing_is_written(tmp_path, setting, parts):
+    (tmp_path / "models").mkdir()
+    refused(harness("run", "quickstart", setting, cwd=tmp_path), *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
 
 def test_a_plan_without_the_hub_says_what_is_missing(tmp_path):
@@ -77,7 +118,7 @@ def test_a_plan_without_the_hub_says_what_is_missing(tmp_path):
     refused(
         done, "data.path: openai/gsm8k is not on this machine", "the hub is not asked for it (HF_HUB_OFFLINE is set)"
     )
-    assert "name: grpo_r8" in done.stdout
+    assert "name: grpo_r8" in done.stdout and "Memory: at least about 10.0 GiB" in done.stdout
     done = harness("run", "grpo_r8", "data.path=tiny", "--dry-run", "--results", tmp_path)
     refused(done, "model.id: google/gemma-3-4b-it is not on this machine", "give a local folder with model.id=PATH")
     assert "licence" not in done.stderr

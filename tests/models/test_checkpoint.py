@@ -24,8 +24,8 @@ COMMIT = "dcc83ea841ab6100d6b47a070329e1ba4cf78752"
 def test_checkpoints_that_cannot_be_used(tmp_path):
     for model, part in (
         ({"id": str(tmp_path)}, "no \\*.safetensors"),
-        ({"id": "nowhere"}, "not found as a folder and is not a hub id"),
-        ({"id": "somebody/unknown-model"}, "is not on this machine, and the hub is not asked for it"),
+        ({"id": "nowhere"}, r"not found as a folder in .* and is not a hub id"),
+        ({"id": "somebody/unknown-model"}, r"is not on this machine .*, and the hub is not asked for it"),
     ):
         with pytest.raises(HarnessError, match=part):
             checkpoint.resolve(ModelSection(**model))
@@ -57,6 +57,13 @@ def cached(tmp_path, monkeypatch):
 def test_a_model_in_the_hubs_cache_needs_no_hub(cached, revision, weights):
     model = ModelSection(id=GEMMA, revision=revision)
     assert checkpoint.resolve(model, weights=weights).path == cached
+    assert checkpoint.on_this_machine(model).parameters == checkpoint.resolve(ModelSection(id="tiny")).parameters > 0
+
+
+def test_what_is_not_in_the_hubs_cache_is_not_on_this_machine(cached):
+    assert checkpoint.on_this_machine(ModelSection(id="somebody/unknown-model")) is None
+    (cached / "model.safetensors").unlink()
+    assert checkpoint.on_this_machine(ModelSection(id=GEMMA)) is None
 
 
 def in_two_shards(folder):
@@ -78,11 +85,11 @@ def test_what_a_broken_download_left_in_the_cache_is_refused(cached, revision):
     second = in_two_shards(cached)
     assert checkpoint.resolve(model).path == cached
     second.unlink()
-    with pytest.raises(HarnessError, match=r"00002-of-00002|is not on this machine, and the hub is not asked"):
+    with pytest.raises(HarnessError, match=r"00002-of-00002|is not on this machine .*, and the hub is not asked"):
         checkpoint.resolve(model)
     for file in cached.glob("*.safetensors"):
         file.unlink()
-    with pytest.raises(HarnessError, match=r"no \*\.safetensors|is not on this machine, and the hub is not asked"):
+    with pytest.raises(HarnessError, match=r"no \*\.safetensors|is not on this machine .*, and the hub is not asked"):
         checkpoint.resolve(model)
     assert checkpoint.resolve(model, weights=False).path == cached  # its tokenizer is there
 

@@ -143,8 +143,8 @@ def test_a_json_file_may_be_one_list(tmp_path):
     ("path", "part"),
     [
         ("./nowhere", "file or folder not found"),
-        ("missing.jsonl", "file or folder not found"),
-        ("somebody/unknown-data", "is not on this machine, and the hub is not asked for it"),
+        ("missing.jsonl", "file not found in "),
+        ("somebody/unknown-data", "is not on this machine .*, and the hub is not asked for it"),
     ],
 )
 def test_data_that_cannot_be_had(path, part, monkeypatch):

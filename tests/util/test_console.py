@@ -52,7 +52,7 @@ def test_what_a_library_prints_is_dropped_unless_it_is_asked_for():
 def test_without_a_terminal_long_work_is_a_line_now_and_then(tmp_path):
     done = subprocess.run([sys.executable, "-c", WORK, tmp_path], cwd=ROOT, capture_output=True, text=True)
     said = done.stdout.splitlines()
-    assert said[:2] == ["Loading.", "base evaluation: 20 (5 done already)"] and done.stderr == ""
+    assert said[:2] == ["Loading.", "base evaluation: 20 completions (5 done already)"] and done.stderr == ""
     # 5 in a tenth of a second or more are at most 50 a second; the last of the 20 needs no line.
     line = r"base evaluation: (\d+) of 20, ([\d.]+) completions/s, \d:\d\d:\d\d left; accuracy \[so far\] 50\.0%"
     found = [re.fullmatch(line, each) for each in said[2:]]
@@ -143,7 +143,7 @@ print(exit_code(counting), exit_code(loading))
 
 def test_a_stop_that_a_library_passes_over_is_heeded_at_the_next_step():
     done = subprocess.run([sys.executable, "-c", PASSED_OVER], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["base: 9", "143 143"], done.stderr
+    assert done.stdout.splitlines() == ["base: 9 steps", "143 143"], done.stderr
     first, second = done.stderr.splitlines()
     assert first.startswith("Stopped in the base, at 2 of 9 steps. ")
     assert second.startswith("Stopped in the start of the engine. ")
