@@ -165,19 +165,22 @@ class Verdict:
         """What the applicable scorers of others detect, and whose size is unlike ours."""
         voters = [view for view in self.scorers if view.applicable]
         own = self.accuracy.outcome
-        ours = f"Ours detects {FOUND[own]} in accuracy ({signed(self.accuracy.difference.value)[0]} points)"
+        ours = f"Our scorer detects {FOUND[own]} in accuracy ({signed(self.accuracy.difference.value)[0]} points)."
         if not voters:
-            return f"{ours}, and no scorer of others is applicable: it rests on ours alone."
+            return (
+                f"{ours} No published scorer of others can read most of these answers: the result rests on ours alone."
+            )
         groups = {found: [view for view in voters if view.outcome == found] for found in FOUND}
         agree = groups.pop(own)
-        as_do = f"as {'do' if agree[1:] else 'does'} {len(agree) or 'none'}"
-        said = [f"{ours}, {as_do} of {len(voters)} applicable scorers of others{_named(agree)}"]
+        do = f"{len(agree) or 'none'} agree{'' if agree[1:] else 's'}{_named(agree)}"
+        said = [f"{ours} Of the published scorers of others, {len(voters)} can read most of these answers: {do}"]
         for found, views in groups.items():
             if views:
                 said.append(f"{len(views)} detect{'' if views[1:] else 's'} {FOUND[found]}{_named(views)}")
+        sentence = "; ".join(said) + "."
         if unlike := [view.name for view in voters if view.differs]:
-            said.append(f"detectably unlike ours in size: {', '.join(unlike)}")
-        return "; ".join(said) + "."
+            sentence += f" The difference is detected to be of another size than ours under: {', '.join(unlike)}."
+        return sentence
 
 
 def judge(

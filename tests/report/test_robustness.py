@@ -82,7 +82,10 @@ def test_scorers_that_detect_the_opposite_are_loud_and_say_why(tmp_path):
     """If the answer moves into a block with a number after it, scorers of the last number have the opposite sign."""
     base = ["right at the end"] * 60 + ["wrong"] * 40
     run = reported(tmp_path, base, ["right in the block"] * 80 + ["wrong"] * 20)
-    assert "\n**Ours detects a rise in accuracy (+80.0 points), as do 2 of 4 applicable" in first_screen(run)
+    assert (
+        "\n**Our scorer detects a rise in accuracy (+80.0 points). "
+        "Of the published scorers of others, 4 can read most of these answers: 2 agree" in first_screen(run)
+    )
     in_both(
         run,
         "| lm-eval flexible-extract | **a fall** | 60.0% | 0.0% | −60.0 [−69.1, −50.2] | yes |",
@@ -91,7 +94,7 @@ def test_scorers_that_detect_the_opposite_are_loud_and_say_why(tmp_path):
         "lm-eval flexible-extract takes the last number of the text",
         "lm_eval/tasks/gsm8k/gsm8k.yaml",
     )
-    assert '<p class="loud">Ours detects a rise' in run.page.read_text().partition("<h2>")[0]
+    assert '<p class="loud">Our scorer detects a rise' in run.page.read_text().partition("<h2>")[0]
 
 
 def test_the_panel_is_of_all_seeds(of_seeds):
@@ -99,7 +102,9 @@ def test_the_panel_is_of_all_seeds(of_seeds):
     numbers = summary.read(of_seeds.path)
     found = {view.name: view.difference for view in numbers.panel.scorers}
     assert found["tutorial check_answer"].per_seed == pytest.approx((0.35, 0.3, 0.28))
-    assert numbers.panel.sentence.startswith("Ours detects a rise in accuracy (+11.0 points), as do ")
+    assert numbers.panel.sentence.startswith(
+        "Our scorer detects a rise in accuracy (+11.0 points). Of the published scorers of others, "
+    )
 
 
 def test_cut_completions_have_their_section(tmp_path):

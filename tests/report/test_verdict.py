@@ -92,7 +92,7 @@ SITUATIONS = {
         (
             "**Borderline: accuracy rose by 3.0 points (",
             "but the interval excludes 0 while exact p is not below 0.05",
-            "\nOurs detects a borderline rise in accuracy (+3.0 points), as do ",
+            "\nOur scorer detects a borderline rise in accuracy (+3.0 points). Of the published scorers of others, ",
         ),
         ("a detected gain",),
     ),
@@ -108,16 +108,18 @@ SITUATIONS = {
         ["right at the end"] * 60 + ["wrong"] * 40,
         ["wrong"] * 100,
         (
-            "**Ours detects no difference in accuracy (+0.0 points), as do 2 of 4 applicable scorers of others",
+            "**Our scorer detects no difference in accuracy (+0.0 points). "
+            "Of the published scorers of others, 4 can read most of these answers: 2 agree",
             "; 2 detect a fall (lm-eval flexible-extract −60.0, Inspect match(numeric) −60.0)",
-            "detectably unlike ours in size: lm-eval flexible-extract",
+            "of another size than ours under: lm-eval flexible-extract",
         ),
     ),
     "scorers of others that detect the opposite": Situation(
         ["right at the end"] * 60 + ["wrong"] * 40,
         ["right in the block"] * 80 + ["wrong"] * 20,
         (
-            "**Ours detects a rise in accuracy (+80.0 points), as do 2 of 4",
+            "**Our scorer detects a rise in accuracy (+80.0 points). "
+            "Of the published scorers of others, 4 can read most of these answers: 2 agree",
             "; 2 detect a fall (lm-eval flexible-extract −60.0",
         ),
     ),
@@ -125,22 +127,25 @@ SITUATIONS = {
         ["wrong"] * 60 + ["right"] * 40,
         ["right"] * 80 + ["right in the block"] * 20,
         (
-            "\nOurs detects a rise in accuracy (+60.0 points), as do 3 of 4 applicable scorers of others (",
+            "\nOur scorer detects a rise in accuracy (+60.0 points). "
+            "Of the published scorers of others, 4 can read most of these answers: 3 agree (",
             "lm-eval flexible-extract +40.0",
-            "; detectably unlike ours in size: lm-eval flexible-extract, Inspect match(numeric).\n",
+            " The difference is detected to be of another size than ours under: "
+            "lm-eval flexible-extract, Inspect match(numeric).\n",
         ),
     ),
     "no scorer of others is applicable": Situation(
         ["nothing"] * 60,
         ["right"] * 60,
-        ("and no scorer of others is applicable: it rests on ours alone.",),
+        ("No published scorer of others can read most of these answers: the result rests on ours alone.",),
     ),
     "one seed's gain is not that of two": Situation(
         ["right"] * 100 + ["wrong"] * 100,
         {1: ["right"] * 112 + ["wrong"] * 88, 2: ["right"] * 98 + ["wrong"] * 102},
         (
             "**No difference in accuracy detected; no power is given: two seeds",
-            "\nOurs detects no difference in accuracy (+2.5 points), as do 4 of 4 applicable scorers of others (",
+            "\nOur scorer detects no difference in accuracy (+2.5 points). "
+            "Of the published scorers of others, 4 can read most of these answers: 4 agree (",
         ),
         ("a rise",),
     ),
@@ -253,12 +258,12 @@ def contradictions(v: Verdict) -> list[str]:
     )
     panel = v.panel()
     check(
-        panel.startswith(f"Ours detects {FOUND[a.outcome]} in accuracy ({signed(a.difference.value)[0]} "),
+        panel.startswith(f"Our scorer detects {FOUND[a.outcome]} in accuracy ({signed(a.difference.value)[0]} "),
         "panel: ours",
     )
     for view in v.scorers:
         check((f"{view.name} {signed(view.difference.value)[0]}" in panel) == view.applicable, f"panel: {view.name}")
-    unlike = panel.rpartition("unlike ours in size: ")[2].rstrip(".") if "unlike ours" in panel else ""
+    unlike = panel.rpartition("size than ours under: ")[2].rstrip(".") if "another size" in panel else ""
     check(unlike == ", ".join(s.name for s in v.scorers if s.applicable and s.differs), "panel: size")
     ends = {bound.outcome for bound in v.cut_bounds}
     check(("at both ends" in v.truncation()) == (len(ends) == 1), "truncation")
