@@ -41,22 +41,23 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
         rows = [run_groups.row(run, intervals) for run in group]
         title, pairs, notes = run_pairs.lines(group)
         if markdown:
-            print(_markdown(caption, rows, run_groups.lines(group)))
+            print(_markdown(caption, rows, [run_groups.MEANING, *run_groups.lines(group)]))
             if pairs or notes:
-                print(_markdown(title, pairs, notes))
+                print(_markdown(title, pairs, [run_pairs.MEANING, *notes] if pairs else notes))
             continue
         _table(caption, rows, run_groups.EXPENDABLE)
-        for line in [*run_groups.lines(group), ""]:
-            say(line)
+        for line in [run_groups.MEANING, "", *run_groups.lines(group), ""]:
+            say(line, wrap=True)
         if pairs:
             _table(title, pairs, run_pairs.EXPENDABLE)
+            say(run_pairs.MEANING, wrap=True)
         for line in notes:
-            say(line)
+            say(line, wrap=True)
 
 
-def _table(caption: str, rows: list[dict[str, str]], expendable: Sequence[str]) -> None:
+def _table(caption: str, rows: list[dict[str, str]], expendable: Sequence[str | tuple[str, ...]]) -> None:
     if left_out := table(caption, rows, expendable):
-        say(f"A wider terminal, or --format md, csv or json, also shows: {', '.join(left_out)}.")
+        say(f"A wider terminal, or --format md, csv or json, also shows: {', '.join(left_out)}.", wrap=True)
 
 
 def _is_utf8() -> bool:

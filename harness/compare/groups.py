@@ -23,8 +23,18 @@ COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
     "verdict",
 )  # fmt: skip
-# What the terminal leaves out where it is narrow, the first one first: the rest says which run, what, and how sure.
-EXPENDABLE = ("Δ format", "Δ strict", "n", "lost", "gained", "base accuracy", "tuned accuracy")
+# The columns that a narrow terminal leaves out, the first one first: the rest says which run, what, and how sure.
+EXPENDABLE = ("Δ format", "Δ strict", "n", ("gained", "lost"), "base accuracy", "tuned accuracy")
+MEANING = (
+    "Accuracy in percent and differences (Δ: tuned minus base) in points, with 95% intervals. gained, lost: the "
+    "questions that only the tuned, or only the base model answers right. mid-p: the p-value of the paired test. "
+    "verdict: detected if interval and tests find a difference, borderline if they disagree."
+)
+# Settings that are no setting of a file, but hashes of what one names.
+HASHES = {
+    "data.content": "a hash of the questions and answers: the files changed between the runs",
+    "rewards.content": "a hash of the files with your own reward functions: they changed between the runs",
+}
 BASE = "base weights"
 ASIDE = ("README.md", "reference", "sweep-*.html")  # what results/* names beside the runs
 
@@ -144,6 +154,7 @@ def lines(group: Group) -> list[str]:
     for run in group if keys else []:
         values = (f"{key}={run.settings[key]}" for key in keys if key in run.settings)
         listed.append(f"{run.name}: " + ", ".join(values))
+    listed += [f"{key} is {meaning}." for key, meaning in HASHES.items() if key in keys]
     return [one_line(line) for line in listed]
 
 
@@ -161,7 +172,7 @@ def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _contents(inputs: dict[str, str]) -> dict[str, str]:
     """Short hashes of the files that the settings only name, because they may have changed between two runs."""
     own = [value[:8] for name, value in sorted(inputs.items()) if name.startswith("reward file")]
-    found = {"data.content": inputs.get("data", "")[:8], "rewards.content": "+".join(own)}
+    found = dict(zip(HASHES, (inputs.get("data", "")[:8], "+".join(own)), strict=True))
     return {name: value for name, value in found.items() if value}
 
 

@@ -36,7 +36,12 @@ CHECKPOINTS = (
 )
 CORRECTED = "not detected (corrected)"
 COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)", "verdict")
-EXPENDABLE = ("lost", "gained")  # as groups.EXPENDABLE
+EXPENDABLE = (("gained", "lost"),)  # as groups.EXPENDABLE
+MEANING = (
+    "Δ accuracy: the tuned accuracy of the first run minus that of the second, in points, with its 95% interval. "
+    "gained, lost: the questions that only the first, or only the second answers right. p (Holm): the p-value of the "
+    "paired test, corrected for the number of comparisons."
+)
 LISTED = 15  # differences that are listed below a table: those of 6 runs
 
 

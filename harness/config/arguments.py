@@ -40,23 +40,22 @@ def add_runs(parser: ArgumentParser) -> None:
 
 
 def find_run(text: str, results: Path = RESULTS) -> Path:
-    """What a command line means by a run: a path that exists, or the only run in `results` whose name begins so.
+    """What a command line means by a run: a path that exists, or the only run whose name begins so.
 
-    Raises HarnessError if there is none, or several.
+    A name without a folder is one in `results`. Raises HarnessError if there is no such run, or several.
     """
     path = Path(text)
     if path.exists():
         return path
-    runs = {file.parent.name: file.parent for file in sorted(results.glob("*/config.yaml"))}
-    found = [text] if text in runs else [name for name in runs if name.startswith(text)]
+    folder = results if path.parent == Path() else path.parent
+    runs = {file.parent.name: file.parent for file in sorted(folder.glob("*/config.yaml"))}
+    found = [path.name] if path.name in runs else [name for name in runs if name.startswith(path.name)]
     if len(found) == 1:
         return runs[found[0]]
     if found:
-        raise HarnessError(
-            f"{text}: {len(found)} runs in {results} begin so: {', '.join(found)}; give more of the name"
-        )
+        raise HarnessError(f"{text}: {len(found)} runs in {folder} begin so: {', '.join(found)}; give more of the name")
     hint = did_you_mean(path.name, runs) or "python -m harness.ls lists the runs"
-    raise HarnessError(f"{text}: not found, neither as a path nor as a run in {results}; {hint}")
+    raise HarnessError(f"{text}: not found, and no run in {folder} has a name that begins so; {hint}")
 
 
 def add_settings(parser: ArgumentParser) -> None:

@@ -48,10 +48,13 @@ class _Console(Console):
 _console = _Console(highlight=False, soft_wrap=True, width=None if sys.stdout and sys.stdout.isatty() else WIDE)
 
 
-def say(message: str) -> None:
-    """Print one plain line and log it; no markup, because model text and file names may hold brackets."""
+def say(message: str, *, wrap: bool = False) -> None:
+    """Print one plain line and log it; no markup, because model text and file names may hold brackets.
+
+    With wrap=True a terminal breaks it between words: for sentences, not for what is copied, such as a path.
+    """
     LOG.info(message.strip())
-    _console.print(message, markup=False)
+    _console.print(message, markup=False, soft_wrap=not (wrap and _console.is_terminal))
 
 
 @contextmanager
@@ -143,10 +146,11 @@ def markdown(text: str) -> None:
         sys.stdout.write(text + "\n")
 
 
-def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str]) -> list[str]:
+def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str | tuple[str, ...]]) -> list[str]:
     """Print rows as a table that fits the terminal: with intervals on a second line, then without some columns.
 
-    expendable: the columns that may be left out, the first one first. Returns those that were.
+    expendable: the columns that may be left out, the first one first, those of a tuple together. Returns those that
+    were.
     """
     width = _console.width if _console.is_terminal else WIDE
     left_out: list[str] = []
@@ -154,10 +158,10 @@ def table(caption: str, rows: Sequence[dict[str, str]], expendable: Sequence[str
     if not _fits(grid, width):
         rows = [{name: text.replace(" [", "\n[") for name, text in row.items()} for row in rows]
         grid = _grid(caption, rows)
-    for name in expendable:
+    for names in expendable:
         if _fits(grid, width):
             break
-        left_out.append(name)
+        left_out += [names] if isinstance(names, str) else names
         grid = _grid(caption, [{key: text for key, text in row.items() if key not in left_out} for row in rows])
     _console.print(grid, width=width)
     return left_out

@@ -174,7 +174,7 @@ def test_runs_of_other_bases_stand_apart(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("width", "left_out"), [(200, ""), (100, "n, lost, gained."), (80, ", gained, base accuracy.")]
+    ("width", "left_out"), [(200, ""), (100, "n, gained, lost."), (80, ", gained, lost, base accuracy.")]
 )
 def test_a_narrow_terminal_keeps_verdict_and_p(runs, width, left_out):
     """In a real terminal of this width, where lines that are too long would be wrapped."""
