@@ -220,7 +220,7 @@ def _reference(run: RunDir, seed: int, questions: Questions, conditions: Conditi
     adapter_hash = file_hash(adapter / "adapter_model.safetensors")
     if _source(run, questions, conditions, adapter_hash).began(run.tuned(seed) / "proof.json"):
         return None
-    say("Adapter proof: names, an amplified copy against PEFT, a zeroed and a renamed copy.")
+    say("Adapter proof: it checks that the engine really uses the trained adapter.")
     ids, stops = [prompt.ids for prompt in questions.prompts], conditions.stop_ids
     with working("adapter proof in PEFT"):
         return adapter_proof.reference(questions.checkpoint, adapter, ids, stops, run.config.eval.precision)
