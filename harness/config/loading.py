@@ -173,6 +173,8 @@ def nearest_key(path: str) -> str:
     siblings = [key for key in keys() if key.rpartition(".")[0] == parent]
     by_leaf = {key.rpartition(".")[2]: key for key in reversed(keys())}
     near = difflib.get_close_matches(path, siblings, n=1, cutoff=0.75)
+    if not near and len(leaf) > 1:
+        near = [key for key in siblings if leaf == "".join(word[0] for word in key.rpartition(".")[2].split("_"))]
     if not near:
         near = [by_leaf[name] for name in difflib.get_close_matches(leaf, by_leaf, n=1, cutoff=0.6)]
     if near:

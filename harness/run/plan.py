@@ -28,9 +28,9 @@ def show(run: RunDir) -> None:
     """Print what the run would do. Loads no model weights and writes nothing."""
     config, gpus = run.config, machine.gpus()
     say(config.changed().rstrip())
-    say("# All other settings have their default values: python -m harness.settings\n")
+    say("# All others have their default values (python -m harness.settings); a run's config.yaml has all of them.\n")
     t = config.train
-    say(f"Results: {run.path} ({state_of(run)}; its config.yaml has all settings); digest {config.digest()}")
+    say(f"Results: {run.path} ({state_of(run)}); digest {config.digest()}")
     if run.manifest.exists():
         run.check_pinned(local_inputs(config))
     try:

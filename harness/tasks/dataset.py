@@ -124,6 +124,10 @@ def _cut(train: list[Problem], test: list[Problem], dev: int, source: str) -> Da
     # A training question that is also a test question would be a leak; it stays in test only.
     train = _once(train, {p.id: p for p in test}, source)
     repeated = total - len(train) - len(test)
+    if not train:
+        raise HarnessError(
+            f"data.path: {source}: every training question is a test question too; give others to train on"
+        )
     if dev >= len(train):
         raise HarnessError(
             f"data.dev: {dev} of the {len(train)} training problems set aside leave none to train on; set "

@@ -73,6 +73,8 @@ class Parser(argparse.ArgumentParser):
             if not name.startswith("--") or " " in name or any(option.startswith(name) for option in known):
                 continue
             hint = did_you_mean(name, known) or f"see {self.prog} --help"
+            if "." in name and any(action.dest == "overrides" for action in self._actions):
+                hint = f"a setting is given as {name[2:]}=VALUE"
             raise HarnessError(f"{name}: no such option; {hint}")
 
 

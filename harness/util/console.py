@@ -247,7 +247,7 @@ def progress(
     several stages is told as well. After Ctrl-C, the message says how far the work was.
     """
     tell = LOG.info if _console.is_terminal else say
-    tell(f"{what}: {total:,} {unit}" + (f" ({done:,} done already)" if done else ""))
+    tell(f"{what}: {total} {unit}" + (f" ({done} done already)" if done else ""))
     publish(Shown(what, done, total))
     began = last_line = last_published = time.monotonic()
     at = done

@@ -82,6 +82,10 @@ def test_no_optional_argument_is_named_as_required(command):
         (("__main__", "--hlp"), "--hlp: no such option; did you mean --help?"),
         (("run", "--hlp"), "--hlp: no such option; did you mean --help?"),
         (("run", "quickstart", "--dryrun"), "--dryrun: no such option; did you mean --dry-run?"),
+        (
+            ("run", "quickstart", "--train.steps", "4"),
+            "--train.steps: no such option; a setting is given as train.steps=",
+        ),
         (("view", "--prot=1"), "--prot: no such option; did you mean --port?"),
         (("settings", "train.stps"), "train.stps: no such setting; did you mean train.steps?"),
         (("settings", "zzz"), "zzz: no such setting; allowed: name, model, data, "),

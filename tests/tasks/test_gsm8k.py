@@ -161,6 +161,13 @@ def test_a_folder_without_a_train_file_and_a_dev_split_that_leaves_nothing(tmp_p
         load(tmp_path)
 
 
+def test_a_training_file_that_is_the_test_file_is_refused(tmp_path):
+    write(tmp_path)
+    (tmp_path / "test.jsonl").write_bytes((tmp_path / "train.jsonl").read_bytes())
+    with pytest.raises(HarnessError, match="every training question is a test question too"):
+        load(tmp_path)
+
+
 def test_more_embedded_problems_than_there_are_is_refused():
     with pytest.raises(
         HarnessError, match=r"data\.dev: 1000000 is more than the embedded generator can make; set at most 2000"
