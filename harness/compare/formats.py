@@ -41,12 +41,12 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
         rows = [run_groups.row(run, intervals) for run in group]
         title, pairs, notes = run_pairs.lines(group)
         if markdown:
-            print(_markdown(caption, rows, [run_groups.MEANING, *run_groups.lines(group)]))
+            print(_markdown(caption, rows, [*([run_groups.MEANING] if number == 1 else []), *run_groups.lines(group)]))
             if pairs or notes:
                 print(_markdown(title, pairs, [run_pairs.MEANING, *notes] if pairs else notes))
             continue
         _table(caption, rows, run_groups.EXPENDABLE)
-        for line in [run_groups.MEANING, "", *run_groups.lines(group), ""]:
+        for line in [*([run_groups.MEANING, ""] if number == 1 else []), *run_groups.lines(group), ""]:
             say(line, wrap=True)
         if pairs:
             _table(title, pairs, run_pairs.EXPENDABLE)

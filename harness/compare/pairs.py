@@ -38,7 +38,7 @@ CORRECTED = "not detected (corrected)"
 COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)", "verdict")
 EXPENDABLE = (("gained", "lost"),)  # as groups.EXPENDABLE
 MEANING = (
-    "Δ accuracy: the tuned accuracy of the first run minus that of the second, in points, with its 95% interval. "
+    "Δ accuracy: the first run's accuracy after training minus the second's, in points, with its 95% interval. "
     "gained, lost: the questions that only the first, or only the second answers right. p (Holm): the p-value of the "
     "paired test, corrected for the number of comparisons."
 )

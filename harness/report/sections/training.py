@@ -90,7 +90,10 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         limit = run.config.train.max_prompt_tokens
         yield f"{trained.dropped_prompts} training prompts were over {limit} tokens and left out."
     for name, share in trained.profiles_disagree.items():
-        yield f"The tutorial's and the robust rewards disagreed on {name} in {share:.1%} of the completions."
+        yield (
+            f"In {share:.1%} of the completions the tutorial's {name} and the robust one, which follows our scorer's "
+            f"rules, gave different rewards."
+        )
 
 
 def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
