@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from harness.report.gallery import Item
+from harness.report.gallery import OUTCOMES, Item
 from harness.report.page.rollouts import Kept
 
 
@@ -58,6 +58,12 @@ class Gallery:
 
     items: list[Item]
     seeds: list[int]  # the training seeds, in the order of an item's answers
+    first: str = "gained"  # or "lost": the outcome that is shown first, which the headline speaks of
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        """OUTCOMES in the order in which they are shown."""
+        return {self.first: OUTCOMES[self.first]} | OUTCOMES
 
 
 @dataclass(frozen=True)

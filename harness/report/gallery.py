@@ -12,8 +12,8 @@ from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.tasks.panel import Scorer
 from harness.util.errors import HarnessError
 
-# In the order in which they are shown. With K samples, a question is counted as in the report's tables: gained if its
-# score rose, lost if it fell; "partly" if its score is neither 0 nor 1 and did not change.
+# In the order in which they are shown, but for Gallery.first. With K samples, a question is counted as in the report's
+# tables: gained if its score rose, lost if it fell; "partly" if its score is neither 0 nor 1 and did not change.
 OUTCOMES = {
     "gained": "Gained",
     "lost": "Lost",

@@ -15,7 +15,6 @@ from markupsafe import Markup
 
 from harness.report import html, verdict
 from harness.report.document import Block, Figure, Gallery, Rollouts, Tab, Table
-from harness.report.gallery import OUTCOMES
 from harness.report.page import cite, questions, rollouts
 from harness.report.page.questions import SYMBOLS
 from harness.report.summary import Summary
@@ -49,7 +48,8 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
     if kept:
         data["rollouts-data"] = Markup(rollouts.data(kept[0], tags))
     (evidence,) = [block for block in opening.blocks if isinstance(block, Table)]
-    alerts = [block for block in opening.blocks[1:] if isinstance(block, str) and block != found.reward()]
+    told = (found.reward(), found.undivided())  # elsewhere on the first screen
+    alerts = [block for block in opening.blocks[1:] if isinstance(block, str) and block not in told]
     return html.page(
         "report.html",
         SCRIPTS,
@@ -60,6 +60,8 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         claim=found.opening().claim,
         limits=found.limits(),
         reward=found.reward(),
+        reward_parts=found.reward_parts(),
+        undivided=found.undivided(),
         accuracy=signed(found.accuracy.difference.value)[0],
         strict=signed(found.strict.difference.value)[0],
         parts_of_change=_parts(found),
@@ -101,7 +103,7 @@ def _outcomes(gallery: Gallery) -> list[tuple[str, str, str, int]]:
     counts = Counter(item.outcomes[0] for item in gallery.items)
     return [
         (name, SYMBOLS[name], label.lower(), counts[name])
-        for name, label in OUTCOMES.items()
+        for name, label in gallery.outcomes.items()
         if counts[name] or name != "partly"
     ]
 

@@ -64,7 +64,7 @@ def _bold(text: str, written: str) -> str:
 def _gallery(gallery: Gallery) -> Iterator[str]:
     """The first few questions that the first seed gained and lost, fenced so that no markup in them is rendered."""
     whose = f", seed {gallery.seeds[0]}" if gallery.seeds[1:] else ""
-    for outcome in ("gained", "lost"):
+    for outcome in list(gallery.outcomes)[:2]:
         chosen = [item for item in gallery.items if item.outcomes[0] == outcome]
         if not chosen:
             continue

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from harness.report.summary import Claim, Parts, ScorerView, Summary, Training, Truncation, VerdictRecord
+from harness.report.summary import (
+    Claim,
+    Parts,
+    ScorerView,
+    SeedSummary,
+    Summary,
+    Training,
+    Truncation,
+    VerdictRecord,
+)
 from harness.stats import finding
-from harness.stats.finding import Finding, Sentence, change, signed
-from harness.stats.records import AnyDifference, Compared
+from harness.stats.finding import Finding, Sentence, change, signed, spell
+from harness.stats.records import AnyDifference, Compared, SeedsRecord
 
 NOTABLE = (
     0.01  # share of completions: cut ones above it, and a change of unmarked ones above it, are in the first lines
@@ -37,7 +47,8 @@ class Verdict:
     cut_bounds: tuple[Finding, Finding]  # of accuracy: the lowest and the highest that the cut ones could have made it
     unmarked: tuple[float, float]  # share of the completions without a marked, whole answer
     scorers: tuple[ScorerView, ...]  # those of others
-    rewards: tuple[tuple[float, float], ...] | None  # first and last of each training, if it rose in all of them
+    trained: tuple[Training, ...]
+    formats: tuple[tuple[int, Finding], ...]  # of several trainings the seed of each, and its own change of format
     identical: bool  # every completion was judged as the base's, with the same answer and length
 
     def claims(self) -> dict[str, Claim]:
@@ -73,6 +84,8 @@ class Verdict:
             return None
         points = "points of accuracy" if self.format.detected else "points"
         said = f"{self.accuracy.design(points)}."
+        if isinstance(self.accuracy.difference, SeedsRecord) and self.accuracy.detectable is not None:
+            said += " Why that is more than half the interval's width stands under Training seeds."
         if self.identical:
             said += f" {self.accuracy.observed()}{self._hint()}"
         return f"{self.accuracy.disagreement}; {said}" if self.accuracy.kind == "borderline" else said
@@ -108,12 +121,53 @@ class Verdict:
         )
 
     def reward(self) -> str | None:
-        """That the reward rose in every training and accuracy is not detected to have risen with it."""
-        if not self.rewards or self.accuracy.detected == "up":
+        """How the reward moved in the trainings, and accuracy beside it; None if a training logged no reward."""
+        if any(each.reward_first is None or each.reward_last is None for each in self.trained):
             return None
-        each = ", ".join(f"from {first:.2f} to {last:.2f}" for first, last in self.rewards).replace("-", "−")
-        came = "fell" if self.accuracy.detected else "is not detected to have risen"
-        return f"The reward rose ({each}), and accuracy on these questions {came}."
+        ends = ", ".join(f"from {spell(each.reward_first)} to {spell(each.reward_last)}" for each in self.trained)
+        rose = [each.reward_rose and each.reward_first < each.reward_last for each in self.trained]
+        if all(rose):
+            moved = f"The reward rose ({ends})"
+        elif any(each.reward_rose is None for each in self.trained):  # an older version did not test it
+            moved = f"The mean reward went {ends}"
+        elif any(rose):
+            moved = f"The reward is detected to have risen in {sum(rose)} of {len(rose)} trainings ({ends})"
+        else:
+            moved = f"The reward is not detected to have risen ({ends})"
+        came = {"up": "rose", "down": "fell", None: "is not detected to have changed"}[self.accuracy.detected]
+        return f"{moved}, and accuracy on these questions {came}."
+
+    def reward_parts(self) -> bool:
+        """Whether the reward ended higher in every training while accuracy is not detected to have risen."""
+        if self.reward() is None or self.accuracy.detected == "up":
+            return False
+        return all(each.reward_last > each.reward_first for each in self.trained)
+
+    def formats_part(self) -> str | None:
+        """Which trainings changed the format otherwise than others; None if their intervals do not tell them apart."""
+        found = [each for _, each in self.formats]
+        if not any(_apart(one, other) for one, other in combinations(found, 2)):
+            return None
+        groups = {outcome: [pair for pair in self.formats if pair[1].outcome == outcome] for outcome in FOUND}
+        told = [
+            f"{FOUND[outcome]} is detected with seed{'s' if group[1:] else ''} "
+            + ", ".join(f"{seed} ({signed(each.difference.value)[0]} points)" for seed, each in group)
+            for outcome, group in groups.items()
+            if group
+        ]
+        return f"The trainings differ in format: {'; '.join(told)}."
+
+    def undivided(self) -> str | None:
+        """That a change is detected and none of its parts, which may look like a contradiction."""
+        accuracy = (self.mathematics, self.readability)
+        wholes = {"accuracy": (self.accuracy, accuracy), "strict accuracy": (self.strict, (*accuracy, self.format_gap))}
+        for name, (whole, parts) in wholes.items():
+            if whole.detected and not any(part.detected for part in parts):
+                return (
+                    f"The change of {name} is detected, and none of its parts is by itself: how it divides into them "
+                    "is less certain than the whole."
+                )
+        return None
 
     # --- the parts of strict accuracy
 
@@ -191,10 +245,9 @@ def judge(
     scorers: Sequence[ScorerView],
     trained: Sequence[Training],
     identical: bool,
+    seeds: Sequence[SeedSummary] = (),
 ) -> Verdict:
     """The verdict on these numbers; marked: the share of completions with a marked answer, base and tuned."""
-    rose = all(each.reward_rose and each.reward_first < each.reward_last for each in trained)
-    rewards = tuple((each.reward_first, each.reward_last) for each in trained) if rose else None
     return Verdict(
         accuracy=finding.of(differences.accuracy),
         strict=finding.of(differences.strict),
@@ -206,7 +259,8 @@ def judge(
         cut_bounds=(finding.of(truncation.lowest), finding.of(truncation.highest)),
         unmarked=tuple(1 - share for share in marked),
         scorers=tuple(scorers),
-        rewards=rewards,
+        trained=tuple(trained),
+        formats=tuple((each.seed, finding.of(each.difference.format)) for each in seeds),
         identical=identical,
     )
 
@@ -237,7 +291,14 @@ def of(numbers: Summary) -> Verdict:
         numbers.panel.scorers,
         [entry.train for entry in numbers.seeds] if numbers.seeds else [numbers.train],
         numbers.verdict.identical,
+        numbers.seeds or (),
     )
+
+
+def _apart(one: Finding, other: Finding) -> bool:
+    """Whether two findings have other outcomes, and intervals that do not overlap."""
+    a, b = one.difference, other.difference
+    return one.outcome != other.outcome and (a.low > b.high or b.low > a.high)
 
 
 def _named(views: Sequence[ScorerView]) -> str:

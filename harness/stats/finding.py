@@ -201,7 +201,12 @@ def in_points(*values: float) -> list[str]:
     decimals = 1
     while any(v and float(f"{v:.{decimals}f}") == 0 for v in exact):
         decimals += 1
-    return [f"{v:.{decimals}f}".replace("-", "−") for v in exact]
+    return [spell(v, decimals) for v in exact]
+
+
+def spell(number: float, decimals: int = 2) -> str:
+    """A number with a real minus sign."""
+    return f"{number:.{decimals}f}".replace("-", "−")
 
 
 def spell_p(p: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from harness.report import summary, write
@@ -165,7 +167,7 @@ def watched(run, *, rewards=range(1, 11)):
     ("base", "tuned", "said"),
     [
         (["right"] * 60, ["wrong"] * 40 + ["right"] * 20, "and accuracy on these questions fell."),
-        (["right"] * 30 + ["wrong"] * 30, ["right"] * 30 + ["wrong"] * 30, "is not detected to have risen."),
+        (["right"] * 30 + ["wrong"] * 30, ["right"] * 30 + ["wrong"] * 30, "is not detected to have changed."),
         (["wrong"] * 60, ["right"] * 60, None),
     ],
 )
@@ -180,11 +182,51 @@ def test_a_reward_that_rises_alone_is_in_the_first_lines(tmp_path, base, tuned, 
     )
 
 
-def test_a_reward_that_stays_needs_no_such_line(tmp_path):
+def test_a_reward_that_stays_is_not_said_to_have_risen(tmp_path):
     run = make_run(tmp_path, ["right"] * 60, ["wrong"] * 60, "train.steps=10")
-    assert "The reward rose" not in watched(run, rewards=[3, 1] * 5)
+    text = watched(run, rewards=[3, -1] * 5)
+    told = "The reward is not detected to have risen (from 3.00 to −1.00), and accuracy on these questions fell."
+    assert f"\n{told}" in text and f"**{told}" not in text
+    assert "The mean reward went from 3.00 to −1.00 (first" in text
+
+
+def test_a_training_whose_format_went_the_other_way_is_named(tmp_path):
+    none, all_ = ["right, no format"] * 60, ["right"] * 60
+    half = ["right"] * 20 + ["right, no format"] * 40
+    head = first_screen(reported(tmp_path, half, {5: all_, 6: none, 7: all_}))
+    assert (
+        "**The trainings differ in format: a rise is detected with seeds 5 (+66.7 points), 7 (+66.7 points); "
+        "a fall is detected with seed 6 (−33.3 points).**"
+    ) in head
+    assert "differ in format" not in first_screen(reported(tmp_path, half, {5: all_, 6: all_}))
+
+
+def test_a_change_that_is_detected_although_none_of_its_parts_is_has_a_word(tmp_path):
+    # The seeds gain alike, one by mathematics and the other by readability.
+    base = ["wrong"] * 40 + ["wrong, unmarked"] * 40 + ["right"] * 20
+    found = {
+        5: ["right"] * 40 + ["wrong, unmarked"] * 40,
+        6: ["wrong"] * 40 + ["right"] * 40,
+        7: ["right"] * 40 + ["wrong, unmarked"] * 40,
+    }
+    head = first_screen(reported(tmp_path, base, {seed: each + ["right"] * 20 for seed, each in found.items()}))
+    assert "**Accuracy rose by 40.0 points" in head
+    assert "The change of accuracy is detected, and none of its parts is by itself: " in head
+
+
+def test_a_power_beyond_the_interval_has_its_reason(tmp_path):
+    base = ["wrong"] * 100 + ["right"] * 100
+    tuned = {
+        seed: ["right"] * right + ["wrong"] * (100 - right) + ["wrong"] * 10 + ["right"] * 90
+        for seed, right in ((5, 60), (6, 70), (7, 62))
+    }
+    text = reported(tmp_path, base, tuned).report.read_text(encoding="utf-8")
+    (said,) = re.findall(r"This design detects ≥ (\S+) points with 80% power, more than the interval's ±(\S+): ", text)
+    assert float(said[0]) > float(said[1])
+    assert "the largest that they leave open (the upper 97% limit of its variance)." in text
 
 
 def test_a_training_recorded_before_rollouts_were_scored_says_nothing_of_them(tmp_path):
     text = reported(tmp_path, ["right"] * 60, ["wrong"] * 60).report.read_text(encoding="utf-8")
+    assert "The mean reward went from 0.50 to 5.00, and accuracy on these questions fell." in text
     assert "The reward rose" not in text and "By the evaluation's scorer" not in text

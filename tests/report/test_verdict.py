@@ -186,16 +186,19 @@ SITUATIONS = {
     "the reward rises and accuracy is not seen to": Situation(
         ["right"] * 60,
         ["right"] * 60,
-        ("**The reward rose (from 1.00 to 10.00), and accuracy on these questions is not detected to have risen.**",),
+        ("**The reward rose (from 1.00 to 10.00), and accuracy on these questions is not detected to have changed.**",),
         (),
         ("train.steps=10",),
         tuple(range(1, 11)),
     ),
-    "both rise, which needs no word": Situation(
+    "both rise, which is said without emphasis": Situation(
         ["wrong"] * 60,
         ["right"] * 60,
-        ("**Accuracy rose by 100.0 points",),
-        ("The reward rose",),
+        (
+            "**Accuracy rose by 100.0 points",
+            "\nThe reward rose (from 1.00 to 10.00), and accuracy on these questions rose.",
+        ),
+        ("**The reward rose",),
         ("train.steps=10",),
         tuple(range(1, 11)),
     ),
@@ -269,7 +272,18 @@ def contradictions(v: Verdict) -> list[str]:
     check(("at both ends" in v.truncation()) == (len(ends) == 1), "truncation")
     check(v.cut_changes() == (ends != {a.outcome}), "truncation: what it changes")
     if said := v.reward():
-        check(a.detected != "up" and ("fell" in said) == (a.detected == "down"), "reward")
+        came = {"up": "questions rose.", "down": "questions fell.", None: "questions is not detected to have changed."}
+        check(said.endswith(came[a.detected]), "reward: accuracy")
+        check(
+            said.startswith("The reward rose") == all(each.reward_rose for each in v.trained), "reward: whether it rose"
+        )
+    check(v.reward_parts() <= (a.detected != "up"), "reward: emphasis")
+    accuracy = (v.mathematics, v.readability)
+    whole = {"accuracy": (a, accuracy), "strict accuracy": (v.strict, (*accuracy, v.format_gap))}
+    split_alone = [
+        name for name, (found, parts) in whole.items() if found.detected and not any(p.detected for p in parts)
+    ]
+    check(bool(v.undivided()) == bool(split_alone), "undivided")
     for text, part in ((str(v.opening()), a), (v.parts(), v.strict)):
         if part.difference.low > 0 or part.difference.high < 0:
             for bound in in_points(part.difference.low, part.difference.high):
@@ -332,7 +346,7 @@ def test_a_contradiction_is_found():
     up, none = finding.of(pair_of(40, 5, n)), finding.of(pair_of(10, 9, n))
     told = Verdict(
         accuracy=up, strict=up, format=none, mathematics=up, readability=none, format_gap=none, cut=(0, 0),
-        cut_bounds=(up, up), unmarked=(0, 0), scorers=(), rewards=None, identical=False,
+        cut_bounds=(up, up), unmarked=(0, 0), scorers=(), trained=(), formats=(), identical=False,
     )  # fmt: skip
 
     class Lies(Verdict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import astuple
 
 from harness.report.document import Gallery
-from harness.report.gallery import OUTCOMES, Answer, Item
+from harness.report.gallery import Answer, Item
 from harness.report.page import packed
 from harness.report.page.packed import readable
 from harness.tasks.numbers import find_numbers
@@ -26,7 +26,7 @@ def data(gallery: Gallery, tags: Tags) -> str:
             "seeds": gallery.seeds,
             "total": len(gallery.items),
             "tags": [readable(tag) for tag in astuple(tags)],
-            "outcomes": {name: [SYMBOLS[name], label.lower()] for name, label in OUTCOMES.items()},
+            "outcomes": {name: [SYMBOLS[name], label.lower()] for name, label in gallery.outcomes.items()},
             "items": sorted(drawn, key=lambda item: item["at"]),
         }
     )

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from harness.config import plugins
-from harness.report import charts, gallery
+from harness.report import charts, gallery, verdict
 from harness.report.charts import Bar, Change
 from harness.report.document import Figure, Gallery, Loud, Section, Table
 from harness.report.sections.robustness import alerts
@@ -101,7 +101,8 @@ def _precision(numbers: Summary) -> Iterator[str]:
         if d.correlation is not None:
             details.append(f"correlation of base and tuned over the questions {d.correlation:.2f}")
     if d.detectable is not None and numbers.verdict.kind == "detected":  # else it is in the first sentence
-        details.append(f"this design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power")
+        why = " (see Training seeds)" if numbers.several else ""
+        details.append(f"this design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power{why}")
     if details:
         yield f"Accuracy: {', '.join(details)}."
 
@@ -196,4 +197,6 @@ def _count(value: float) -> str:
 def questions(run: RunDir, numbers: Summary) -> Section:
     voting = {view.name for view in numbers.panel.scorers if view.applicable}
     scorers = [scorer for scorer in plugins.task(run.config).scorers if scorer.name in voting]
-    return Section("Questions", [Gallery(gallery.read(run, scorers), run.config.train.seeds)])
+    fell = verdict.of(numbers).accuracy.outcome.endswith("down")
+    shown = Gallery(gallery.read(run, scorers), run.config.train.seeds, "lost" if fell else "gained")
+    return Section("Questions", [shown])

@@ -14,7 +14,7 @@ from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
 from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
-from harness.stats.finding import spell_p
+from harness.stats.finding import spell, spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
@@ -66,7 +66,7 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
     trained = numbers.train
     if trained.reward_first is not None:
         yield (
-            f"The mean reward went from {trained.reward_first:.2f} to {trained.reward_last:.2f} (first and last "
+            f"The mean reward went from {spell(trained.reward_first)} to {spell(trained.reward_last)} (first and last "
             f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
             "reward is what was optimised; accuracy on the questions is what came of it."
         )
@@ -80,8 +80,8 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
     if trained.drift:
         d = trained.drift
         yield (
-            f"By step {d.step} the reward had risen from {d.reward[0]:.2f} to {d.reward[1]:.2f} while their accuracy "
-            f"had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%} (p {spell_p(d.p)})."
+            f"By step {d.step} the reward had risen from {spell(d.reward[0])} to {spell(d.reward[1])} while their "
+            f"accuracy had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%} (p {spell_p(d.p)})."
         )
     seconds = [row.numbers["step_time"] for row in metrics if row.numbers.get("step_time")]
     if len(seconds) > 1:
@@ -144,7 +144,7 @@ def curves(run: RunDir, numbers: Summary) -> Section | None:
 
 
 def _metric(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    return "" if value is None else spell(value, 3)
 
 
 def _lines(metrics: dict[int, list[Metrics]], drawn: Drawn) -> dict[str, Curve]:
@@ -198,8 +198,8 @@ def proof(run: RunDir, numbers: Summary) -> Section:
     blocks.append(
         f"{first} engine loaded {p.modules_loaded} of the adapter's {p.modules} modules. With B scaled by "
         f"{p.scale:g} its log-probs on {p.tokens} probe tokens change in correlation "
-        f"{p.correlation_amplified:.4f} with PEFT's own (0.95 is needed); a zeroed copy gives "
-        f"{p.correlation_zeroed:.4f} and a wrongly named one {p.correlation_renamed:.4f}. Of the "
+        f"{spell(p.correlation_amplified, 4)} with PEFT's own (0.95 is needed); a zeroed copy gives "
+        f"{spell(p.correlation_zeroed, 4)} and a wrongly named one {spell(p.correlation_renamed, 4)}. Of the "
         f"{p.completions_changed_by_peft} probe completions that it changes in PEFT, it changes "
         f"{p.completions_changed} in the engine. The adapter itself "
         f"changes a token's log-prob by {p.adapter_change:.3g} nats on average, scoring the base again by "
@@ -216,7 +216,7 @@ def _proofs(seeds: Sequence[SeedSummary]) -> Table:
         changed = f"{p.completions_changed} of {p.completions_changed_by_peft}"
         own = (f"{p.adapter_change:.3g}", f"{p.rerun_change:.3g}")
         modules = f"{p.modules_loaded} of {p.modules}"
-        rows.append((f"seed {seed}", modules, *(f"{value:.4f}" for value in correlations), changed, *own))
+        rows.append((f"seed {seed}", modules, *(spell(value, 4) for value in correlations), changed, *own))
     columns = ("adapter", "modules", "correlation", "zeroed", "renamed", "probes changed", "own change", "rerun")
     return Table(columns, rows)
 
