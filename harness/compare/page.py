@@ -30,6 +30,11 @@ from harness.stats.records import Estimate
 from harness.stats.scores import COMPARED, QUANTITIES
 from harness.util.text import one_line
 
+# The columns in the page's order: a narrow window still shows what was found beside the name.
+ORDER = (
+    "run", "verdict", "Δ accuracy", "base accuracy", "tuned accuracy", "gained", "lost", "mid-p", "Δ strict",
+    "Δ format", "n",
+)  # fmt: skip
 LONGEST = 60  # characters of a run's label
 ROOM = 3_600_000  # bytes of packed questions, all groups together
 
@@ -65,15 +70,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Every run of a group minus every other, and the runs that were left out, by reason."""
+    """Every run of a group minus every other."""
 
     names: list[str]  # the labels of the rows and columns
     cells: dict[tuple[int, int], Cell]  # by row and column; empty if there is nothing to pair, or too much
     pairs: int
     crowd: int  # the number of runs that could be paired if that is too many, else 0
-    unread: list[str]  # without readable answers
-    other: list[str]  # with other questions
-    alone: list[str]  # the only one with one training seed among those with several, or the other way round
 
 
 def draw(sections: list[Section], folder: Path, intervals: str) -> str:
@@ -96,6 +98,7 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
         groups=found,
         intervals={"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}[intervals],
         fields=sorted({name for section in sections for name in section.parted_by}),
+        order=ORDER,
         sort_keys=_sort_keys,
         link=lambda run: _link(run.path / "report.html", folder),
         measured=groups.measured,
@@ -118,7 +121,9 @@ class Drawn:
     number: int
     section: Section
     finding: str | None
+    left_out: str | None  # how many runs are not in the finding, which, and why
     figures: list[tuple[str, Markup]]
+    unswept: str | None  # why no rates are drawn against a setting, if several differ
     matrix: Matrix
     baselines: list[Figure]  # for each run of the matrix every other one minus it
     questions: Markup | None
@@ -128,12 +133,17 @@ def _drawn(number: int, section: Section, intervals: str, room: int) -> Drawn:
     pairs = run_pairs.of(section.runs, run_pairs.LARGEST)
     labels = section.labels
     kept, named = [section.runs[at] for at in pairs.kept], [labels[at] for at in pairs.kept]
-    packed = across.data(kept, named, room) if pairs.compared else None
+    found = findings.of(pairs, named)
+    packed = across.data(kept, named, room, found) if found else None
+    missing = sum(map(len, pairs.left_out.values()))
+    runs = f"{missing} of {len(section.runs)} runs"
     return Drawn(
         number,
         section,
-        findings.sentence(pairs, named),
+        found and found.sentence + (f"; {runs} left out" if missing else ""),
+        _left_out(runs, missing, pairs) if missing and len(section.runs) > 1 else None,
         [*_figures(number, section, intervals), *_sweeps(number, section, intervals)],
+        _unswept(section),
         matrix(section),
         _baselines(number, named, pairs),
         Markup(packed) if packed else None,
@@ -160,12 +170,33 @@ def _figures(number: int, section: Section, intervals: str) -> list[tuple[str, M
     ]
 
 
+def _left_out(runs: str, missing: int, pairs: Pairs) -> str:
+    reasons = "; ".join(f"because {reason}: {', '.join(names)}" for reason, names in pairs.left_out.items())
+    return f"{runs} {'are' if missing > 1 else 'is'} not in the comparison of run with run, {reasons}."
+
+
+def _numeric(section: Section, key: str) -> bool:
+    """Whether a setting is a number in every run."""
+    values = [run.settings.get(key) for run in section.runs]
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _unswept(section: Section) -> str | None:
+    """Why no rates are drawn against a setting that is a number, if one is and several settings differ."""
+    if len(section.settings) < 2 or not any(_numeric(section, key) for key in section.settings):
+        return None
+    return (
+        f"No rates are drawn against a setting, because {len(section.settings)} settings differ between these runs: "
+        "what one of them does cannot be told from what the others do."
+    )
+
+
 def _sweeps(number: int, section: Section, intervals: str) -> Iterator[tuple[str, Markup]]:
-    """Every quantity against every setting that is a number and has several values in the group."""
-    for key in section.settings:
-        values = [run.settings.get(key) for run in section.runs]
-        if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+    """Every quantity against the setting in which alone the runs differ, if it is a number."""
+    for key in section.settings if len(section.settings) == 1 else ():
+        if not _numeric(section, key):
             continue
+        values = [run.settings[key] for run in section.runs]
         for name in COMPARED:
             rates = [getattr(run.summary.tuned, name).by(intervals) for run in section.runs]
             points = [(float(v), mark("tuned", rate, rate_text(rate))) for v, rate in zip(values, rates, strict=True)]
@@ -185,7 +216,7 @@ def matrix(section: Section) -> Matrix:
         cells[later, earlier] = Cell(points(alone.difference), spell_p(pair.holm_p), detected)
     labels = section.labels
     names = [labels[at] for at in pairs.kept]
-    return Matrix(names, cells, len(pairs.compared), pairs.crowd, pairs.unread, pairs.other, pairs.alone)
+    return Matrix(names, cells, len(pairs.compared), pairs.crowd)
 
 
 def _baselines(number: int, names: list[str], pairs: Pairs) -> list[Figure]:
@@ -208,13 +239,14 @@ def _baselines(number: int, names: list[str], pairs: Pairs) -> list[Figure]:
     return made
 
 
-def _sort_keys(run: Run, label: str) -> list[str | float]:
-    """The sort key of each column of the table."""
+def _sort_keys(run: Run, label: str) -> dict[str, str | float]:
+    """The sort key of each column of the table, by groups.COLUMNS."""
     numbers, d = run.summary, run.summary.difference
     flipped = [mean(counts(numbers, "accuracy", way)) for way in ("gained", "lost")]
     rates = [numbers.base.accuracy.value, numbers.tuned.accuracy.value]
     tests = [d.accuracy.value, *flipped, d.accuracy.p]
-    return [label, numbers.n, *rates, *tests, d.strict.value, d.format.value, numbers.verdict.kind]
+    keys = (label, numbers.n, *rates, *tests, d.strict.value, d.format.value, numbers.verdict.kind)
+    return dict(zip(groups.COLUMNS, keys, strict=True))
 
 
 def _link(file: Path, folder: Path) -> str | None:

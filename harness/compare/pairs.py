@@ -67,6 +67,16 @@ class Pairs:
     other: list[str]  # with other questions
     alone: list[str]  # the only one with one training seed among those with several, or the other way round
 
+    @property
+    def left_out(self) -> dict[str, list[str]]:
+        """The names of the runs that were left out, by reason."""
+        reasons = {
+            "their answers are missing": self.unread,
+            "they answered other questions than most": self.other,
+            "one training is not paired with several": self.alone,
+        }
+        return {reason: names for reason, names in reasons.items() if names}
+
 
 @lru_cache(maxsize=64)  # a sweep prints the pairs and then draws them
 def of(runs: Group, largest: int | None = None) -> Pairs:
@@ -125,12 +135,7 @@ def lines(runs: Group) -> tuple[str, list[dict[str, str]], list[str]]:
     if len(runs) < 2:
         return "", [], []
     found = of(runs, LARGEST)
-    reasons = {
-        "their answers are missing": found.unread,
-        "they answered other questions than most": found.other,
-        "one training is not paired with several": found.alone,
-    }
-    notes = [f"Not paired, because {reason}: {', '.join(names)}." for reason, names in reasons.items() if names]
+    notes = [f"Not paired, because {reason}: {', '.join(names)}." for reason, names in found.left_out.items()]
     if found.crowd or len(found.compared) > LISTED:
         where = f"use --format json{'' if found.crowd else ' or --out compare.html'}"
         notes.insert(0, f"{found.crowd or len(found.kept)} runs are too many to show all differences here; {where}.")

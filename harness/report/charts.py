@@ -22,6 +22,7 @@ from harness.util.text import shown
 WIDTH = 400  # of every chart, in its own units; a phone shows it a little smaller than it is drawn
 LINE = 21  # between two marks of a row, and the height of a line of text
 BAR = 46  # between two bars
+ABOVE, BELOW = 3, 22  # the height of a label, from the top of its row: no line goes through it
 FAR = 8  # times the smallest value of a setting, from which on its axis is logarithmic
 LINES = 4  # curves that are drawn differently
 COLUMNS = 120  # steps of a curve whose values can be pointed at
@@ -117,10 +118,10 @@ def forest(name: str, title: str, rows: Sequence[Row], *, zero: bool = False, pi
     bottom = LINE + sum(heights)
     parts = [_legend([series for series in SERIES if any(m.series == series for row in rows for m in row.marks)])]
     parts += _vertical_axis(scale, LINE + 4, bottom)
-    if zero:
-        parts.append(_tag('<line class="zero" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>', scale(0), LINE + 4, bottom))
-    for row, top in zip(rows, accumulate(heights, initial=LINE), strict=False):
+    for row, top, height in zip(rows, accumulate(heights, initial=LINE), heights, strict=False):
         label = _clipped(row.label, LABEL)
+        if zero:
+            parts.append(_upright("zero", scale(0), top + BELOW, top + height + ABOVE))
         parts.append(_text("label", 10, top + 16, label))
         if row.note:
             parts.append(_text("tick end", WIDTH - 6, top + 16, _clipped(row.note, LABEL + 8 - len(label))))
@@ -200,17 +201,19 @@ def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup
     bars = [(part, *ends) for part, ends in zip(parts, pairwise(sums), strict=True)]
     bottom = BAR * (len(bars) + 1)
     drawn = _vertical_axis(scale, 4, bottom)
-    drawn.append(_tag('<line class="zero" x1="{0}" x2="{0}" y1="4" y2="{1}"/>', scale(0), bottom))
     for number, (bar, start, end) in enumerate([*bars, (total, 0.0, total.value)]):
         y = BAR * number
         left, right = sorted((scale(start), scale(end)))
         shape = '<rect class="bar {}" x="{}" y="{}" width="{}" height="15"/>'
+        drawn.append(_upright("zero", scale(0), y + BELOW, y + BAR + ABOVE))
         drawn.append(_text("label", 10, y + 17, bar.label))
         drawn.append(_text("value", WIDTH - 6, y + 17, bar.text))
         drawn.append(_tag(shape, bar.kind, left, y + 24, max(right - left, 1.0)))
         if 0 < number < len(bars):
-            joint = '<line class="join" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>'
-            drawn.append(_tag(joint, scale(start), y - 22, y + 39))
+            drawn += [
+                _upright("join", scale(start), y - 22, y + ABOVE),
+                _upright("join", scale(start), y + BELOW, y + 39),
+            ]
     described = "; ".join(f"{bar.label} {bar.text}" for bar in (*parts, total))
     return _svg(name, title, described, bottom + 24, drawn)
 
@@ -323,6 +326,10 @@ def _coordinate(value: float) -> str:
 
 def _points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{_coordinate(x)},{_coordinate(y)}" for x, y in points)
+
+
+def _upright(kind: str, x: float, top: float, bottom: float) -> Markup:
+    return _tag('<line class="{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>', kind, x, top, bottom)
 
 
 def _text(kind: str, x: float, y: float, text: str) -> Markup:

@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.report import charts
+from harness.report.wording import TERMS
 from harness.util.text import shown
 
 FOLDER = Path(__file__).parent / "templates"
@@ -42,6 +43,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["paragraphs"] = lambda text: text.split("\n")
+    made.globals["terms"] = TERMS
     made.globals["zip"] = partial(zip, strict=True)
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind
     return made

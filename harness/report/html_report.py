@@ -18,7 +18,7 @@ from harness.report.document import Block, Figure, Gallery, Rollouts, Tab, Table
 from harness.report.page import cite, questions, rollouts
 from harness.report.page.questions import SYMBOLS
 from harness.report.summary import Summary
-from harness.report.wording import TERMS, demo, identity_line
+from harness.report.wording import demo, identity_line
 from harness.runs.directory import RunDir
 from harness.stats.finding import Finding, change, signed
 
@@ -79,7 +79,6 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         without_question=any(item.question is None for item in gallery.items),
         anchor=anchor,
         grouped=grouped,
-        terms=TERMS,
     )
 
 

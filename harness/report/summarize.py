@@ -79,7 +79,7 @@ def summarize(run: RunDir) -> Summary:
     return Summary(
         name=run.config.name,
         digest=run.config.digest(),
-        identity=_identity(run),
+        identity=identity(run),
         n=n,
         samples=count,
         conditions=base.conditions,
@@ -107,7 +107,8 @@ def summarize(run: RunDir) -> Summary:
     )
 
 
-def _identity(run: RunDir) -> Identity:
+def identity(run: RunDir) -> Identity:
+    """What a run trains and scores; known from its settings, before it has begun."""
     config, base = run.config, run.read_manifest().base
     model = config.model
     return Identity(

@@ -33,6 +33,26 @@ TERMS = {
     "mid-p": "Two-sided p of McNemar's test of gained against lost, an equally extreme result counted half.",
     "exact p": "Two-sided p of McNemar's exact test of gained against lost: the more cautious of the two.",
     "p": "Two-sided p of the interval's own formula, over questions and training seeds.",
+    "marked": (
+        'Of an answer: pointed out by the text, in a solution block, behind a phrase such as "the answer is", in a box '
+        "or after ####. Without a mark the last number of the text is taken."
+    ),
+    "exact format": "A working-out block, then a solution block, each tag once and in order, and nothing around them.",
+    "cut": "Ended by the token limit, not by the model; such an answer counts as wrong.",
+    "tutorial": (
+        "The widely copied GRPO tutorial that this experiment follows: of rewards, its four functions with their "
+        "quirks; of scorers, the same functions' reading of an answer."
+    ),
+    "robust": "The rewards that judge a completion by the evaluation's own scorer, instead of the tutorial's patterns.",
+    "rollout": "A completion that the model wrote in training, and was rewarded for.",
+    "correlation": (
+        "Between the engine's and PEFT's changes of log-probs under a strengthened adapter: near 1 if the engine uses "
+        "it."
+    ),
+    "zeroed": "The same with an adapter of zeros, which must not look applied: near 0.",
+    "renamed": "The same with an adapter whose names fit no module, which must not look applied: near 0.",
+    "own change": "By how much the adapter as it is changes a token's log-prob, on average, in nats.",
+    "rerun": "By how much scoring the base a second time changes it: what no adapter does.",
 }
 
 
@@ -100,20 +120,28 @@ def identity_parts(numbers: Summary) -> tuple[str, ...]:
     """What was trained, how, and on which questions it was scored, each in a few words."""
     found = numbers.identity
     asked = found.data if found.task == TRAINING else found.task
+    return (*trained_parts(found), f"{asked} {numbers.conditions.split}, {plural(numbers.n, 'question')}")
+
+
+def trained_parts(found: Identity) -> tuple[str, ...]:
+    """What was trained and how, each in a few words."""
     return (
         model_text(found),
         "all weights" if found.lora_r is None else f"LoRA r {found.lora_r}",
         f"{plural(found.steps, 'step')} of {plural(found.completions, 'completion')}",
         f"seed{'s' if found.seeds[1:] else ''} {', '.join(map(str, found.seeds))}",
-        f"{asked} {numbers.conditions.split}, {plural(numbers.n, 'question')}",
     )
 
 
 def measured(made: Manifest) -> tuple[str, ...]:
-    """On which machine the run was evaluated, and on which day it ended (UTC); older runs did not keep the day."""
+    """On which machine the run was evaluated, and on which day it ended."""
     machine = made.machine and (made.machine.gpu or "CPU")
-    days = [cost.finished[:10] for cost in made.stages.values() if cost.finished]
-    return tuple(filter(None, (machine, max(days, default=None))))
+    return tuple(filter(None, (machine, ended(made))))
+
+
+def ended(made: Manifest) -> str | None:
+    """The day on which a run ended, in UTC, as ISO 8601; None in older runs, which did not keep it."""
+    return max((cost.finished[:10] for cost in made.stages.values() if cost.finished), default=None)
 
 
 def identity_line(numbers: Summary, made: Manifest) -> str:

@@ -97,13 +97,19 @@ def last_error(folder: Path, since: int) -> str | None:
 
 def last_message(folder: Path) -> str:
     """The last line of a run's log that a process of it wrote, without time and stage; empty if there is none."""
-    if not (folder / FILE).exists():
-        return ""
-    with (folder / FILE).open("rb") as stream:
-        stream.seek(max(size(folder) - TAIL, 0))
-        lines = stream.read().decode("utf-8", "replace").splitlines()
-    said = [found[1] for line in lines if (found := _INFO.match(line))]
+    said = [found[1] for line in last_lines(folder) if (found := _INFO.match(line))]
     return said[-1] if said else ""
+
+
+def last_lines(folder: Path) -> list[str]:
+    """The whole lines among the last TAIL bytes of a run's log; none if it has no log."""
+    if not (folder / FILE).exists():
+        return []
+    start = max(size(folder) - TAIL, 0)
+    with (folder / FILE).open("rb") as stream:
+        stream.seek(start)
+        lines = stream.read().decode("utf-8", "replace").splitlines()
+    return lines[1:] if start else lines
 
 
 # Everything that is printed for the user goes through this logger too; keep() writes it to a file of the run.

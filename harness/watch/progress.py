@@ -17,6 +17,7 @@ class Progress:
     state: str  # "complete", "running" or "stopped"
     stages: tuple[tuple[str, bool], ...]  # the name of each, the report last, and whether it is done
     detail: str  # how far the stage is that runs or is next; empty if nothing is known of it
+    share: float | None  # of the steps that are made, if it is a training
     rewards: dict[int, list[training.Metrics]]  # the steps so far, by training seed
 
     @property
@@ -33,16 +34,18 @@ def of(run: RunDir) -> Progress:
     logged = {seed: training.metrics_log(run.train(seed)) for seed in run.config.train.seeds}
     rewards = {seed: training.read_metrics(log) for seed, log in logged.items() if log.exists()}
     running = locks.is_locked(run.path)
-    detail = "" if whole else _detail(run, next((s for s in planned if not s.done), None), rewards, running)
-    return Progress("complete" if whole else "running" if running else "stopped", listed, detail, rewards)
+    state = "complete" if whole else "running" if running else "stopped"
+    last = None if whole else _last_step(run, next((s for s in planned if not s.done), None), rewards)
+    if last is None:
+        return Progress(state, listed, logs.last_message(run.path) if state == "running" else "", None, rewards)
+    steps, reward = run.config.train.steps, last.numbers.get("reward")
+    detail = f"{last.step} of {steps} steps" + (f", reward {reward:.2f}" if reward is not None else "")
+    return Progress(state, listed, detail, last.step / steps, rewards)
 
 
-def _detail(run: RunDir, stage: Stage | None, rewards: dict[int, list[training.Metrics]], running: bool) -> str:
-    """Of a training its steps and last reward; of another stage that runs, the last line of the log."""
+def _last_step(run: RunDir, stage: Stage | None, rewards: dict[int, list[training.Metrics]]) -> training.Metrics | None:
+    """The last step that a training has made; None if the stage is none, or has made no step."""
     for seed, rows in rewards.items():
         if stage is not None and stage.outcomes == [run.adapter(seed)] and rows:
-            reward = rows[-1].numbers.get("reward")
-            return f"{rows[-1].step} of {run.config.train.steps} steps" + (
-                f", reward {reward:.2f}" if reward is not None else ""
-            )
-    return logs.last_message(run.path) if running else ""
+            return rows[-1]
+    return None

@@ -9,12 +9,16 @@ from urllib.parse import urlsplit
 
 from harness.report import html
 from harness.report.sections import training
+from harness.report.summarize import identity
+from harness.report.wording import trained_parts
 from harness.runs.directory import RunDir
+from harness.util import logs
 from harness.util.errors import HarnessError
 from harness.util.text import one_line
 from harness.watch import progress
 
 ADDRESS = "127.0.0.1"
+LINES = 8  # of the log that are shown
 REFRESH = 5  # seconds after which a browser asks again for the page of a run that is not complete
 PAGE = "text/html; charset=utf-8"
 # What is served beside the page: nothing else in the directory, and nothing outside it.
@@ -95,10 +99,13 @@ def _page(run: RunDir, stands: progress.Progress | str) -> str:
     broken = isinstance(stands, str)
     return html.page(
         "progress.html",
-        (),
+        ("page.js",),
         title=one_line(run.path.resolve().name),
         claim=_claim(stands),
         stands=None if broken else stands,
+        trained="; ".join(trained_parts(identity(run))),
+        refresh=REFRESH,
+        log="\n".join(logs.last_lines(run.path)[-LINES:]),
         figures=[] if broken else training.watched(stands.rewards),
         resumes=f"python -m harness.run {one_line(str(run.path))}",
         files=[path[1:] for path in FILES if (run.path / path[1:]).is_file()],

@@ -74,7 +74,14 @@ def test_a_single_training_is_not_paired_with_several(runs, tmp_path):
     several = reported(tmp_path, BASE, seeds).path
     page = drawn([*runs[:2], several], tmp_path)
     check_one_file(page)
-    assert "Holm-corrected for 1 comparison;" in page and f"Left out for that reason: {several.name}." in page
+    assert (
+        "Holm-corrected for 1 comparison;" in page
+        and f"because one training is not paired with several: {several.name}." in page
+    )
+    assert (
+        "1 of 3 runs is not in the comparison of run with run, because" in page
+        and "; 1 of 3 runs left out</h1>" in page
+    )
     assert "12 / 15 / 18" in page and 'data-key="15"' in page
     assert "a run of one training seed is not paired with one of several" in drawn([runs[0], several], tmp_path)
     other = reported(tmp_path, BASE, dict.fromkeys(seeds, BASE), "lora.r=4").path
@@ -177,11 +184,14 @@ def test_runs_without_answers_or_about_other_questions_are_left_out_by_name(runs
     other = copied(runs[0], tmp_path / "d", lambda result: result["scores"][3].update(id="another"))
     for path in (without, damaged):
         page = drawn([*runs[1:3], path], tmp_path)
-        assert f"Left out because their answers are missing: {path.name}." in page
+        assert (
+            f"1 of 3 runs is not in the comparison of run with run, because their answers are missing: {path.name}."
+            in page
+        )
         assert "Holm-corrected for 1 comparison;" in page
     for path in (fewer, other):
         page = drawn([*runs[1:3], path], tmp_path)
-        assert f"Left out because they answered other questions than most: {path.name}." in page
+        assert f"because they answered other questions than most: {path.name}." in page
         assert "Holm-corrected for 1 comparison;" in page
 
 
@@ -223,7 +233,9 @@ def matrix_of(paths):
 
 def test_columns_are_sorted_by_their_own_numbers(runs):
     (run,) = run_groups.load(runs[:1])
-    name, n, base, tuned, change, gained, lost, p, strict, form, kind = compare_page._sort_keys(run, "lora.r = 8")
+    keys = compare_page._sort_keys(run, "lora.r = 8")
+    assert set(keys) == set(compare_page.ORDER) == set(run_groups.COLUMNS)
+    name, n, base, tuned, change, gained, lost, p, strict, form, kind = keys.values()
     assert (name, n, base, tuned, gained, lost, kind) == ("lora.r = 8", 100, 0.6, 0.8, 20, 0, "detected")
     assert change == pytest.approx(0.2) and p < 0.001 and strict == pytest.approx(0.2) and form == 0
 
@@ -234,8 +246,8 @@ def test_a_header_sorts_by_its_numbers_and_says_so(runs, tmp_path):
     page.write_text(drawn(runs[:3], tmp_path))
     clicked = (
         "(() => { const table = page.document.querySelector('.sortable'); const found = [];\n"
-        "const header = table.tHead.rows[0].cells[4]; for (const turn of [1, 2]) { header.firstChild.click();\n"
-        "found.push([header.ariaSort, ...[...table.tBodies[0].rows].map((row) => row.cells[4].textContent)]); }\n"
+        "const header = table.tHead.rows[0].cells[2]; for (const turn of [1, 2]) { header.firstChild.click();\n"
+        "found.push([header.ariaSort, ...[...table.tBodies[0].rows].map((row) => row.cells[2].textContent)]); }\n"
         "return [...found, page.document.documentElement.scrollWidth]; })()"
     )
     up, down, width = ask(page, clicked, tmp_path)
@@ -305,12 +317,18 @@ def test_the_title_speaks_of_detected_pairs_alone(tmp_path, right, said):
         for seed, count in enumerate(right)
     ]
     (group,) = run_groups.comparable(run_groups.load(made))
-    assert findings.sentence(run_pairs.of(group, 20), "ABC"[: len(right)]) == said
+    found = findings.of(run_pairs.of(group, 20), "ABC"[: len(right)])
+    assert found.sentence == said
+    # A run is only called better than one that it beats, or than all others.
+    assert (
+        found.better is None
+        or right[found.better] > max([*right, 0] if found.worse is None else [right[found.worse]]) - 1
+    )
 
 
 def test_nothing_is_found_where_nothing_is_paired(runs):
     (group,) = run_groups.comparable(run_groups.load(runs[:1]))
-    assert findings.sentence(run_pairs.of(group, 20), ["A"]) is None
+    assert findings.of(run_pairs.of(group, 20), ["A"]) is None
     assert "<h1>1 run</h1>" in drawn(runs[:1], runs[0].parent)
 
 
@@ -319,7 +337,42 @@ def test_rates_are_drawn_against_a_setting_that_is_a_number(sweep, runs):
     for title in ("Accuracy by lora.r, %", "Strict accuracy by lora.r, %", "Format by lora.r, %"):
         assert f">{title}</title>" in page
     assert "<title>lora.r = 16: 95.0% [88.8, 97.8]</title>" in page
-    assert " by train.seeds" not in drawn(runs[:3], runs[0].parent)  # lists are no numbers
+    page = drawn(runs[:3], runs[0].parent)
+    assert " by train.seeds" not in page and "No rates are drawn" not in page  # lists are no numbers
+
+
+def test_rates_are_not_drawn_against_one_of_several_settings_that_differ(tmp_path):
+    paths = [
+        reported(tmp_path, BASE, BASE, f"lora.r={rank}", f"train.learning_rate={rate}").path
+        for rank, rate in ((2, 1e-4), (4, 1e-4), (4, 2e-4))
+    ]
+    page = drawn(paths, tmp_path)
+    assert " by lora.r, %" not in page and " by train.learning_rate, %" not in page
+    assert "No rates are drawn against a setting, because 2 settings differ between these runs: " in page
+    assert " by lora.r, %" in drawn(paths[:2], tmp_path)
+
+
+@needs_browser
+def test_the_questions_say_what_their_marks_mean_and_whose_texts_are_shown(tmp_path):
+    seeds = {5: ["right"] * 80 + ["wrong"] * 20, 6: ["right"] * 70 + ["wrong"] * 30}
+    paths = [
+        reported(tmp_path, BASE, tuned, f"lora.r={rank}").path
+        for rank, tuned in ((2, seeds), (4, dict.fromkeys(seeds, BASE)))
+    ]
+    page = tmp_path / "all.html"
+    page.write_text(drawn(paths, tmp_path))
+    steps = "const item = d.querySelector('.item'); item.open = true; await later();"
+    told = (
+        "[d.querySelector('.across > .meta').textContent, [...item.querySelectorAll('h4')].map((e) => e.textContent), "
+        "d.documentElement.scrollWidth]"
+    )
+    legend, sides, width = ask(page, f"(async () => {{ {steps} return {told}; }})()", tmp_path)
+    assert legend.startswith(
+        "Marks: ✓ right · ✗ wrong · ◐ right in some of its answers · in this order: base, lora.r = 2, lora.r = 4. "
+        "Of lora.r = 2, lora.r = 4 the answers of all training seeds count, and the text shown is that of the first "
+        "seed."
+    )
+    assert sides == ["base", "lora.r = 2, seed 5", "lora.r = 4, seed 5"] and width == 360
 
 
 def across_of(page, number=1):
@@ -332,7 +385,9 @@ def test_every_question_has_the_answers_of_all_runs_and_those_that_differ_come_f
     by_id = {item["id"]: [side["right"] for side in item["sides"]] for item in data["items"]}
     assert by_id[f"{0:016x}"] == [1, 1, 1, 1, 0] and by_id[f"{70:016x}"] == [0, 0, 1, 1, 1]
     assert len(by_id) == 100
-    assert data["items"][0]["id"] == f"{0:016x}"
+    first, *_ = [[side["right"] for side in item["sides"]] for item in data["items"]]
+    assert first == [0, 0, 0, 1, 1]  # the title says that the run of rank 16 is better than each of the others
+    assert data["seeds"] == [[3407]] * 4
     monkeypatch.setattr(compare_page, "ROOM", 5_000)
     fewer = across_of(drawn(sweep, sweep[0].parent))
     assert fewer["total"] == 100 and 0 < len(fewer["items"]) < 100

@@ -203,13 +203,16 @@ def test_keys_walk_among_questions_alone_and_the_focus_is_not_under_the_bars(run
     steps = (
         "const press = (at, key) => at.dispatchEvent(new page.KeyboardEvent('keydown', {key, bubbles: true}));\n"
         "const heads = [...d.querySelectorAll('.item:not([hidden]) summary')], found = [];\n"
-        "press(d, 'j'); found.push(d.activeElement === d.body); heads[20].focus();\n"
+        "press(d.querySelector('[name=text]'), 'j'); found.push(d.activeElement === d.body);\n"
+        "press(d.body, 'j'); found.push(heads.indexOf(d.activeElement)); heads[20].focus();\n"
         "press(heads[20], 'j'); found.push(heads.indexOf(d.activeElement));\n"
         "press(heads[21], 'k'); found.push(heads.indexOf(d.activeElement)); page.scrollBy(0, 400); heads[12].focus();\n"
         "const bar = d.getElementById('filters').getBoundingClientRect()"
     )
     found = "[...found, heads[12].getBoundingClientRect().top >= bar.bottom, bar.top > 0]"
-    assert ask(run.page, does(steps, found), tmp_path, at="#outcome=all", width=1000) == [True, 21, 20, True, True]
+    assert ask(run.page, does(steps, found), tmp_path, at="#outcome=all", width=1000) == [
+        True, 0, 21, 20, True, True
+    ]  # fmt: skip
 
 
 def test_a_word_says_what_it_means_where_it_is_pointed_at_or_focused(run, tmp_path):
@@ -237,7 +240,8 @@ def test_what_can_be_cited_can_be_copied(run, tmp_path):
     assert markdown.startswith(f"**{run.path.name}**: Accuracy rose by 28.0 points, and the format")
     assert "| Accuracy | 60.0% [" in markdown and command.endswith("python -m harness.run config.yaml")
     assert r"Accuracy & 60.0\% [" in latex and latex.endswith(r"\end{tabular}")
-    assert bibtex.startswith(f"@misc{{{run.path.name},\n  title = {{{{{run.path.name}: Accuracy rose by")
+    assert bibtex.startswith(f"@misc{{{run.path.name},\n  author = {{{{The GRPO harness authors}}}},")
+    assert f"title = {{{{{run.path.name}: Accuracy rose by" in bibtex
 
 
 @pytest.fixture(scope="module")

@@ -32,10 +32,11 @@ SECTIONS: dict[Made, str] = {
     training.proof: "Details",
     provenance.provenance: "Details",
     provenance.settings: "Details",
+    results.words: "Details",
     results.questions: "Questions",
 }
 TABS = ("Result", "Questions", "Training", "Details")
-PAGE_ONLY = (training.curves, provenance.settings)
+PAGE_ONLY = (training.curves, provenance.settings, results.words)
 
 
 def read(run: RunDir, numbers: Summary) -> tuple[list[Section], list[Tab]]:

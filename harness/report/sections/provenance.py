@@ -24,9 +24,12 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
     blocks: list[Block] = ["What each stage took, in its last attempt if it was resumed:", Table(columns, rows)]
     if wall := manifest.wall_seconds:
         gpu = manifest.machine and manifest.machine.gpu
-        hours = f"; {sum(wall.values()) / 3600:.3f} GPU-hours on one {gpu}" if gpu else ""
+        hours = f"; together {sum(wall.values()) / 3600:.3f} GPU-hours on one {gpu}" if gpu else ""
         took = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in wall.items())
-        spent = [f"Wall time of the stages, imports and all attempts that came to an end included: {took}{hours}."]
+        spent = [
+            f"Wall time of each stage, the sum of all its attempts, imports included: {took}{hours}. Not in it: an "
+            "attempt that was killed together with the command that ran it."
+        ]
         if note := registry.kind(run.config.eval).memory_note(run.config.eval):
             spent.append(note)
         blocks.append("\n".join(spent))

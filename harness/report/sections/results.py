@@ -11,7 +11,7 @@ from harness.report.charts import Bar, Change
 from harness.report.document import Figure, Gallery, Loud, Section, Table
 from harness.report.sections.robustness import alerts
 from harness.report.summary import Summary
-from harness.report.wording import counts_text, difference_mark, mark, p_text, points, rate_text
+from harness.report.wording import TERMS, counts_text, difference_mark, mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import SamplingParameters, question_ids
 from harness.stats.finding import spell_p
@@ -187,6 +187,11 @@ def completions(run: RunDir, numbers: Summary) -> Section:
     tuned_by = ("tuned, all seeds", "tuned a seed") if numbers.several else ("tuned", "tuned")
     columns = ("rule that found the answer", "base", "base right", tuned_by[1], f"{tuned_by[1]} right", "Δ right")
     return Section("Completions", [Table(("completions", "base", tuned_by[0]), rows), Table(columns, rules)])
+
+
+def words(run: RunDir, numbers: Summary) -> Section:
+    """What the words of the report mean; only in the page."""
+    return Section("Words", [Table(("word", "what it means here"), list(TERMS.items()))])
 
 
 def _count(value: float) -> str:

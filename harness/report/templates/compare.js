@@ -35,6 +35,7 @@ const standing = (share) => Object.keys(STANDS).find((name) => STANDS[name](shar
 
 async function makeAcross(place) {
   const data = await unpacked(place.dataset.of), names = ["base", ...data.runs];
+  const seeds = [[], ...data.seeds], several = names.filter((_, at) => seeds[at].length > 1);
   const selects = names.map((name, at) => make("select", { ariaLabel: name, data: { at } }));
   const text = make("input", { type: "search", placeholder: "in questions and answers" });
   const output = make("output"), list = make("div"), more = make("button", { type: "button", hidden: true }, "Show more");
@@ -51,7 +52,8 @@ async function makeAcross(place) {
   const body = (item) => [make("div", { className: "group" }, ...item.sides.map((side, at) => {
     const verdict = side.correct ? "yes" : "no";
     const share = STANDS.partly(side.right) ? `${Math.round(100 * side.right)}% of its answers are right; the first: ` : "";
-    return make("div", { className: "side" }, make("h4", {}, names[at]),
+    const whose = seeds[at].length > 1 ? `, seed ${seeds[at][0]}` : "";
+    return make("div", { className: "side" }, make("h4", {}, names[at] + whose),
       make("p", { className: "meta" }, share, make("b", { className: verdict }, `${side.correct ? "✓" : "✗"} ${side.why}`),
         " · answer ", make("b", { className: `decided ${verdict}` }, make("bdi", {}, side.answer ?? "none")),
         ` · ${side.tokens.toLocaleString("en")} tokens`),
@@ -73,10 +75,16 @@ async function makeAcross(place) {
       (missing ? `; ${missing.toLocaleString("en")} on which the runs agree are not in this page, to keep it small` : "");
   }
 
+  const legend = ["Marks: ", ...Object.entries(MARKS).flatMap(([name, [symbol, look]]) =>
+    [make("span", { className: look }, symbol), ` ${name === "partly" ? "right in some of its answers" : name} · `]),
+    `in this order: ${names.join(", ")}.` + (several.length ?
+      ` Of ${several.join(", ")} the answers of all training seeds count, and the text shown is that of the first seed.` : "") +
+      " The keys j and k go to the next and the previous question, Enter opens it."];
   place.addEventListener("input", filter);
   place.append(
     make("div", { className: "standings" }, ...selects.map((select, at) => make("label", {}, `${names[at]} `, select))),
-    make("label", { className: "search" }, "Search ", text), make("p", { className: "found" }, output), list, more);
+    make("label", { className: "search" }, "Search ", text), make("p", { className: "meta" }, ...legend),
+    make("p", { className: "found" }, output), list, more);
   filter();
 }
 

@@ -29,11 +29,18 @@ function makeList(place, more, head, body, { step = 100, grows = true } = {}) {
   more.addEventListener("click", () => render(made + step));
   if (grows) new IntersectionObserver(([seen]) => seen.isIntersecting && more.click(), { rootMargin: "1000px" }).observe(more);
 
-  // j and k move from question to question, as in a pager, and only while the focus is in the list.
-  place.addEventListener("keydown", (event) => {
-    if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey) return;
-    const row = event.target.closest(".item");
-    (event.key === "j" ? row?.nextElementSibling : row?.previousElementSibling)?.firstChild.focus();
+  // j and k move from question to question, as in a pager: from the one with the focus, or while nothing has it from
+  // the first in sight, so that letters typed into a field stay letters.
+  addEventListener("keydown", (event) => {
+    if (!["j", "k"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    const row = place.contains(event.target) ? event.target.closest(".item") : null;
+    const bars = parseFloat(document.documentElement.style.getPropertyValue("--bars")) || 0;
+    const near = (each) => each.getBoundingClientRect().top >= bars && each.getBoundingClientRect().top < innerHeight;
+    const next = row ? (event.key === "j" ? row.nextElementSibling : row.previousElementSibling)
+      : event.target === document.body && place.offsetParent ? [...place.children].find(near) : null;
+    if (!next) return;
+    next.firstChild.focus();
+    event.preventDefault();
   });
 
   return {
