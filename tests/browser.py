@@ -18,6 +18,12 @@ needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="needs Chromium (chromium, chromium-browser, google-chrome)"
 )
 
+# Statements after which the page `d` looks as if it were printed.
+AS_PRINTED = (
+    "for (const rule of [...d.styleSheets].flatMap((sheet) => [...sheet.cssRules]))"
+    " if (rule.media?.mediaText === 'print') rule.media.mediaText = 'all';"
+)
+
 
 def dom(address: str, profile: Path, *options: str) -> str:
     """The document at a file:// address as markup, after its scripts have run."""

@@ -14,7 +14,7 @@ from harness.util.text import plural
 # What the page's words mean, shown where a reader points at them.
 TERMS = {
     "Accuracy": "A right final answer in any format, of all questions: truncated and unparsed answers are wrong ones.",
-    "Strict accuracy": "A right answer in the exact format.",
+    "Strict accuracy": "A right final answer in the exact format, of all questions.",
     "Format": "The exact format, whether the answer is right or wrong.",
     "mathematics": "What changed between answers that both models marked.",
     "readability": (

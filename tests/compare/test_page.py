@@ -17,7 +17,7 @@ from harness.stats import finding
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests import constructed
-from tests.browser import ask, needs_browser
+from tests.browser import AS_PRINTED, ask, needs_browser
 from tests.conftest import harness, refused
 from tests.constructed import reported
 from tests.report.test_html import HOSTILE, Tree, check_one_file
@@ -254,6 +254,31 @@ def test_a_header_sorts_by_its_numbers_and_says_so(runs, tmp_path):
     assert up[0] == "ascending" and [float(text.split()[0]) for text in up[1:]] == [5.0, 20.0, 35.0]
     assert down == ["descending", *reversed(up[1:])]
     assert width == 360
+
+
+@needs_browser
+def test_printed_tables_have_their_heads_and_the_questions_are_said_to_be_missing(sweep, tmp_path):
+    page = tmp_path / "all.html"
+    page.write_text(drawn(sweep, tmp_path))
+    found = (
+        "[[...d.querySelectorAll('.sortable thead th button')].filter((e) => e.offsetWidth).length, "
+        "d.querySelector('.across').offsetHeight, d.querySelector('.printed').offsetHeight > 0]"
+    )
+    asked = f"(async () => {{ {AS_PRINTED} return {found}; }})()"
+    assert ask(page, asked, tmp_path, width=700) == [len(run_groups.COLUMNS), 0, True]
+
+
+@needs_browser
+def test_the_verdict_is_in_sight_whatever_a_run_is_called(sweep, tmp_path):
+    moved = []
+    for path in sweep[:2]:
+        moved.append(tmp_path / f"{'a-name-without-an-end-' * 4}{path.name}")
+        shutil.copytree(path, moved[-1])
+    page = tmp_path / "all.html"
+    page.write_text(drawn([*moved, *sweep[2:]], tmp_path))
+    box = "d.querySelector('.sortable').parentElement.getBoundingClientRect().right"
+    cells = "[...d.querySelectorAll('.sortable tr')].map((row) => row.cells[1].getBoundingClientRect().right)"
+    assert ask(page, f"Math.max(...{cells}) <= {box}", tmp_path, width=1440)
 
 
 @pytest.fixture(scope="module")

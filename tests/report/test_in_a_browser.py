@@ -8,7 +8,7 @@ import pytest
 from harness.report import write
 from harness.util import files
 from tests import constructed
-from tests.browser import ask, dom, needs_browser, printed_pages
+from tests.browser import AS_PRINTED, ask, dom, needs_browser, printed_pages
 from tests.constructed import make_run, reported
 from tests.report.test_html import HOSTILE
 from tests.report.test_html_report import BASE, TUNED, hostile
@@ -228,6 +228,60 @@ def test_a_word_says_what_it_means_where_it_is_pointed_at_or_focused(run, tmp_pa
 def test_a_report_of_many_questions_prints_on_a_few_sheets(tmp_path):
     run = reported(tmp_path, BASE * 10, {seed: outcomes * 10 for seed, outcomes in SEEDS.items()})
     assert 2 <= printed_pages(run.page.as_uri(), tmp_path) <= 4
+
+
+def test_whatever_tab_is_open_the_result_is_printed_and_what_is_not_is_said(run, tmp_path):
+    found = (
+        "[[...d.querySelectorAll('.tab')].filter((tab) => tab.offsetHeight).map((tab) => tab.id), "
+        "d.querySelector('.printed').offsetHeight > 0, d.querySelector('.printed').textContent]"
+    )
+    shown, told, words = ask(run.page, does(AS_PRINTED, found), tmp_path, at="#training", width=700)
+    assert (shown, told) == (["result"], True) and words.startswith(
+        "Printed: the Result tab. Not printed: the questions"
+    )
+    assert not ask(run.page, "d.querySelector('.printed').offsetHeight", tmp_path)
+    pages = [printed_pages(run.page.as_uri() + at, tmp_path) for at in ("", "#training")]
+    assert pages[0] == pages[1] >= 2
+
+
+@pytest.mark.parametrize("at", ["#result", "#training", "#details"])
+def test_on_a_phone_a_table_is_cards_or_scrolls_in_its_own_box(of_seeds, tmp_path, at):
+    found = (
+        "[...d.querySelectorAll('.tab:not([hidden]) .scroll')].filter((box) => box.offsetHeight).map((box) => "
+        "[box.getBoundingClientRect().right <= 360, box.scrollWidth <= box.clientWidth || "
+        "page.getComputedStyle(box).overflowX === 'auto'])"
+    )
+    boxes = ask(of_seeds.page, does("", found), tmp_path, at=at)
+    assert all(each == [True, True] for each in boxes) and (boxes or at == "#training")
+    cards = (
+        "[...d.querySelectorAll('.tab:not([hidden]) .cards')].map((t) => t.scrollWidth <= t.parentElement.clientWidth)"
+    )
+    assert all(ask(of_seeds.page, cards, tmp_path, at=at))
+
+
+def test_answers_are_whole_on_a_phone(run, tmp_path):
+    found = "[...d.querySelectorAll('.item .answers')].every((e) => e.offsetHeight && e.scrollWidth <= e.clientWidth)"
+    assert ask(run.page, found, tmp_path, at="#outcome=all")
+
+
+def test_a_page_of_a_loss_begins_with_the_questions_lost(tmp_path):
+    run = reported(tmp_path, TUNED, BASE)
+    opened = f"[{COUNTS}, {SHOWN}[0]]"
+    counts, first = ask(run.page, opened, tmp_path, at="#questions")
+    assert counts[1].startswith("▼ lost") and counts[2].startswith("▲ gained")
+    lost = ask(run.page, f"{SHOWN}[0]", tmp_path, at="#outcome=lost")
+    assert first == lost
+    text = run.report.read_text(encoding="utf-8")
+    assert "## Gained" not in text or text.index("## Lost") < text.index("## Gained")
+
+
+def test_a_word_of_a_table_or_a_sentence_is_explained(run, tmp_path):
+    found = (
+        "[[...d.querySelectorAll('#words tbody th')].map((e) => e.textContent), "
+        "[...d.querySelectorAll('#training-seeds .term, #completions .term, section .term')].length > 0]"
+    )
+    words, marked = ask(run.page, found, tmp_path, at="#words")
+    assert {"marked", "exact format", "tutorial", "robust", "zeroed", "own change"} <= set(words) and marked
 
 
 def test_what_can_be_cited_can_be_copied(run, tmp_path):

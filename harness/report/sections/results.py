@@ -191,7 +191,8 @@ def completions(run: RunDir, numbers: Summary) -> Section:
 
 def words(run: RunDir, numbers: Summary) -> Section:
     """What the words of the report mean; only in the page."""
-    return Section("Words", [Table(("word", "what it means here"), list(TERMS.items()))])
+    rows = [({"format": "format gap"}.get(word, word), meaning) for word, meaning in TERMS.items()]
+    return Section("Words", [Table(("word", "what it means here"), rows)])
 
 
 def _count(value: float) -> str:

@@ -16,6 +16,7 @@ from harness.runs.proof import WeightsProof
 from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
 from harness.stats.finding import spell, spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
+from harness.util.text import plural
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
 
@@ -88,7 +89,7 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         yield f"A step took {statistics.median(seconds[1:]):.2f} s (median), the first one {seconds[0]:.2f} s."
     if trained.dropped_prompts:
         limit = run.config.train.max_prompt_tokens
-        yield f"{trained.dropped_prompts} training prompts were over {limit} tokens and left out."
+        yield f"Left out, because longer than {limit} tokens: {plural(trained.dropped_prompts, 'training prompt')}."
     for name, share in trained.profiles_disagree.items():
         yield (
             f"In {share:.1%} of the completions the tutorial's {name} and the robust one, which follows our scorer's "
