@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
-from statistics import mean
+from statistics import fmean
 
 from harness.compare.findings import Found
 from harness.compare.groups import Run
@@ -57,7 +57,7 @@ def _order(read: list[str], labels: Sequence[str], found: Found) -> Callable[[Se
     def key(same: Sequence[Item]) -> tuple[bool, float]:
         right = dict(zip(read, map(_right, same), strict=True))
         others = [right[worse]] if worse in right else [share for name, share in right.items() if name != better]
-        return len(set(right.values())) == 1, mean(others) - right[better] if better in right else 0.0
+        return len(set(right.values())) == 1, fmean(others) - right[better] if better in right else 0.0
 
     return key
 

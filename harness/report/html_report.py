@@ -60,7 +60,7 @@ def draw(run: RunDir, numbers: Summary, tabs: list[Tab]) -> str:
         claim=found.opening().claim,
         limits=found.limits(),
         reward=found.reward(),
-        reward_parts=found.reward_parts(),
+        reward_apart=found.reward_apart(),
         undivided=found.undivided(),
         accuracy=signed(found.accuracy.difference.value)[0],
         strict=signed(found.strict.difference.value)[0],

@@ -22,7 +22,9 @@ from harness.report.summary import (
 )
 from harness.stats import finding
 from harness.stats.finding import Finding, Sentence, change, signed, spell
+from harness.stats.power import LIMIT, POWER
 from harness.stats.records import AnyDifference, Compared, SeedsRecord
+from harness.stats.seeds import OVER_SEEDS
 
 NOTABLE = (
     0.01  # share of completions: cut ones above it, and a change of unmarked ones above it, are in the first lines
@@ -84,11 +86,24 @@ class Verdict:
             return None
         points = "points of accuracy" if self.format.detected else "points"
         said = f"{self.accuracy.design(points)}."
-        if isinstance(self.accuracy.difference, SeedsRecord) and self.accuracy.detectable is not None:
+        if self.power():
             said += " Why that is more than half the interval's width stands under Training seeds."
         if self.identical:
             said += f" {self.accuracy.observed()}{self._hint()}"
         return f"{self.accuracy.disagreement}; {said}" if self.accuracy.kind == "borderline" else said
+
+    def power(self) -> str | None:
+        """Why the detectable difference over training seeds is larger than the interval suggests; None if it is not."""
+        d, detectable = self.accuracy.difference, self.accuracy.detectable
+        half = (d.high - d.low) / 2
+        if not isinstance(d, SeedsRecord) or d.method != OVER_SEEDS or detectable is None or detectable <= half:
+            return None
+        count = len(d.per_seed)
+        return (
+            f"This design detects ≥ {100 * detectable:.2f} points with {POWER:.0%} power, more than the interval's "
+            f"±{100 * half:.2f}: the interval takes the variation that these {count} trainings showed, the power the "
+            f"largest that they leave open (the upper {1 - LIMIT:.0%} limit of its variance)."
+        )
 
     def _hint(self) -> str:
         """That every completion is as the base's. Without proof that the trained weights were used, no report."""
@@ -137,13 +152,13 @@ class Verdict:
         came = {"up": "rose", "down": "fell", None: "is not detected to have changed"}[self.accuracy.detected]
         return f"{moved}, and accuracy on these questions {came}."
 
-    def reward_parts(self) -> bool:
+    def reward_apart(self) -> bool:
         """Whether the reward ended higher in every training while accuracy is not detected to have risen."""
         if self.reward() is None or self.accuracy.detected == "up":
             return False
         return all(each.reward_last > each.reward_first for each in self.trained)
 
-    def formats_part(self) -> str | None:
+    def formats_differ(self) -> str | None:
         """Which trainings changed the format otherwise than others; None if their intervals do not tell them apart."""
         found = [each for _, each in self.formats]
         if not any(_apart(one, other) for one, other in combinations(found, 2)):

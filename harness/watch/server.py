@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
@@ -95,6 +96,13 @@ def _claim(stands: progress.Progress | str) -> str:
     return "Complete, without a page" if stands.state == "complete" else f"{stands.state.capitalize()}: {stands.stage}"
 
 
+def _trained(run: RunDir) -> str:
+    """What the run trains; empty if its files do not tell."""
+    with contextlib.suppress(HarnessError):
+        return "; ".join(trained_parts(identity(run))) + "."
+    return ""
+
+
 def _page(run: RunDir, stands: progress.Progress | str) -> str:
     broken = isinstance(stands, str)
     return html.page(
@@ -103,7 +111,7 @@ def _page(run: RunDir, stands: progress.Progress | str) -> str:
         title=one_line(run.path.resolve().name),
         claim=_claim(stands),
         stands=None if broken else stands,
-        trained="; ".join(trained_parts(identity(run))),
+        trained=_trained(run),
         refresh=REFRESH,
         log="\n".join(logs.last_lines(run.path)[-LINES:]),
         figures=[] if broken else training.watched(stands.rewards),

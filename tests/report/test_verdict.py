@@ -277,7 +277,7 @@ def contradictions(v: Verdict) -> list[str]:
         check(
             said.startswith("The reward rose") == all(each.reward_rose for each in v.trained), "reward: whether it rose"
         )
-    check(v.reward_parts() <= (a.detected != "up"), "reward: emphasis")
+    check(v.reward_apart() <= (a.detected != "up"), "reward: emphasis")
     accuracy = (v.mathematics, v.readability)
     whole = {"accuracy": (a, accuracy), "strict accuracy": (v.strict, (*accuracy, v.format_gap))}
     split_alone = [

@@ -101,7 +101,7 @@ def _precision(numbers: Summary) -> Iterator[str]:
         if d.correlation is not None:
             details.append(f"correlation of base and tuned over the questions {d.correlation:.2f}")
     if d.detectable is not None and numbers.verdict.kind == "detected":  # else it is in the first sentence
-        why = " (see Training seeds)" if numbers.several else ""
+        why = " (Training seeds says why it is so many)" if verdict.of(numbers).power() else ""
         details.append(f"this design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power{why}")
     if details:
         yield f"Accuracy: {', '.join(details)}."

@@ -16,18 +16,17 @@ from harness.report.verdict import FOUND, NOTABLE
 from harness.report.wording import difference_mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
 from harness.stats.finding import spell, spell_p
-from harness.stats.power import LIMIT, POWER
 from harness.stats.records import Difference, Estimate, SeedsRecord
 from harness.stats.scores import COMPARED, QUANTITIES
-from harness.stats.seeds import OVER_SEEDS, quantile
+from harness.stats.seeds import quantile
 
 
 def alerts(numbers: Summary) -> Iterator[str]:
     """One line each: bold for what could overturn the verdict, plain for what stands beside it."""
     found = verdict.of(numbers)
     if said := found.reward():
-        yield Loud(said) if found.reward_parts() else said
-    if said := found.formats_part():
+        yield Loud(said) if found.reward_apart() else said
+    if said := found.formats_differ():
         yield Loud(said)
     if said := found.undivided():
         yield said
@@ -81,13 +80,8 @@ def _over_seeds(numbers: Summary) -> Iterator[str]:
             f"(squares add up). The interval takes the latter {quantile(count):.2f} times instead of 1.96, since "
             f"{count} trainings say only roughly how much trainings vary."
         )
-        half = (d.high - d.low) / 2
-        if d.method == OVER_SEEDS and d.detectable is not None and d.detectable > half:
-            yield (
-                f"This design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power, more than the "
-                f"interval's ±{100 * half:.2f}: the interval takes the variation that these {count} trainings showed, "
-                f"the power the largest that they leave open (the upper {1 - LIMIT:.0%} limit of its variance)."
-            )
+    if said := verdict.of(numbers).power():
+        yield said
     trained = [entry.train for entry in numbers.seeds or ()]
     if all(each.reward_last is not None for each in trained):
         each = ", ".join(f"{spell(t.reward_first)} to {spell(t.reward_last)} (seed {t.seed})" for t in trained)
