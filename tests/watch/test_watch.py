@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import http.client
 import shutil
 import signal
@@ -118,7 +119,9 @@ def test_the_page_follows_a_run_until_its_report_is_there(finished, unfinished, 
     assert status == 200 and headers["Refresh"] and "Running: 2/4 training" in text and "2 of 6 steps" in text
     assert "Mean reward" in text and "<svg" in text and f'<progress max="1" value="{2 / 6}">' in text
     assert "✓ base evaluation: done" in text and "▶ training" in text and "○ tuned evaluation" in text
-    assert "tiny; LoRA r 8; 6 steps of " in text and "INFO [2/4] training" in text  # what is trained, and the log's end
+    assert "tiny; LoRA r " in text and "; 6 steps of " in text
+    *_, last = (unfinished.path / "log.txt").read_text().splitlines()
+    assert f"{html.escape(last)}</pre>" in text
     assert f"python -m harness.run {unfinished.path}" in page.get("/")[1].decode()  # nobody holds its lock
     with training.metrics_log(unfinished.train(3407)).open("a") as log:
         log.write("not JSON\n")
