@@ -12,7 +12,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Source:
     subset: str = "main"  # of a hub data set; ignored for local data
     revision: str | None = None  # a commit of the hub data set; ignored for local data
     dev: int = 0  # problems set aside from train; 0: none
+    benchmarks: str | None = None  # a folder with the files of published benchmarks; None: the hub
 
 
 # Checks the rows of one split and turns them into problems; the string says where they come from, for errors.
@@ -49,6 +50,7 @@ class Data:
     test: tuple[Problem, ...]
     repeated: int  # rows left out because their question had occurred before
     source: str
+    left_out: dict[str, int] = field(default_factory=dict)  # rows whose gold cannot be judged, by the reason
 
     def split(self, name: str) -> tuple[Problem, ...]:
         return {"train": self.train, "dev": self.dev, "test": self.test}[name]
@@ -182,7 +184,7 @@ def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
     # A new cache each time: `datasets` identifies cached files by path and time only. It also reads paths as patterns.
     places = [glob.escape(str(file)) for file in files]
     with tempfile.TemporaryDirectory(prefix="harness-") as cache:
-        return _load_dataset(str(source), "parquet", data_files=places, cache_dir=cache)
+        return load_dataset(str(source), "parquet", data_files=places, cache_dir=cache)
 
 
 def _read_json(file: Path) -> list[dict[str, Any]]:
@@ -219,15 +221,23 @@ def _hub(source: Source) -> dict[str, Iterable[dict[str, Any]]]:
     offline = hub.unreachable()
     asked = {"revision": source.revision, "offline": offline}
     return {
-        split: _load_dataset(source.path, source.path, source.subset, split=split, **asked)
+        split: load_dataset(source.path, source.path, source.subset, split=split, **asked)
         for split in ("train", "test")
     }
 
 
-def _load_dataset(
-    shown: str, *args: Any, split: str = "train", offline: str | None = None, **kwargs: Any
+def load_dataset(
+    shown: str,
+    *args: Any,
+    split: str = "train",
+    offline: str | None = None,
+    setting: str = "data.path",
+    **kwargs: Any,
 ) -> list[dict[str, Any]]:
-    """The rows of one split; offline: why the hub is not asked for them."""
+    """The rows of one split; offline: why the hub is not asked for them. setting: names the local copy.
+
+    Raises HarnessError (one line) if they cannot be loaded.
+    """
     import datasets
 
     datasets.disable_progress_bars()
@@ -238,12 +248,12 @@ def _load_dataset(
     except Exception as error:  # its errors have no common base class: offline, missing, gated, damaged files
         if offline:
             raise HarnessError(
-                f"data.path: {shown} is not on this machine (no such folder, and not in the hub's cache), and the hub "
-                f"is not asked for it ({offline}); connect to it, or give a local copy with data.path=FOLDER"
+                f"{setting}: {shown} is not on this machine (no such folder, and not in the hub's cache), and the hub "
+                f"is not asked for it ({offline}); connect to it, or give a local copy with {setting}=FOLDER"
             ) from None
         cause = error.__cause__ or error
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0][:160]
         raise HarnessError(
-            f"data.path: {shown} could not be loaded ({type(error).__name__}: {reason}); check the path, or give "
-            f"a local copy with data.path=FOLDER"
+            f"{setting}: {shown} could not be loaded ({type(error).__name__}: {reason}); check the path, or give "
+            f"a local copy with {setting}=FOLDER"
         ) from None

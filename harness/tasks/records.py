@@ -23,6 +23,8 @@ class Problem:
     question: str
     gold: str  # the text after the last "####", stripped, otherwise as written ("1,000" keeps its comma)
     solution: str = ""  # the full reference solution, for worked examples in a prompt; not used for scoring
+    cluster: str = ""  # questions of one cluster were made from one template or seed question; empty: it stands alone
+    kind: str = ""  # of the question, for a row of its own in the report; empty: none
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ class Task:
     scorer = scoring.VERSION  # raised whenever a score could change: runs under two versions are not compared
     scorers: tuple[Scorer, ...] = ()  # published rules of others, which judge the same completions
     lm_eval_task: str | None = None  # the task of lm-evaluation-harness that asks the same questions
+    overlap: str | None = None  # why its questions are not independent of GSM8K's test, as a clause; None: they are
+    lengths = 1  # its answers may have so many times eval.max_new_tokens
 
     def load(self, source: Source) -> Data:
         """Its questions, from the experiment's data or from its own source. Raises HarnessError."""

@@ -1,0 +1,209 @@
+"""Whether two mathematical expressions have the same value, by math-verify (the extra `math`), in a process of its own.
+
+Its own limit is a clock that needs a main thread, and its verdict then depends on how busy the machine is. Here each
+pair is judged in a fresh copy (a fork) of a process that has loaded math-verify and judged WARM_UP, so that no verdict
+depends on the pairs before it, with Python's hashes fixed and a budget that is counted and not timed: BUDGET events of
+Python's profiler (calls and returns). A pair that needs more is a time-out, which is an outcome like the others, on
+every machine the same. A clock is left for what cannot be counted, one call of C code that takes over CPU_SECONDS.
+
+Before math-verify reads them, spellings that it cannot read are put into ones that it can: markdown's bold, a full stop
+at the end, percent signs (which count for nothing, as in harness.tasks.numbers), `\\frac\\pi2`, and words behind a
+number, which are its unit. It drops the base of a number, as in 4210_5: two stated bases must be the same.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import gc
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from harness.util.errors import HarnessError
+
+BUDGET = 20_000_000  # events; of MATH-500's golds against themselves the slowest takes 2.5 million
+CPU_SECONDS = 30  # of the processor, for one pair
+MEMORY = 2 << 30  # bytes of address space
+LONGEST = 2_000  # characters of an expression; a longer one is not read
+# What loads the parts of its libraries that are needed often.
+WARM_UP = (("\\frac{1}{2}", "0.5"), ("(1,2]", "(1,2]"), ("(3,\\frac{\\pi}{2})", "(3,\\pi/2)"), ("x^2+1", "6-5i"))
+SAME, DIFFERENT, UNREAD, TIME_OUT = "same", "different", "unread", "time-out"
+
+
+class Ruling(NamedTuple):
+    """The verdict on one pair."""
+
+    verdict: str  # SAME, DIFFERENT, UNREAD (no expression was found in the answer) or TIME_OUT
+    read: str  # the expression that was found in the answer, as LaTeX; empty if none
+
+
+def check_installed() -> None:
+    """Raises HarnessError unless math-verify can be loaded."""
+    if not importlib.util.find_spec("math_verify"):
+        raise HarnessError(
+            'eval.tasks: math500 is judged by math-verify, which is not installed; pip install -e ".[math]"'
+        )
+
+
+def installed() -> str:
+    """The version of the judge, for conditions that must be equal; empty if it is not installed."""
+    return f"math-verify {version('math-verify')}" if importlib.util.find_spec("math_verify") else ""
+
+
+@functools.lru_cache(maxsize=65_536)
+def judge(gold: str, answer: str, *, whole: bool = False) -> Ruling:
+    """Whether the answer has the value of the gold. Both are LaTeX or plain text, without delimiters or with.
+
+    whole: the answer is running text, in which the last expression counts. Never raises because of the texts; may be
+    called from any thread. Raises HarnessError if math-verify is not installed.
+    """
+    if max(len(gold), len(answer)) > LONGEST:
+        return Ruling(UNREAD, "")
+    bases = [found[1] for text in (gold, answer) if (found := _BASE.search(text.strip("$ .")))]
+    if len(bases) == 2 and bases[0] != bases[1]:
+        return Ruling(DIFFERENT, answer)
+    target, given = f"${readable(gold)}$", readable(answer)
+    if not whole and not _DELIMITED.search(given):
+        given = f"\\boxed{{{given}}}"
+    return Ruling(*_server().ask(target, given))
+
+
+# --- what math-verify cannot read
+
+_BASE = re.compile(r"\d_\{?(\d+)\}?$")
+_DELIMITED = re.compile(r"\\boxed|\\\(|\\\[|\$[^$]+\$")
+_BARE_FRACTION = re.compile(r"\\[dt]?frac\s*(\\[A-Za-z]+|\w)\s*(\\[A-Za-z]+|\w)")
+_UNIT = re.compile(r"(?<=[\d}])\s+((?:[A-Za-z]{2,}\s*)+)$")
+_NO_UNIT = re.compile(
+    r"\b(?:and|or|to|half|halves|thirds?|quarters?|fourths?|i|pi|sqrt|if|for|times|plus|minus"
+    r"|hundred|thousand|million|billion|trillion)\b"
+)
+_NAMED = re.compile(r"(?<![A-Za-z\\])(pi|sqrt|infty|theta)(?![A-Za-z])")
+
+
+def readable(text: str) -> str:
+    """The expression in a spelling that math-verify reads."""
+    text = text.replace("**", "").replace("−", "-").strip().rstrip(".,;").strip()
+    text = re.sub(r"\\?%", "", text)
+    text = _NAMED.sub(r"\\\1", text) if "sqrt(" not in text else text
+    text = _BARE_FRACTION.sub(r"\\frac{\1}{\2}", text)
+    if (unit := _UNIT.search(text)) and not _NO_UNIT.search(unit[1]):
+        text = f"{text[: unit.start()]}\\text{{ {unit[1].strip()}}}"
+    return text
+
+
+# --- the process
+
+
+class _Server:
+    """A process that judges, started when it is first needed and ended with this one."""
+
+    def __init__(self) -> None:
+        check_installed()
+        self._lock = threading.Lock()
+        paths = (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))  # the same harness there
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.tasks.judge"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            start_new_session=True,  # Ctrl-C is for this process, which ends it
+        )
+        atexit.register(self.close)
+
+    def ask(self, gold: str, answer: str) -> tuple[str, str]:
+        with self._lock:
+            try:
+                self._process.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
+                self._process.stdin.flush()
+                return tuple(json.loads(self._process.stdout.readline()))
+            except (OSError, ValueError):
+                raise HarnessError(
+                    "the process that judges with math-verify has ended; the same command goes on from here"
+                ) from None
+
+    def close(self) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@functools.cache
+def _server_of(process: int) -> _Server:
+    return _Server()
+
+
+def _server() -> _Server:
+    return _server_of(os.getpid())  # a fork must not talk to its parent's
+
+
+def serve(asked: IO[bytes], answered: IO[bytes]) -> None:
+    """Judge the pairs that are asked, one a line, each in a fork of this process, until there are no more."""
+    import logging
+
+    logging.disable(logging.CRITICAL)  # it warns that its clock is off
+    for pair in WARM_UP:
+        _verdict(*(f"${each}$" for each in pair))
+    gc.freeze()  # or every fork would copy what the collector touches
+    for line in asked:
+        gold, answer = json.loads(line)
+        answered.write(json.dumps(_forked(gold, answer)).encode() + b"\n")
+        answered.flush()
+
+
+def _forked(gold: str, answer: str) -> list[str]:
+    source, sink = os.pipe()
+    if not (child := os.fork()):
+        _limited(sink, gold, answer)
+    os.close(sink)
+    with os.fdopen(source, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return json.loads(said) if said else [TIME_OUT, ""]  # without a word it was ended by a limit
+
+
+def _limited(sink: int, gold: str, answer: str) -> None:
+    """Judge within the limits, write the verdict to the pipe, and end this process."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    events = 0
+
+    def count(*_: object) -> None:
+        nonlocal events
+        events += 1
+        if events > BUDGET:  # not by an exception, which math-verify would catch
+            os._exit(1)
+
+    sys.setprofile(count)
+    try:
+        said = json.dumps(_verdict(gold, answer))
+    except BaseException:
+        said = json.dumps([UNREAD, ""])
+    sys.setprofile(None)
+    os.write(sink, said.encode()[:65_536])
+    os._exit(0)
+
+
+def _verdict(gold: str, answer: str) -> list[str]:
+    from math_verify import parse, verify
+
+    read = parse(answer, parsing_timeout=None)
+    if not read:
+        return [UNREAD, ""]
+    spelled = read[-1] if isinstance(read[-1], str) else ""
+    same = verify(parse(gold, parsing_timeout=None), read, timeout_seconds=None)
+    return [SAME if same else DIFFERENT, spelled]
+
+
+if __name__ == "__main__":
+    serve(sys.stdin.buffer, sys.stdout.buffer)
