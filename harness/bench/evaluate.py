@@ -92,11 +92,11 @@ def _print(rows: list[dict[str, Any]]) -> None:
 def _prepare(config: schema.Config, args: argparse.Namespace) -> tuple[Questions, Conditions, Work]:
     """Questions, evaluation conditions and work, as in harness.evaluate."""
     from harness.evaluate import generation
-    from harness.models import prompts
+    from harness.models import prompts, registry
 
     questions = prompts.prepare(config, plugins.task(config).load(config.data.source()))
     work = generation.work(config, questions, adapters=bool(args.adapters))
-    conditions = generation.conditions(config, questions, work)
+    conditions = generation.conditions(config, questions, registry.version(config.eval, work))
     if args.fixed:
         conditions = dataclasses.replace(conditions, stop_ids=())
     return questions, conditions, work

@@ -61,6 +61,10 @@ def impossible(config: Config) -> Iterator[str]:
         yield "eval.curve: the learning curve is scored on the dev split, which is empty; set data.dev"
     if evaluation.curve and model.full_finetuning:
         yield "eval.curve: the learning curve needs LoRA adapters, and full finetuning makes none; set it to false"
+    if len(set(evaluation.tasks)) < len(evaluation.tasks):
+        yield "eval.tasks: a task is given twice; list each once"
+    if evaluation.tasks[1:] and config.model.full_finetuning:
+        yield "eval.tasks: full finetuning is scored on one task; give one, or train an adapter"
     if evaluation.samples > 1 and evaluation.temperature == 0:
         yield "eval.samples: greedy decoding gives the same completion every time; set eval.temperature too"
     low, high = VLLM_TEMPERATURES

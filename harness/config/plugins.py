@@ -75,7 +75,7 @@ def chosen(config: Config) -> list[Plugin]:
 
 
 def task(config: Config) -> Benchmark:
-    """The benchmark whose questions are asked."""
+    """The benchmark whose questions are asked; of several the first, which is the run's own."""
     return TASKS.get(config.eval.tasks[0])
 
 

@@ -70,9 +70,10 @@ class DataSection(Section):
     config: str = "main"  # of the hub data set; ignored for local data
     revision: str | None = None  # a commit of the hub data set; ignored for local data
     dev: int = Field(200, ge=0)  # problems set aside from train for monitoring; 0 disables
+    benchmarks: str | None = None  # a folder with the files of eval.tasks other than gsm8k (svamp.jsonl); null: the hub
 
     def source(self) -> Source:
-        return Source(self.path, self.config, self.revision, self.dev)
+        return Source(self.path, self.config, self.revision, self.dev, self.benchmarks)
 
 
 class TagsSection(Section):
@@ -163,13 +164,14 @@ class TrainSection(Section):
 
 
 class EvalSection(Section):
-    # The benchmark whose questions are asked, one for each run; training data always has GSM8K's schema.
-    tasks: list[plugins.Task] = Field(["gsm8k"], min_length=1, max_length=1)
+    # The benchmarks whose questions are asked: the first is the run's own, with the others the report says how far a
+    # gain carries. gsm8k is the data of `data`, whose schema training data always has.
+    tasks: list[plugins.Task] = Field(["gsm8k"], min_length=1)
     split: Literal["test", "dev"] = "test"
     limit: Positive | None = None  # only the first so many problems; null: all
     engine: plugins.Engine = "vllm"  # or "transformers"
     precision: Literal["bf16", "fp32"] = "bf16"
-    max_new_tokens: Positive = 768
+    max_new_tokens: Positive = 768  # of a completion; math500: twice as many
     temperature: NotNegative = 0.0  # 0 is greedy
     top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
     top_k: int = Field(0, ge=0)  # 0 disables
@@ -237,10 +239,17 @@ class Config(Section):
         """The steps after which an adapter is kept permanently, ascending; the last step is always one."""
         return [*range(self.train.save_steps, self.train.steps, self.train.save_steps), self.train.steps]
 
+    def asking(self, task: str) -> Config:
+        """The same experiment with one of its further tasks as its only one: all of its questions, at its length."""
+        longer = self.eval.max_new_tokens * plugins.TASKS.get(task).lengths
+        changed = {"tasks": [task], "split": "test", "max_new_tokens": longer, "noise_floor": False, "curve": False}
+        return self.model_copy(update={"eval": self.eval.model_copy(update=changed)})
+
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
         # Defaults are left out, so that runs made before the setting existed keep their names.
         default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
+        default += ("data.benchmarks",) if self.data.benchmarks is None or self.eval.tasks == ["gsm8k"] else ()
         default += ("model.chat_template",) if self.model.chat_template is None else ()
         default += ("train.processes",) if self.train.processes == 1 else ()
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)

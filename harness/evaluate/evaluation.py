@@ -10,9 +10,11 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.config import plugins
+from harness.config.schema import Config
 from harness.evaluate import adapter_proof, generation, learning_curve
 from harness.evaluate.adapter_proof import Reference
 from harness.evaluate.generation import LazyEngine, Series
@@ -25,9 +27,11 @@ from harness.runs.comparable import check_conditions
 from harness.runs.completions import Part
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Base, Evaluated
-from harness.runs.results import Changed, Conditions, Evaluation, read_evaluation
+from harness.runs.results import Benchmark, Changed, Conditions, Evaluation, SelfTestCounts, read_evaluation
 from harness.runs.source import Content, Source
+from harness.tasks.dataset import Data
 from harness.tasks.registry import TRAINING
+from harness.tasks.task import Task
 from harness.util import files, locks
 from harness.util.console import say, working
 from harness.util.errors import HarnessError
@@ -37,8 +41,9 @@ from harness.util.files import file_hash
 def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     """Evaluate a side, "base", "again", "curve" or "tuned", the last two for every training seed, in one engine start.
 
-    "base" includes "again" if the experiment has a noise floor. The caller holds the run's lock. With a part, only its
-    completions are made; whoever finds those of all parts there writes the results.
+    "base" and "tuned" are scored on every task of the experiment. "base" includes "again" with a noise floor. The
+    caller holds the run's lock. With a part, only its completions are made; whoever finds those of all parts there
+    writes the results.
     """
     if part and not registry.kind(run.config.eval).divides(run.config.eval):
         raise HarnessError("--part: without eval.batch_invariant a completion depends on all others; leave it out")
@@ -49,28 +54,35 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
         for seed in config.train.seeds:
             if not run.adapter(seed).exists():
                 raise HarnessError(f"{run.path}: seed {seed} is not trained yet; python -m harness.train {run.path}")
-    task = plugins.task(config)
-    data = task.load(config.data.source())
-    questions = prompts.prepare(config, data)
+    own = _Asked.of(run, config)
+    further = [_Asked.of(each, each.config, own.questions) for each in run.further] if side in ("base", "tuned") else []
+    asked = [own, *further]
     if side == "base" and config.eval.curve:  # find a dev question that does not fit before the training
-        prompts.prepare(learning_curve.watching(config), data)
-    proven = results.run_selftest(task, generation.asked_questions(questions), run.config.prompt.tags.record())
-    of = "data" if task.name == TRAINING else f"questions of {task.name}"
-    run.pin(provenance.inputs(data.content_hash(), of) | questions.checkpoint.inputs)
-    run.note("base", Base(questions.checkpoint.revision))
+        prompts.prepare(learning_curve.watching(config), own.data)
+    proven = [each.proven() for each in asked]
+    pinned = own.inputs | own.questions.checkpoint.inputs
+    for each in further:
+        pinned |= each.inputs
+    run.pin(pinned)
+    run.note("base", Base(own.questions.checkpoint.revision))
     run.note("machine", provenance.machine())
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
-    made_for = generation.work(config, questions, adapters=adapters)
+    works = [generation.work(each.config, each.questions, adapters=adapters) for each in asked]
+    made_for = dataclasses.replace(
+        works[0], completions=sum(each.completions for each in works), longest=max(each.longest for each in works)
+    )
     if side == "curve":
         models = 1 + len(config.kept_steps) * len(config.train.seeds)
         made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
-    conditions = generation.conditions(config, questions, made_for)
-    # A template for the result of each side.
-    evaluation = Evaluation(conditions, data.counts(), proven, adapter=None, scores=())
+    engine_version = registry.version(config.eval, made_for)  # of the one that answers all tasks
+    # A template for the result of each side, by task.
+    templates = [each.template(found, engine_version) for each, found in zip(asked, proven, strict=True)]
+    questions, evaluation = own.questions, templates[0]
     loaded = LazyEngine(lambda: registry.load(config.eval, questions.checkpoint, questions.tokenizer, made_for))
-    if side in ("again", "tuned") and (run.base / "result.json").exists():
-        # Otherwise the report would find it after the work.
-        check_conditions(run, read_evaluation(run.base).conditions, conditions, side)
+    for each, template in zip(asked, templates, strict=True):
+        if side in ("again", "tuned") and (each.run.base / "result.json").exists():
+            # Otherwise the report would find it after the work.
+            check_conditions(each.run, read_evaluation(each.run.base).conditions, template.conditions, side)
     if side == "base":
         _base(run, questions, evaluation, loaded, part)
     if side == "again" or (side == "base" and config.eval.noise_floor):
@@ -84,6 +96,57 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
                 _tuned_model(run, seed, questions, evaluation, made_for, part)
         else:
             _all_tuned(run, questions, evaluation, loaded, part)
+    for each, template in zip(asked[1:], templates[1:], strict=True):
+        if side == "base":
+            _base(each.run, each.questions, template, loaded, part)
+        else:
+            for seed in config.train.seeds:
+                _also_tuned(each.run, seed, each.questions, template, loaded, part)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One task of an evaluation."""
+
+    run: RunDir  # as the task sees it
+    config: Config  # the same, or for a learning curve that of the dev split
+    task: Task
+    data: Data
+    questions: Questions
+
+    @staticmethod
+    def of(run: RunDir, config: Config, beside: Questions | None = None) -> _Asked:
+        """Load the questions of the config's first task. Raises HarnessError."""
+        task = plugins.task(config)
+        data = task.load(config.data.source())
+        questions = prompts.prepare(config, data, beside=beside)
+        for reason, count in data.left_out.items():
+            say(f"{task.name}: {count:,} of {count + len(data.test):,} questions are left out: {reason}.")
+        return _Asked(run, config, task, data, questions)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The hash of its data, for RunDir.pin."""
+        of = "data" if self.task.name == TRAINING else f"questions of {self.task.name}"
+        return provenance.inputs(self.data.content_hash(), of)
+
+    def proven(self) -> SelfTestCounts:
+        return results.run_selftest(
+            self.task, generation.asked_questions(self.questions), self.config.prompt.tags.record()
+        )
+
+    def template(self, proven: SelfTestCounts, engine: str) -> Evaluation:
+        """The evaluation without its scores; engine: its version."""
+        asked = self.questions.problems
+        published = self.task.name != TRAINING
+        return Evaluation(
+            generation.conditions(self.config, self.questions, engine),
+            self.data.counts(),
+            proven,
+            adapter=None,
+            scores=(),
+            benchmark=Benchmark.of(asked, self.data.left_out) if published else None,
+        )
 
 
 def _all_tuned(
@@ -100,7 +163,7 @@ def _all_tuned(
 
 def _base(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None) -> None:
     content = generation.content(run.config, questions, evaluation.conditions)
-    with _shared(run, run.base, "base", questions, content, engine, part) as whole:
+    with _shared(run, run.base, _what("base", run), questions, content, engine, part) as whole:
         if whole:
             _write_result(run, run.base, questions, evaluation)
     engine.is_running()
@@ -250,6 +313,26 @@ def _tuned(
         if first:
             trained = adapter / "adapter_model.safetensors"
             _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+
+
+def _also_tuned(
+    run: RunDir, seed: int, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None
+) -> None:
+    """Evaluate a further task with the seed's adapter, which was proved to be applied for the run's own task."""
+    folder, adapter = run.tuned(seed), run.evaluated(seed)
+    adapter_hash = _kept(folder, adapter, generation.content(run.config, questions, evaluation.conditions))
+    what = _what(f"tuned (seed {seed})", run)
+    made = Series(run, what, folder / "samples.jsonl", questions, evaluation.conditions, adapter)
+    with _finishing(folder, generation.complete(made, engine, part), part) as first:
+        if first:
+            trained = adapter / "adapter_model.safetensors"
+            _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+    engine.is_running()
+
+
+def _what(side: str, run: RunDir) -> str:
+    """A series of completions in messages and in the manifest."""
+    return f"{side}, {run.task}" if run.task else side
 
 
 def _tuned_model(

@@ -40,8 +40,8 @@ def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
     )
 
 
-def conditions(config: Config, questions: Questions, made_for: Work) -> Conditions:
-    """What must be equal in two evaluations of these questions to compare them."""
+def conditions(config: Config, questions: Questions, engine: str) -> Conditions:
+    """What must be equal in two evaluations of these questions to compare them; engine: its version."""
     section = config.eval
     return Conditions(
         data=dataset.content_hash(questions.problems),
@@ -55,7 +55,7 @@ def conditions(config: Config, questions: Questions, made_for: Work) -> Conditio
         samples=section.samples,
         seed=section.seed if section.temperature else None,
         stop_ids=tuple(prompts.stop_ids(questions.checkpoint, questions.tokenizer)),
-        engine=registry.version(section, made_for),
+        engine=engine,
         precision=section.precision,
     )
 

@@ -45,13 +45,14 @@ class Questions:
     tokenizer: PreTrainedTokenizerBase
 
 
-def prepare(config: Config, data: Data, *, weights: bool = True) -> Questions:
+def prepare(config: Config, data: Data, *, weights: bool = True, beside: Questions | None = None) -> Questions:
     """The evaluation's problems as prompts, each of them checked, all within the model's context.
 
-    Raises HarnessError. With weights=False a hub model's weight files are not fetched.
+    Raises HarnessError. With weights=False a hub model's weight files are not fetched. beside: other questions, whose
+    checkpoint and tokenizer are used again.
     """
-    checkpoint = resolve(config.model, weights=weights)
-    tokenizer = load_tokenizer(checkpoint)
+    checkpoint = beside.checkpoint if beside else resolve(config.model, weights=weights)
+    tokenizer = beside.tokenizer if beside else load_tokenizer(checkpoint)
     problems = data.asked(config.eval.split, config.eval.limit)
     prompts = encode(tokenizer, problems, config.prompt.system)
     check_context(checkpoint, prompts, config.eval.max_new_tokens)

@@ -31,8 +31,15 @@ def rescore(run: RunDir) -> None:
     seals.check(run, redrawn=True, remade=True)
     if not run.is_evaluated:
         raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} resumes it")
-    task = plugins.task(run.config)
     sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
+    owners = dict.fromkeys(sides, run)  # the run as each side's task sees it
+    for each in run.further:
+        base, tuned = (
+            f"base, {each.task}",
+            {f"tuned (seed {s}), {each.task}": each.tuned(s) for s in each.config.train.seeds},
+        )
+        sides |= {base: each.base} | tuned
+        owners |= dict.fromkeys((base, *tuned), each)
     if (run.again / "result.json").exists():
         sides["base again"] = run.again
     seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / curve.NAME).exists()]
@@ -40,14 +47,17 @@ def rescore(run: RunDir) -> None:
     named = {f"curve (seed {s}, step {n})": folder for s in seeds for n, folder in curves[s].items()}
     folders = sides | named
     before = {what: results.read_earlier(folder) for what, folder in folders.items()}
-    after = {what: _scored(run, folder, before[what]) for what, folder in folders.items()}
+    after = {what: _scored(owners.get(what, run), folder, before[what]) for what, folder in folders.items()}
     for what in sides:
-        check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
+        task = owners.get(what, run).task
+        check_pair(
+            run, after[f"base, {task}" if task else "base"], after[what], "again" if what == "base again" else "tuned"
+        )
     for seed in seeds:
         _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
-    versions = sorted({side.conditions.scorer for side in before.values()} - {task.scorer})
-    if versions:
-        say(f"Scorer version: {', '.join(versions)} then, {task.scorer} now.")
+    changed = {(before[what].conditions.scorer, after[what].conditions.scorer) for what in folders}
+    for then, now in sorted(pair for pair in changed if pair[0] != pair[1]):
+        say(f"Scorer version: {then} then, {now} now.")
     for what, folder in folders.items():
         say(f"{what}: {changes(before[what].scores, after[what].scores)}")
         seals.write_result(run, folder, after[what])

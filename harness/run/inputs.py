@@ -12,7 +12,7 @@ from harness.models import checkpoint
 from harness.runs import machine
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.dataset import Data
-from harness.tasks.registry import TRAINING
+from harness.tasks.registry import TASKS, TRAINING
 from harness.track import follow
 from harness.train import rewards
 from harness.util.errors import HarnessError
@@ -45,10 +45,17 @@ def load_data(config: Config) -> tuple[Data, Data]:
     task = plugins.task(config)
     data = task.load(config.data.source())
     training = data if task.name == TRAINING else gsm8k.load(config.data.source())
+    for each in further_data(config).values():
+        each.asked("test", config.eval.limit)
     if len(data.asked(config.eval.split, config.eval.limit)) < 2 and config.train.seeds[1:]:
         raise HarnessError("eval.limit: several training seeds need at least 2 questions to compare; raise it")
     rewards.try_out(config, training.train[0])
     return data, training
+
+
+def further_data(config: Config) -> dict[str, Data]:
+    """The questions of the further tasks, by name. Raises HarnessError."""
+    return {name: TASKS.get(name).load(config.data.source()) for name in config.eval.tasks[1:]}
 
 
 def local_inputs(config: Config) -> dict[str, str]:
@@ -57,6 +64,9 @@ def local_inputs(config: Config) -> dict[str, str]:
     with contextlib.suppress(HarnessError, OSError):
         if Path(config.data.path).exists():
             found["data"] = gsm8k.load(config.data.source()).content_hash()
+    if config.data.benchmarks is not None:
+        with contextlib.suppress(HarnessError, OSError):
+            found |= {f"questions of {name}": data.content_hash() for name, data in further_data(config).items()}
     with contextlib.suppress(HarnessError, OSError):
         if Path(config.model.id).is_dir():
             found |= checkpoint.resolve(config.model).inputs

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from harness.config.schema import Config
 from harness.cost import estimate, memory
 from harness.models import checkpoint
-from harness.run.inputs import asked, load_data, local_inputs
+from harness.run.inputs import asked, further_data, load_data, local_inputs
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.stages import state_of
@@ -44,6 +44,11 @@ def show(run: RunDir) -> None:
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
         + (f", {data.repeated} repeated ones left out" if data.repeated else "")
     )
+    for name, more in further_data(config).items():
+        problems = more.asked("test", config.eval.limit)
+        groups = len({problem.cluster for problem in problems if problem.cluster})
+        left_out = "".join(f"; {count:,} left out: {reason}" for reason, count in more.left_out.items())
+        say(f"Also {name}: {len(problems)} questions{f' in {groups} clusters' if groups else ''}{left_out}.")
     base = "base (twice, for the noise floor)" if config.eval.noise_floor else "base"
     times = f", {config.eval.samples} completions each" if config.eval.samples > 1 else ""
     say(f"Evaluation: {asked(config, data)}{times}, {base} and tuned, on {config.eval.engine}.")

@@ -7,6 +7,7 @@
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
       curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
+      base/tasks/<task>/  tuned/seed-<s>/tasks/<task>/: samples.jsonl  result.json (further eval.tasks)
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
@@ -40,13 +41,14 @@ from harness.util.typed import plain
 class RunDir:
     """The paths of one run, and the experiment that it belongs to."""
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: Config, task: str | None = None) -> None:
         self.path = path
         self.config = config
+        self.task = task  # one of the run's further tasks, whose evaluations are meant; None: its own
 
     settings = property(lambda self: self.path / "config.yaml")
     manifest = property(lambda self: self.path / "manifest.json")
-    base = property(lambda self: self.path / "base")
+    base = property(lambda self: self._of_task(self.path / "base"))
     again = property(lambda self: self.path / "again")
     summary = property(lambda self: self.path / "summary.json")
     report = property(lambda self: self.path / "report.md")
@@ -61,6 +63,14 @@ class RunDir:
             return self
         cluster = self.config.cluster.model_copy(update={"scheduler": scheduler})
         return RunDir(self.path, self.config.model_copy(update={"cluster": cluster}))
+
+    @property
+    def further(self) -> list[RunDir]:
+        """The run as its further tasks see it: settings and folders of their evaluations are theirs."""
+        return [RunDir(self.path, self.config.asking(task), task) for task in self.config.eval.tasks[1:]]
+
+    def _of_task(self, side: Path) -> Path:
+        return side / "tasks" / self.task if self.task else side
 
     def train(self, seed: int) -> Path:
         return self.path / "train" / f"seed-{seed}"
@@ -91,7 +101,7 @@ class RunDir:
         return self.path / "curve" / f"seed-{seed}"
 
     def tuned(self, seed: int) -> Path:
-        return self.path / "tuned" / f"seed-{seed}"
+        return self._of_task(self.path / "tuned" / f"seed-{seed}")
 
     @property
     def drawn_from(self) -> list[Path]:
@@ -102,12 +112,16 @@ class RunDir:
             found += [self.tuned(seed) / name for name in evaluated]
             found += [self.train(seed) / name for name in (*trained, "completions.parquet")]
             found.append(self.curve(seed) / curve.NAME)
+        for each in self.further:
+            sides = [each.base, *map(each.tuned, self.config.train.seeds)]
+            found += [side / name for side in sides for name in ("result.json", "samples.jsonl")]
         return found
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether the base and every seed's tuned model were evaluated."""
-        sides = [self.base, *map(self.tuned, self.config.train.seeds)]
+        """Whether the base and every seed's tuned model were evaluated, on every task."""
+        runs = (self, *self.further)
+        sides = [side for run in runs for side in (run.base, *map(run.tuned, run.config.train.seeds))]
         return all((side / "result.json").exists() for side in sides)
 
     def read_manifest(self) -> Manifest:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.runs import completions
 from harness.runs.completions import Asked, LoggedCompletion
-from harness.tasks.records import ProblemCounts, Score, Tags
+from harness.tasks.records import Problem, ProblemCounts, Score, Tags
 from harness.tasks.task import Task
 from harness.util import files, typed
 from harness.util.errors import HarnessError
@@ -85,6 +85,21 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is known of the questions of a published benchmark."""
+
+    left_out: dict[str, int]  # rows that were not asked because no rule can judge their answers, by the reason
+    clusters: dict[str, str] | None = field(default=None, metadata=typed.OMITTED)  # by problem id
+    kinds: dict[str, str] | None = field(default=None, metadata=typed.OMITTED)  # by problem id
+
+    @staticmethod
+    def of(problems: Sequence[Problem], left_out: dict[str, int]) -> Benchmark:
+        clusters = {problem.id: problem.cluster for problem in problems}
+        kinds = {problem.id: problem.kind for problem in problems}
+        return Benchmark(left_out, clusters if any(clusters.values()) else None, kinds if any(kinds.values()) else None)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One evaluation, as in result.json."""
 
@@ -95,6 +110,7 @@ class Evaluation:
     scores: tuple[ScoredCompletion, ...]  # in question order, then by sample
     questions: dict[str, str] | None = field(default=None, metadata=typed.OMITTED)  # texts by problem id
     changed: Changed | None = field(default=None, metadata=typed.OMITTED)  # of the base evaluated again
+    benchmark: Benchmark | None = field(default=None, metadata=typed.OMITTED)  # None: the data of the experiment
 
 
 def read_evaluation(place: Path) -> Evaluation:

@@ -37,7 +37,9 @@ class Stage:
 def stages(run: RunDir) -> list[Stage]:
     """The stages before the report, in order."""
     seeds, section = run.config.train.seeds, run.config.eval
-    found = [Stage("base evaluation", [run.base / "result.json"], ["harness.evaluate", "--side", "base"])]
+    asked = [run, *run.further]
+    base = [each.base / "result.json" for each in asked]
+    found = [Stage("base evaluation", base, ["harness.evaluate", "--side", "base"])]
     if section.noise_floor:  # the base evaluation makes it too; this is for a base that was evaluated without it
         found.append(Stage("base again", [run.again / "result.json"], ["harness.evaluate", "--side", "again"]))
     for seed in seeds:
@@ -46,7 +48,7 @@ def stages(run: RunDir) -> list[Stage]:
     if section.curve:
         curves = [run.curve(seed) / curve.NAME for seed in seeds]
         found.append(Stage("learning curve", curves, ["harness.evaluate", "--side", "curve"]))
-    tuned = [run.tuned(seed) / "result.json" for seed in seeds]
+    tuned = [each.tuned(seed) / "result.json" for each in asked for seed in seeds]
     return [*found, Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"])]
 
 
