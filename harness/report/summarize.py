@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +13,17 @@ from numpy.typing import NDArray
 from harness.config import plugins
 from harness.config.schema import EMBEDDED
 from harness.report import scorer_panel, verdict
+from harness.report.sections import tasks as tasks_section
 from harness.report.summary import (
     REWARD_SHARE,
+    Against,
     Decomposition,
     Ends,
     FloorRecord,
     Flow,
     Flows,
     Identity,
+    KindGain,
     NoiseFloor,
     OfSamples,
     Panel,
@@ -30,7 +34,10 @@ from harness.report.summary import (
     SeedSummary,
     Side,
     Summary,
+    TaskGain,
+    TaskSummary,
     Training,
+    Transfer,
     Truncation,
     TunedSide,
 )
@@ -41,9 +48,10 @@ from harness.runs.directory import RunDir
 from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.runs.training import ROLLOUT, Watched
-from harness.stats import decomposition, drift, finding, pass_at_k, seeds, sensitivity
+from harness.stats import decomposition, drift, finding, pass_at_k, seeds, sensitivity, transfer
 from harness.stats.records import Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
+from harness.stats.transfer import Gain, GainDifference
 from harness.util import typed
 from harness.util.errors import HarnessError
 from harness.util.text import without_folders
@@ -104,6 +112,7 @@ def summarize(run: RunDir) -> Summary:
         curve=_curves(run),
         of_samples=_of_samples(base.scores, sides, count) if count > 1 else None,
         seeds=tuple(map(partial(_seed, run, before), trainings, each)) if len(sides) > 1 else None,
+        transfer=_transfer(run) if run.config.eval.tasks[1:] else None,
     )
 
 
@@ -140,6 +149,80 @@ def _seed(run: RunDir, before: Columns, trained: Training, own: Columns) -> Seed
         train=trained,
         proof=_proof(run, trained.seed),
     )
+
+
+class _Scored(NamedTuple):
+    """One task's evaluations."""
+
+    run: RunDir  # as the task sees it
+    base: Evaluation
+    tuned: list[Evaluation]  # by training seed
+
+    def compared(self, ids: set[str] | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+        """Accuracy of base, shape (n,), and of tuned, (n,) or (s, n), and the questions' ids; of these ids alone."""
+        sides = [
+            [score for score in side.scores if ids is None or score.id in ids] for side in (self.base, *self.tuned)
+        ]
+        before, *each = [per_question(side)["accuracy"] for side in sides]
+        return before, each[0] if len(each) == 1 else np.stack(each), list(dict.fromkeys(s.id for s in sides[0]))
+
+
+def _transfer(run: RunDir) -> Transfer:
+    """The gain on every task, and what may be said of it against the first task's."""
+    scored = []
+    for each in (run, *run.further):
+        base, tuned = read_evaluation(each.base), [read_evaluation(each.tuned(s)) for s in run.config.train.seeds]
+        for result in tuned:
+            check_pair(each, base, result)
+        scored.append(_Scored(each, base, tuned))
+    gains = [_gain(each) for each in scored]
+    differences = [transfer.against(gains[0], gain) for gain in gains[1:]]
+    own = transfer.holm([gain.p for gain in gains[1:]])
+    other = transfer.holm([each.p for each in differences])
+    tasks = [_task(scored[0], gains[0], len(differences), None, None)]
+    for at, against in enumerate(differences):
+        record = Against(**typed.fields(against), p_holm=other[at])
+        tasks.append(_task(scored[at + 1], gains[at + 1], len(differences), own[at], record))
+    return Transfer(tasks=tuple(tasks), sentence=tasks_section.sentence(tasks))
+
+
+def _gain(scored: _Scored) -> Gain:
+    before, after, ids = scored.compared()
+    clusters = scored.base.benchmark and scored.base.benchmark.clusters
+    return transfer.gain(before, after, [clusters[key] or key for key in ids] if clusters else None)
+
+
+def _task(scored: _Scored, gain: Gain, tests: int, p_holm: float | None, against: Against | None) -> TaskSummary:
+    task, known = plugins.task(scored.run.config), scored.base.benchmark
+    shared = {f.name: getattr(gain, f.name) for f in fields(TaskGain) if f.name not in ("se", "p_holm")}
+    found = None
+    if against:
+        difference = GainDifference(against.value, against.low, against.high, against.p)
+        found = transfer.verdict(gain, p_holm, difference, against.p_holm)
+    sides = (scored.base.scores, [score for side in scored.tuned for score in side.scores])
+    late = tuple(sum(score.why == task.timed_out for score in side) for side in sides) if task.timed_out else None
+    return TaskSummary(
+        name=task.name,
+        hub=task.hub,
+        revision=task.revision,
+        licence=task.licence,
+        data=scored.base.conditions.data,
+        overlap=task.overlap,
+        left_out=known.left_out if known else {},
+        gain=TaskGain(**shared, se=gain.questions.se, p_holm=p_holm),
+        against=against,
+        verdict=found,
+        detectable=transfer.detectable(gain, tests) if against else None,
+        time_outs=late,
+        kinds=_kinds(scored) if known and known.kinds else None,
+    )
+
+
+def _kinds(scored: _Scored) -> tuple[KindGain, ...]:
+    kinds: dict[str, set[str]] = {}
+    for key, kind in scored.base.benchmark.kinds.items():
+        kinds.setdefault(kind, set()).add(key)
+    return tuple(KindGain(kind, _difference(*scored.compared(kinds[kind])[:2])) for kind in sorted(kinds))
 
 
 def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:

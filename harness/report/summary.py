@@ -15,7 +15,7 @@ from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
 from harness.stats.drift import Drift
 from harness.stats.finding import outcome
-from harness.stats.records import AnyDifference, Compared, PairedRecord, Rate
+from harness.stats.records import AnyDifference, Compared, Estimate, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
 from harness.util.typed import OMITTED
@@ -262,6 +262,66 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TaskGain(Estimate):
+    """The gain on one task, tuned minus base; see harness.stats.transfer."""
+
+    base: float  # accuracy
+    tuned: float
+    n: int  # questions
+    clusters: int | None  # of questions made from one template or seed question; None: each stands alone
+    se: float  # standard error, the part of the questions; 0 does not mean certainty
+    per_seed: tuple[float, ...] | None  # of several training seeds
+    method: str  # of the interval
+    p: float  # two-sided, uncorrected
+    p_holm: float | None  # corrected over the further tasks; None for the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Against(Estimate):
+    """A task's gain minus the first task's."""
+
+    p: float  # two-sided, uncorrected
+    p_holm: float  # corrected over the further tasks
+
+
+@dataclass(frozen=True, slots=True)
+class KindGain:
+    """The gain on one kind of a task's questions."""
+
+    kind: str
+    difference: AnyDifference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSummary:
+    """One of several tasks that the run was scored on."""
+
+    name: str
+    hub: str | None  # id of its data set; None: the data of the experiment
+    revision: str | None  # the commit of a hub data set that was asked for
+    licence: str | None
+    data: str  # SHA-256, in hex, over ids and golds of the questions
+    overlap: str | None  # why its questions are not independent of GSM8K's test, as a clause
+    left_out: dict[str, int]  # rows that were not asked, by the reason
+    gain: TaskGain
+    against: Against | None  # None for the first task
+    verdict: str | None  # of harness.stats.transfer; None for the first task
+    detectable: float | None  # the smallest gain that it detects with 80% power; None: none, or not known
+    time_outs: (
+        tuple[int, int] | None
+    )  # completions that could not be judged, base and tuned; None: its judge has no limit
+    kinds: tuple[KindGain, ...] | None  # None: its questions are of one kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """How far the gain on the first task carries to the others."""
+
+    tasks: tuple[TaskSummary, ...]  # the first is the run's own
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """A finished run."""
 
@@ -287,6 +347,7 @@ class Summary:
     curve: dict[str, Curve] | None = field(default=None, metadata=OMITTED)  # by training seed
     of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # with several samples a question
     seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # if there are several
+    transfer: Transfer | None = field(default=None, metadata=OMITTED)  # if there are several tasks
 
     @property
     def several(self) -> int:

@@ -33,12 +33,12 @@ class LeftOut(Exception):
 class Published(Task):
     """A benchmark whose questions are its own, not those of the experiment's data. All of them are its test split."""
 
-    hub = ""  # id of the data set
+    hub: str
+    revision: str
+    licence: str
     subset: str | None = None  # its configuration; None: the only one
-    revision = ""  # its commit
     splits: tuple[str, ...] = ("test",)  # together, in this order, the rows of the file
     file = ""  # name of the file in data.benchmarks
-    licence = ""
 
     def problem(self, row: dict[str, Any]) -> Problem:
         """The problem in a row, without its id. Raises LeftOut; KeyError, TypeError or ValueError for a damaged row."""

@@ -21,7 +21,11 @@ class Task:
     scorer = scoring.VERSION  # raised whenever a score could change: runs under two versions are not compared
     scorers: tuple[Scorer, ...] = ()  # published rules of others, which judge the same completions
     lm_eval_task: str | None = None  # the task of lm-evaluation-harness that asks the same questions
+    hub: str | None = None  # id of the published data set; None: its questions are the experiment's data
+    revision: str | None = None  # its commit
+    licence: str | None = None
     overlap: str | None = None  # why its questions are not independent of GSM8K's test, as a clause; None: they are
+    timed_out: str | None = None  # the `why` of a score that could not be reached within a budget; None: it has none
     lengths = 1  # its answers may have so many times eval.max_new_tokens
 
     def load(self, source: Source) -> Data:

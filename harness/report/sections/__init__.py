@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.report.document import Section, Tab
-from harness.report.sections import learning_curve, provenance, results, robustness, training
+from harness.report.sections import learning_curve, provenance, results, robustness, tasks, training
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 
@@ -18,6 +18,7 @@ Made = Callable[[RunDir, Summary], Section | None]
 SECTIONS: dict[Made, str] = {
     results.opening: "Result",
     results.reading: "Result",
+    tasks.tasks: "Result",
     robustness.seeds: "Result",
     results.decomposition: "Result",
     robustness.panel: "Result",

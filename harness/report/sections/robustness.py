@@ -37,6 +37,8 @@ def alerts(numbers: Summary) -> Iterator[str]:
     if max(found.cut) > NOTABLE:
         yield Loud(found.truncation())
     yield Loud(found.panel()) if found.disputed() else found.panel()
+    if numbers.transfer:
+        yield numbers.transfer.sentence
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
 

@@ -38,6 +38,7 @@ class Math500(Published):
     revision = "6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be"
     file = "math500.jsonl"
     licence = "MIT"
+    timed_out = TIMED_OUT
     lengths = 2  # solutions are about twice as long as GSM8K's
 
     @property

@@ -1,0 +1,128 @@
+"""The report's section about several tasks: the gain on each, and how far the first one's carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.report import charts
+from harness.report.charts import Row
+from harness.report.document import Block, Figure, Section, Table
+from harness.report.summary import Summary, TaskGain, TaskSummary
+from harness.report.wording import difference_mark, points
+from harness.runs.directory import RunDir
+from harness.stats.finding import spell_p
+from harness.stats.power import POWER
+from harness.stats.records import Difference
+from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED
+
+BOTH = f"{CARRIES}, but {LESS}"
+_SAID = {  # where the first task has a gain, and where none is detected
+    CARRIES: ("carries to", "rose on"),
+    BOTH: ("carries, but is less, on", "rose on"),
+    LESS: ("is less, and by itself not detected, on", "did not rise as on the first task on"),
+    HURTS: ("turns into a loss on", "fell on"),
+    UNDETECTED: ("is not detected on", "is not detected to have changed on"),
+}
+
+
+def tasks(run: RunDir, numbers: Summary) -> Section | None:
+    """A row a task, a plot of the gains, and rows for the kinds of questions; None with one task."""
+    if not numbers.transfer:
+        return None
+    found = numbers.transfer.tasks
+    title = "Gain by task in points, with 95% intervals"
+    drawn = [Row(task.name, (difference_mark(task.gain),), f"{task.gain.n:,} questions") for task in found]
+    blocks: list[Block] = [
+        numbers.transfer.sentence,
+        Figure("tasks", title, charts.forest("tasks", title, drawn, zero=True)),
+        Table(_columns(found[0].name), [_row(task) for task in found]),
+        "\n".join(_words(found)),
+    ]
+    for task in found:
+        if task.kinds:
+            rows = [(kind.kind, *_of(kind.difference)) for kind in task.kinds]
+            columns = (f"{task.name}, by kind of question", "n", "base", "tuned", "difference, points")
+            blocks.append(Table(columns, rows))
+    return Section("Other tasks", blocks)
+
+
+def sentence(found: Sequence[TaskSummary]) -> str:
+    """What may be said of the further tasks, each by its name."""
+    first, *further = found
+    gained = first.gain.low > 0
+    said: dict[str, list[str]] = {}
+    for verdict, words in _SAID.items():
+        if names := [task.name for task in further if task.verdict == verdict]:
+            said.setdefault(words[0 if gained else 1], []).extend(names)
+    listed = "; ".join(f"{words} {_listed(names)}" for words, names in said.items())
+    if gained:
+        return f"Beyond {first.name}, the gain {listed}."
+    return f"On {first.name} no gain is detected; of the further tasks, accuracy {listed}."
+
+
+def verdict_text(task: TaskSummary) -> str:
+    """The verdict as a cell; where nothing is detected, with what would have been."""
+    if task.verdict is None:
+        return "the first task"
+    if task.verdict != UNDETECTED:
+        return task.verdict
+    if task.detectable is None:
+        why = "two seeds do not bound how much trainings vary" if task.gain.per_seed else "too few questions changed"
+        return f"{UNDETECTED}; {why} to say what it detects"
+    return f"{UNDETECTED}, detects ≥ {100 * task.detectable:.1f} points"
+
+
+def _columns(first: str) -> tuple[str, ...]:
+    gain = ("base", "tuned", "difference, points", "p", "p, Holm")
+    return ("task", "n", "clusters", *gain, f"difference from {first}'s gain", "its p, Holm", "verdict")
+
+
+def _row(task: TaskSummary) -> tuple[str, ...]:
+    gain, against = task.gain, task.against
+    clusters = f"{gain.clusters:,}" if gain.clusters else ""
+    tests = (spell_p(gain.p), "" if gain.p_holm is None else spell_p(gain.p_holm))
+    other = (points(against), spell_p(against.p_holm)) if against else ("", "")
+    n, base, tuned, difference = _of(gain)
+    return (task.name, n, clusters, base, tuned, difference, *tests, *other, verdict_text(task))
+
+
+def _of(difference: Difference | TaskGain) -> tuple[str, str, str, str]:
+    rates = (f"{100 * share:.1f}%" for share in (difference.base, difference.tuned))
+    return (f"{difference.n:,}", *rates, points(difference))
+
+
+def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
+    first = found[0].name
+    yield (
+        "Difference: accuracy of the tuned model minus the base's on the same questions, with its 95% interval. "
+        "Questions made from one template or seed question are a cluster, and the interval is that of the clusters' "
+        f"sums. p, Holm: corrected for the {len(found) - 1} further tasks, once for their gains and once for their "
+        f"differences from {first}'s gain."
+    )
+    yield (
+        "Carries: the task's own gain is detected above 0. Hurts: it is detected below 0. Less here: it is detected to "
+        f"be below {first}'s gain. Undetected: none of these; behind it stands the smallest gain that would be detected "
+        f"with {POWER:.0%} power. There is no mean over tasks: they have different questions."
+    )
+    if overlapping := [task for task in found if task.overlap]:
+        each = "; ".join(f"{task.name}: {task.overlap}" for task in overlapping)
+        yield (
+            f"Not independent of GSM8K: {each}. Their difference from a gain on GSM8K is computed as if they were, and "
+            "what they show is how the same kind of question is answered in other words and numbers."
+        )
+    for task in found:
+        for reason, count in task.left_out.items():
+            yield f"{task.name}: {count:,} published questions are left out: {reason}."
+        if task.time_outs and any(task.time_outs):
+            base, tuned = task.time_outs
+            yield f"{task.name}: {base:,} of the base's and {tuned:,} of the tuned answers could not be judged: wrong."
+    for task in found:
+        if task.hub:
+            yield f"{task.name}: {task.hub}, commit {task.revision[:12]}, {task.licence}; content {task.data[:16]}."
+    if any(task.kinds for task in found):
+        yield "The intervals by kind of question are each by itself at 95%, and not corrected for their number."
+
+
+def _listed(names: Sequence[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
