@@ -101,8 +101,8 @@ def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
     )
     yield (
         "Carries: the task's own gain is detected above 0. Hurts: it is detected below 0. Less here: it is detected to "
-        f"be below {first}'s gain. Undetected: none of these; behind it stands the smallest gain that would be detected "
-        f"with {POWER:.0%} power. There is no mean over tasks: they have different questions."
+        f"be below {first}'s gain. Undetected: none of these; beside it stands the smallest gain that is detected with "
+        f"{POWER:.0%} power. There is no mean over tasks: they have different questions."
     )
     if overlapping := [task for task in found if task.overlap]:
         each = "; ".join(f"{task.name}: {task.overlap}" for task in overlapping)
