@@ -248,8 +248,8 @@ class Config(Section):
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
         # Defaults are left out, so that runs made before the setting existed keep their names.
-        default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
-        default += ("data.benchmarks",) if self.data.benchmarks is None or self.eval.tasks == ["gsm8k"] else ()
+        default = ("eval.tasks",) if self.eval.tasks[0] == "gsm8k" else ()
+        default += ("data.benchmarks",) if self.data.benchmarks is None or self.eval.tasks[0] == "gsm8k" else ()
         default += ("model.chat_template",) if self.model.chat_template is None else ()
         default += ("train.processes",) if self.train.processes == 1 else ()
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
@@ -267,6 +267,8 @@ class Config(Section):
             for parent in parents:
                 section = section[parent]
             del section[leaf]
+        if "tasks" in kept["eval"]:  # further tasks add numbers and change none: they may be added to a finished run
+            kept["eval"]["tasks"] = kept["eval"]["tasks"][:1]
         return kept
 
     def run_name(self) -> str:

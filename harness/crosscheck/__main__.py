@@ -1,8 +1,9 @@
-"""The outside check: lm-evaluation-harness scores base and tuned model of a finished run on its own gsm8k task.
+"""The outside check: lm-evaluation-harness scores base and tuned model of a finished run on its own task.
 
     python -m harness.crosscheck results/quickstart-1a2b3c4d
     python -m harness.crosscheck results/quickstart-1a2b3c4d --chat --limit 200
     python -m harness.crosscheck results/quickstart-1a2b3c4d --our-prompt
+    python -m harness.crosscheck results/quickstart-1a2b3c4d --task gsm_plus
 
 lm-eval loads the models itself, writes its own prompts (5 worked examples, "Question: … Answer:"), generates, extracts
 and counts; the questions are those that the run evaluated. Its filters and its metric also judge the run's stored
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     from harness.runs import directory
     from harness.util import locks
 
-    run = directory.existing(args.run)
+    run = options.of_task(directory.existing(args.run), check)
     run.check_seed("--seed", args.seed)
     with locks.lock(run.path) as held:
         return crosscheck(run, check, run.config.train.seeds if args.seed is None else [args.seed], held)

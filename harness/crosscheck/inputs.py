@@ -21,6 +21,7 @@ from harness.runs.directory import RunDir
 from harness.runs.results import read_evaluation
 from harness.tasks.benchmarks import gsm8k
 from harness.tasks.records import Problem
+from harness.tasks.registry import TRAINING
 from harness.util import files, typed
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash
@@ -65,10 +66,17 @@ def side(seed: int | None) -> str:
 def prepare(run: RunDir, check: Check) -> Material:
     """The questions and the base of a finished run. Raises HarnessError if they are not those of its evaluation."""
     config = run.config
-    if not plugins.task(config).lm_eval_task:
-        raise HarnessError(f"{run.path}: lm-eval has no task with the questions of eval.tasks {config.eval.tasks}")
-    data = gsm8k.load(config.data.source())
-    checkpoint = resolve(config.model)
+    task = plugins.task(config)
+    if task.name not in lm_eval_task.FILES:
+        raise HarnessError(
+            f"{run.path}: {task.name} has no crosscheck, only {' and '.join(lm_eval_task.FILES)} have; name one of the "
+            f"run's eval.tasks with --task"
+        )
+    data, checkpoint = task.load(config.data.source()), resolve(config.model)
+    if task.name != TRAINING:
+        run.pin({f"questions of {task.name}": data.content_hash(), "base weights": checkpoint.weights_hash})
+        asked = data.asked("test", config.eval.limit)
+        return Material(asked[: check.limit], asked, len(asked), checkpoint)
     run.pin({"data": data.content_hash(), "base weights": checkpoint.weights_hash})
     evaluated = data.split(config.eval.split)[: config.eval.limit]
     # The whole training data, as with lm-eval's command line, but without the questions that are asked.

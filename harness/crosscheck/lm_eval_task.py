@@ -1,8 +1,8 @@
-"""lm-evaluation-harness's own gsm8k task on the questions of a run, and its verdicts on any completion.
+"""lm-evaluation-harness's own task, gsm8k or gsm_plus_mini, on the questions of a run, and its verdicts on any text.
 
 The task is the file that lm-eval ships, with its prompt, few-shot sampler, filters and metric. Only the rows are ours:
-the questions that the run evaluated, and for the worked examples the run's training data. They are passed in memory, so
-nothing is fetched and nothing is cached.
+the questions that the run evaluated, and for gsm8k's worked examples the run's training data (gsm_plus_mini has its
+other questions as examples). They are passed in memory, so nothing is fetched and nothing is cached.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from harness.tasks.panel import Ruling
 from harness.tasks.records import Problem
 from harness.util.errors import HarnessError
 
-TASK = "gsm8k"
+# By our name; other tasks of lm-eval have other filters or metrics, which the crosscheck's table does not have.
+FILES = {"gsm8k": "gsm8k/gsm8k.yaml", "gsm_plus": "gsm_plus/gsm_plus_mini.yaml"}
 FILTERS = ("strict-match", "flexible-extract")
 NOTHING = "[invalid]"  # what lm-eval's regex filter returns if it finds nothing
 
@@ -29,11 +30,13 @@ def installed() -> str:
         raise HarnessError('lm-evaluation-harness is not installed; pip install -e ".[crosscheck]"') from None
 
 
-def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, bare: bool = False) -> Any:
+def build(
+    asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, bare: bool = False, name: str = "gsm8k"
+) -> Any:
     """The task on these questions, with worked examples drawn from `examples`: lm-eval's ConfigurableTask.
 
     bare: the question alone instead of lm-eval's "Question: … Answer:", for the run's own prompt. Raises HarnessError
-    if there are fewer examples than shots.
+    if there are fewer examples than shots. name: ours, a key of FILES.
     """
     import datasets
     import lm_eval
@@ -42,15 +45,17 @@ def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, 
     from lm_eval.defaults import DEFAULT_OTHER_SEED
 
     if shots > len(examples):
-        raise HarnessError(f"--shots: {shots} worked examples, but only {len(examples)} training problems; lower it")
+        raise HarnessError(
+            f"--shots: {shots} worked examples, but only {len(examples)} problems to take them from; lower it"
+        )
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     (folder,) = lm_eval.__path__
-    with open(f"{folder}/tasks/gsm8k/gsm8k.yaml", encoding="utf-8") as file:
+    with open(f"{folder}/tasks/{FILES[name]}", encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     del settings["tag"]  # only for lm-eval's index of tasks
     if bare:
         settings["doc_to_text"] = "{{question}}"
-    splits = {settings["test_split"]: asked, settings["fewshot_split"]: examples}
+    splits = {settings["fewshot_split"]: examples, settings["test_split"]: asked}
     data = datasets.DatasetDict(
         {name: datasets.Dataset.from_list([document(each) for each in problems]) for name, problems in splits.items()}
     )
@@ -60,7 +65,9 @@ def build(asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, 
 
 
 def document(problem: Problem) -> dict[str, str]:
-    """A problem as a row of GSM8K."""
+    """A problem as a row of GSM8K, or of GSM-Plus, whose questions have a kind and whose answers are numbers alone."""
+    if problem.kind:
+        return {"question": problem.question, "answer": problem.gold, "solution": problem.solution}
     return {"question": problem.question, "answer": problem.solution}
 
 
@@ -70,7 +77,7 @@ def judge(task: Any, problems: Sequence[Problem], texts: Sequence[str]) -> dict[
 
     documents = [document(problem) for problem in problems]
     instances = [
-        Instance("generate_until", row, ("",), 0, metadata=(TASK, number, 1), resps=[text])
+        Instance("generate_until", row, ("",), 0, metadata=(task.config.task, number, 1), resps=[text])
         for number, (row, text) in enumerate(zip(documents, texts, strict=True))
     ]
     task._instances = instances

@@ -8,12 +8,13 @@ split into parts. Base and tuned answer the same questions, so their differences
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from harness.config import plugins
 from harness.crosscheck import inputs, lm_eval_task
 from harness.crosscheck.inputs import Check, Material
 from harness.crosscheck.lm_eval_task import FILTERS
@@ -26,9 +27,10 @@ from harness.stats import finding, paired
 from harness.stats.finding import spell_p
 from harness.stats.records import JudgedPair, Rate
 from harness.stats.scores import means, rate
-from harness.tasks import panel, scoring
+from harness.tasks import panel
 from harness.tasks.panel import Ruling
 from harness.tasks.records import Problem
+from harness.tasks.registry import TRAINING
 from harness.util import files, typed
 from harness.util.errors import HarnessError
 from harness.util.text import one_line, plural, visible
@@ -101,6 +103,7 @@ class Crosscheck:
     """crosscheck.json."""
 
     run: str  # its directory's name
+    task: str | None = field(default=None, metadata=typed.OMITTED, kw_only=True)  # of lm-eval; None: gsm8k
     n: int  # questions
     tables: tuple[SeedRows, ...]
     differs: tuple[str, ...]  # a sentence for each way in which lm-eval's evaluation differs from ours
@@ -126,7 +129,8 @@ def compare(
     Raises HarnessError if stored completions, ours or lm-eval's, do not belong to the questions.
     """
     sides, place = (None, *seeds), inputs.folder(run, check)
-    task = lm_eval_task.build(material.asked, material.examples, check.shots)
+    judged_by = plugins.task(run.config)
+    task = lm_eval_task.build(material.asked, material.examples, check.shots, name=judged_by.name)
     ours = {seed: _ours(run, material, seed) for seed in sides}
     answers = Answers(
         ours=ours,
@@ -136,6 +140,7 @@ def compare(
     )
     return Crosscheck(
         run=run.path.resolve().name,
+        task=None if judged_by.name == TRAINING else judged_by.lm_eval_task,
         n=len(material.asked),
         tables=tuple(SeedRows(seed, tuple(_rows(run, check, material, answers, seed))) for seed in seeds),
         differs=(_prompt(run, check, answers), *_differs(run, material, answers.facts)),
@@ -209,9 +214,10 @@ def _rows(run: RunDir, check: Check, material: Material, answers: Answers, seed:
         right = [[ruling.correct for ruling in each] for each in ruled]
         extracted = [means(answers.ours[side], each) for side, each in zip(sides, right, strict=True)]
         rows.append(_row(OURS, name, extracted, samples_each, f"extraction alone, which {_found(ruled)}"))
+    score = plugins.task(run.config).score
     right = [
-        [scoring.score(row["completion"], golds[row["id"]], tags=tags).correct for row in answers.theirs[side]]
-        for side in sides
+        [score(row["completion"], golds[row["id"]], finish_reason="stop", tags=tags).correct for row in rows_of]
+        for rows_of in (answers.theirs[side] for side in sides)
     ]
     rows.append(_row(THEIRS, ACCURACY, right, 1, f"prompt and limits, {_asked(run, check, answers.facts[None])}"))
     own_number = "the same prompt" if check.our_prompt else "lm-eval's own number, prompt and extraction"
@@ -267,9 +273,10 @@ def _prompt(run: RunDir, check: Check, answers: Answers) -> str:
         return f"Prompt: ours, put by lm-eval; of its {len(rows):,} prompts {same:,} are ours token for token" + (
             f", and of its completions {alike:,} are ours to the character." if greedy else "."
         )
+    source = "the training data" if plugins.task(run.config).name == TRAINING else "the same data"
     form = "through the chat template" + (", each example as a turn" if check.shots else "")
     return (
-        f'Prompt: theirs asks "Question: … Answer:" behind {_shots(answers.facts[None])} of the training data '
+        f'Prompt: theirs asks "Question: … Answer:" behind {_shots(answers.facts[None])} of {source} '
         f"({form if check.chat else 'plain text, no chat template'}, no system text); ours asks through the chat "
         f"template behind the system text ({len(run.config.prompt.system):,} characters), without an example."
     )
@@ -322,7 +329,8 @@ def _lines(numbers: Crosscheck) -> Iterator[str]:
     # Seven short columns, so that the table fits into a terminal of 80 characters.
     head = ("answers", "judged by", "base", "tuned", "points", "mid-p", "verdict")
     for table in numbers.tables:
-        yield f"\n**lm-eval's gsm8k and our evaluation: {plural(numbers.n, 'question')}, seed {table.seed}**\n"
+        asked = plural(numbers.n, "question")
+        yield f"\n**lm-eval's {numbers.task or TRAINING} and our evaluation: {asked}, seed {table.seed}**\n"
         yield from markdown.table_lines(head, map(_cells, table.rows))
         yield "\n" + "  \n".join(f"{row.completions}, {_rule(row)}: {row.why}" for row in table.rows)
         yield from _apart(table.rows)

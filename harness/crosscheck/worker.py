@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import arguments
+from harness.config import arguments, plugins
 from harness.crosscheck import inputs, lm_eval_task, options
 from harness.crosscheck.inputs import Asked, Material
-from harness.crosscheck.lm_eval_task import FILTERS, TASK
+from harness.crosscheck.lm_eval_task import FILTERS
 from harness.crosscheck.options import Check
 from harness.models.checkpoint import Checkpoint
 from harness.runs import directory
@@ -43,7 +43,8 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     material = inputs.prepare(run, check)
     loaded, adapter, trained = inputs.model(run, material, seed)
     made = inputs.conditions(run, check, material, trained)
-    task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt)
+    name = plugins.task(run.config).name
+    task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt, name=name)
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
     if loaded.chat_template is not None:
         lm.tokenizer.chat_template = loaded.chat_template
@@ -56,18 +57,18 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     with hushed(not sys.stderr.isatty()):  # lm-eval has a progress bar of its own
         found = evaluate(
             lm,
-            {"tasks": {TASK: task}},
+            {"tasks": {name: task}},
             bootstrap_iters=0,  # its standard errors are for single models; ours are paired
             system_instruction=run.config.prompt.system if check.our_prompt else None,
             apply_chat_template=check.chat,
             fewshot_as_multiturn=check.chat,
         )
-    rows = _rows(found["samples"][TASK], lm)
+    rows = _rows(found["samples"][name], lm)
     place = inputs.folder(run, check)
-    name = inputs.side(seed)
-    files.write_lines(place / f"{name}.jsonl", rows)
-    inputs.write_asked(place, seed, Asked(made, _facts(found, task, lm, rows)))
-    say(f"{name}: {len(rows)} questions in {time.perf_counter() - began:.1f} s.")
+    side = inputs.side(seed)
+    files.write_lines(place / f"{side}.jsonl", rows)
+    inputs.write_asked(place, seed, Asked(made, _facts(found, name, task, lm, rows)))
+    say(f"{side}: {len(rows)} questions in {time.perf_counter() - began:.1f} s.")
 
 
 def _transformers(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint, adapter: Path | None) -> Any:
@@ -158,12 +159,12 @@ def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
     return [rows[number] for number in sorted(rows)]
 
 
-def _facts(found: dict[str, Any], task: Any, lm: Any, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    totals = found["results"][TASK]
+def _facts(found: dict[str, Any], name: str, task: Any, lm: Any, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    totals = found["results"][name]
     return {
         "totals": {name: float(totals[f"exact_match,{name}"]) for name in FILTERS},
-        "task version": str(found["versions"][TASK]),
-        "shots": found["n-shot"][TASK],
+        "task version": str(found["versions"][name]),
+        "shots": found["n-shot"][name],
         "max_new_tokens": lm.max_gen_toks,
         "context": lm.max_length,
         "longest prompt": max(row["prompt_tokens"] for row in rows),
@@ -181,10 +182,11 @@ def main(argv: list[str] | None = None) -> int:
     which.add_argument("--base", action="store_true", help="the base checkpoint")
     which.add_argument("--seed", type=int, metavar="S", help="the model of this training seed")
     args = parser.parse(argv)
-    run = directory.existing(args.run)
+    check = options.check_of(args)
+    run = options.of_task(directory.existing(args.run), check)
     with locks.lock(run.path):
         try:
-            score(run, options.check_of(args), args.seed)
+            score(run, check, args.seed)
         except BaseException:
             if stopped := interruption():
                 stopped.where = (

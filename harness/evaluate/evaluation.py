@@ -68,13 +68,12 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     run.note("machine", provenance.machine())
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
     works = [generation.work(each.config, each.questions, adapters=adapters) for each in asked]
-    made_for = dataclasses.replace(
-        works[0], completions=sum(each.completions for each in works), longest=max(each.longest for each in works)
-    )
+    # Only the length is that of all tasks: the engine, and with it its version, is that of a run without the others.
+    made_for = dataclasses.replace(works[0], longest=max(each.longest for each in works))
     if side == "curve":
         models = 1 + len(config.kept_steps) * len(config.train.seeds)
         made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
-    engine_version = registry.version(config.eval, made_for)  # of the one that answers all tasks
+    engine_version = registry.version(config.eval, made_for)  # it answers all tasks
     # A template for the result of each side, by task.
     templates = [each.template(found, engine_version) for each, found in zip(asked, proven, strict=True)]
     questions, evaluation = own.questions, templates[0]

@@ -49,6 +49,8 @@ def show(run: RunDir) -> None:
         groups = len({problem.cluster for problem in problems if problem.cluster})
         left_out = "".join(f"; {count:,} left out: {reason}" for reason, count in more.left_out.items())
         say(f"Also {name}: {len(problems)} questions{f' in {groups} clusters' if groups else ''}{left_out}.")
+    if config.eval.tasks[1:]:
+        say(f"What is said below of evaluations and of what can be detected is of {config.eval.tasks[0]} alone.")
     base = "base (twice, for the noise floor)" if config.eval.noise_floor else "base"
     times = f", {config.eval.samples} completions each" if config.eval.samples > 1 else ""
     say(f"Evaluation: {asked(config, data)}{times}, {base} and tuned, on {config.eval.engine}.")

@@ -258,3 +258,21 @@ def test_the_list_of_settings_is_that_of_the_schema():
     assert {f"`{key}`" for key in loading.leaves()} - {"`name`"} == set(
         re.findall(r"^\| (`[^`]+`) ", written, re.MULTILINE)
     )
+
+
+def test_further_tasks_are_outside_the_digest_and_the_first_is_in_it(tmp_path):
+    def digest(*settings: str) -> str:
+        return load(tmp_path, "{}", *settings).digest()
+
+    own = digest()
+    assert digest("eval.tasks=[gsm8k, svamp, asdiv]", "data.benchmarks=somewhere") == own
+    other = digest("eval.tasks=[svamp]", "data.benchmarks=somewhere")
+    assert other == digest("eval.tasks=[svamp, gsm8k]", "data.benchmarks=somewhere") != own
+    assert digest("eval.tasks=[svamp]") not in (own, other)  # the file may hold other questions
+
+
+def test_a_further_task_has_the_settings_of_the_experiment_at_its_own_length(tmp_path):
+    config = load(tmp_path, "{}", "eval.tasks=[gsm8k, math500, svamp]", "eval.max_new_tokens=100", "eval.limit=7")
+    for task, tokens in (("math500", 200), ("svamp", 100)):
+        asked = config.asking(task).eval
+        assert (asked.tasks, asked.max_new_tokens, asked.limit) == ([task], tokens, 7)
