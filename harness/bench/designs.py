@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats import paired, paired_tests, pass_at_k, rates, seeds
+from harness.stats import paired, paired_tests, pass_at_k, rates, seeds, transfer
 from harness.stats.intervals import NORMAL, bootstrap_mean, wilson
 
 N = 1319
@@ -45,6 +45,7 @@ def simulated() -> Iterator[Simulated]:
     yield from _several_runs()
     yield from _pass_at_k()
     yield from _near_one()
+    yield from _clusters()
 
 
 def _question_means() -> Iterator[Simulated]:
@@ -229,3 +230,26 @@ def _near_one() -> Iterator[Simulated]:
 
     for n, never in ((100, 0.01), (N, 0.001), (N, 0.01)):
         yield Design(f"3 seeds, rate, {never:.1%} never", n, 0.995 * (1 - never), False), 1, of_seeds(n, never)
+
+
+def _clusters() -> Iterator[Simulated]:
+    """Questions made from templates, each of which has an effect of its own on how often its questions are gained."""
+
+    def drawn(clusters: int, each: int, moved: float, deviation: float) -> OneDraw:
+        names = [str(number // each) for number in range(clusters * each)]
+
+        def one(rng: np.random.Generator) -> Draw:
+            tilt = np.repeat(np.clip(rng.normal(0, deviation, clusters), -1, 1), each)  # of all, or none, gained
+            changes = rng.random(clusters * each) < moved
+            gained = rng.random(clusters * each) < (1 + tilt) / 2
+            base = np.where(changes, ~gained, rng.random(clusters * each) < 0.6).astype(float)
+            tuned = np.where(changes, gained, base).astype(float)
+            found, alone = transfer.gain(base, tuned, names), paired.paired_difference(base, tuned)
+            intervals = {"over clusters": (found.low, found.high), "(questions alone)": (alone.low, alone.high)}
+            return Draw(float(changes.sum()), intervals, {"p over clusters": found.p})
+
+        return one
+
+    for clusters, each, moved in ((50, 20, 0.2), (300, 4, 0.2), (20, 10, 0.2), (50, 20, 0.02), (50, 20, 0.005)):
+        design = Design(f"{clusters} clusters of {each}, ψ {moved:g}", clusters * each, 0.0, True)
+        yield design, 1, drawn(clusters, each, moved, 0.6)

@@ -46,7 +46,7 @@ def build(
 
     if shots > len(examples):
         raise HarnessError(
-            f"--shots: {shots} worked examples, but only {len(examples)} problems to take them from; lower it"
+            f"--shots: {shots} worked examples, but only {len(examples)} training problems; lower it"
         )
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     (folder,) = lm_eval.__path__

@@ -153,11 +153,12 @@ def _generate(
         for finished in model.generate(series.requests, sampling, series.adapter, done | others):
             for c in finished:
                 tokens += c.tokens
-                gold = asked[c.index].gold
-                correct += task.score(c.text, gold, finish_reason=c.finish_reason, tags=tags).correct
+                if task.quick:
+                    gold = asked[c.index].gold
+                    correct += task.score(c.text, gold, finish_reason=c.finish_reason, tags=tags).correct
             append([LoggedCompletion.of(asked[c.index], c) for c in finished])
             count += len(finished)
-            update(len(done) + count, f"accuracy so far {correct / count:.1%}")
+            update(len(done) + count, f"accuracy so far {correct / count:.1%}" if task.quick else "")
     seconds = time.perf_counter() - began
     run.note("stages", {what: provenance.cost(engine.seconds, seconds, tokens, completions=count)})
     say(f"{what} evaluation: {count} completions in {seconds:.1f} s, {tokens / seconds:,.0f} tokens/s.")

@@ -3,27 +3,31 @@
 A benchmark names its hub data set with a pinned commit, and the file that holds the same rows in `data.benchmarks`. Its
 questions are asked in the order of their ids, which are hashes: published files are sorted by difficulty, template or
 seed question, and `eval.limit` is to take a fair sample of them. What cannot be judged is left out, and counted by its
-reason.
+reason. Some golds were rounded when they were published, as 4.33 for 13/3: right is what rounds to their decimals.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from harness.tasks import dataset
+from harness.tasks import dataset, scoring, selftest
 from harness.tasks.dataset import Data, Source, problem_id
 from harness.tasks.numbers import gold_value
-from harness.tasks.records import Problem
+from harness.tasks.records import Problem, Score, Tags
+from harness.tasks.selftest import SelfTest
 from harness.tasks.task import Task
 from harness.util import hub
 from harness.util.errors import HarnessError, in_short
 
 SETTING = "data.benchmarks"
+LONGEST = 60  # characters of an answer that may be rounded: Fraction is quadratic in them
 
 
 class LeftOut(Exception):
@@ -80,6 +84,51 @@ class Published(Task):
                 key = problem_id(f"{found.question}\n(row {number})")
             seen.add(key)
             yield dataclasses.replace(found, id=key)
+
+
+class Rounded(Published):
+    """A benchmark whose golds with decimals were rounded: an answer within half a unit of the last one is right.
+
+    So 4.333, 13/3 and 4.334 are right for 4.33, and 4.3 is not. A whole gold and a fraction stay exact.
+    """
+
+    scorer = f"{scoring.VERSION}, golds with decimals as rounded"
+
+    def score(self, text: str, gold: str, *, finish_reason: str, tags: Tags) -> Score:
+        found = scoring.score(text, gold, finish_reason=finish_reason, tags=tags)
+        if found.correct or found.answer is None or finish_reason == "length" or not _rounds(found.answer, gold):
+            return found
+        return dataclasses.replace(
+            found, correct=True, strict=found.exact_format, why="correct: rounds to the gold's decimals"
+        )
+
+    def selftest(self, golds: Iterable[str], tags: Tags) -> SelfTest:
+        """The scorer's self-test, and each gold with decimals a little nearer and a little farther than half a unit."""
+        golds = list(golds)
+        found, failures = selftest.selftest(golds, tags), []
+        decimals = [gold for gold in golds if _unit(gold)]
+        for gold in decimals:
+            for share, right in ((Fraction(2, 5), True), (Fraction(3, 5), False)):
+                for sign in (1, -1):
+                    answer = Fraction(gold_value(gold)) + sign * share * _unit(gold)
+                    text = f"{tags.solution_start}{answer.numerator}/{answer.denominator}{tags.solution_end}"
+                    if self.score(text, gold, finish_reason="stop", tags=tags).correct is not right:
+                        failures.append(f"{text!a} for {gold!a}: correct is not {right}")
+        tried = 2 * len(decimals)
+        return SelfTest(found.golds, found.spellings + tried, found.adversarial + tried, (*found.failures, *failures))
+
+
+def _unit(gold: str) -> Fraction:
+    """The value of one in the last decimal, as the gold is written; 0 without decimals."""
+    decimals = re.search(r"\.(\d+)", gold)
+    return Fraction(1, 10 ** len(decimals[1])) if decimals else Fraction(0)
+
+
+def _rounds(answer: str, gold: str) -> bool:
+    unit = _unit(gold)
+    if not unit or len(answer) > LONGEST:
+        return False
+    return 2 * abs(Fraction(answer) - Fraction(gold_value(gold))) <= unit
 
 
 def _lines(file: Path) -> Iterator[dict[str, Any]]:

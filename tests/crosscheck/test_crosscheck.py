@@ -516,3 +516,13 @@ def lm_evals_vllm(monkeypatch) -> type:
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.26.0" if name == "vllm" else real(name))
     monkeypatch.delitem(sys.modules, "lm_eval.models.vllm_causallms", raising=False)
     return LLM
+
+
+def test_gsm_plus_is_lm_evals_own_task_too():
+    asked = [Problem("a", "How high?", "4.33", "13 / 3 = 4.33\n#### 4.33", "seed", "numerical substitution")]
+    task = lm_eval_task.build(asked, asked, 0, name="gsm_plus")
+    assert task.config.task == "gsm_plus_mini"
+    assert task.fewshot_context(lm_eval_task.document(asked[0]), 0) == "Question: How high?\nAnswer:"
+    found = lm_eval_task.judge(task, asked * 2, ["13 / 3 = 4.33\n#### 4.33", "It is 4.3."])
+    assert [ruling.correct for ruling in found["strict-match"]] == [True, False]
+    assert [ruling.extracted for ruling in found["flexible-extract"]] == ["4.33", "4.3."]

@@ -150,6 +150,19 @@ def test_changed_questions_are_refused(place, tmp_path):
     refused(harness("run", several, cwd=tmp_path), "the questions of gsm_plus changed since this run began")
 
 
+def test_lm_evals_own_task_asks_a_further_task(place, tmp_path):
+    pytest.importorskip("lm_eval")
+    several = copied(place, tmp_path)
+    how = ("--task", "gsm_plus", "--our-prompt", "--limit", "4")
+    done = harness("crosscheck", several, *how, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = (several / "crosscheck/gsm_plus-our-prompt-first-4/crosscheck.md").read_text()
+    assert "lm-eval's gsm_plus_mini and our evaluation: 4 questions" in said
+    assert "of its 8 prompts 8 are ours token for token, and of its completions 8 are ours" in said
+    refused(harness("crosscheck", several, "--task", "svamp", cwd=tmp_path), "--task: svamp is none of this run's")
+    refused(harness("crosscheck", several, "--task", "gsm_symbolic_p2", cwd=tmp_path), "has no crosscheck, only gsm8k")
+
+
 def test_the_plan_names_the_tasks(place):
     done = harness("run", *SEVERAL, "--dry-run", "--results", "elsewhere", cwd=place)
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.tasks import dataset, rounding
+from harness.tasks import dataset, published
 from harness.tasks.benchmarks import asdiv, gsm_plus, gsm_symbolic_p2, svamp
 from harness.tasks.dataset import Source, problem_id
 from harness.tasks.published import Published
@@ -104,9 +104,9 @@ def test_a_gold_with_decimals_is_right_when_the_answer_rounds_to_it(gold, right,
 
 
 def test_the_selftest_of_rounded_golds_can_fail(monkeypatch):
-    assert rounding.run_selftest(["4.33", "7", "1/2"], Tags()).passed
-    monkeypatch.setattr(rounding, "_rounds", lambda answer, gold: False)
-    assert not rounding.run_selftest(["4.33"], Tags()).passed
+    assert gsm_plus.TASK.selftest(["4.33", "7", "1/2"], Tags()).passed
+    monkeypatch.setattr(published, "_rounds", lambda answer, gold: False)
+    assert not gsm_plus.TASK.selftest(["4.33"], Tags()).passed
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_lm_evals_task_exists(name):
 
 
 @pytest.fixture(scope="module")
-def published() -> str:
+def folder() -> str:
     folder = os.environ.get("HARNESS_BENCHMARKS")
     if not folder:
         pytest.skip("HARNESS_BENCHMARKS names no folder with the published files")
@@ -162,8 +162,8 @@ def published() -> str:
         (gsm_symbolic_p2.TASK, 2500, 0, 50),
     ],
 )
-def test_the_published_files(published, task, questions, left_out, clusters):
-    data = task.load(Source("", benchmarks=published))
+def test_the_published_files(folder, task, questions, left_out, clusters):
+    data = task.load(Source("", benchmarks=folder))
     assert (len(data.test), sum(data.left_out.values())) == (questions, left_out)
     assert len({problem.id for problem in data.test}) == questions
     assert len({problem.cluster for problem in data.test}) == clusters

@@ -1,27 +1,23 @@
 """ASDiv: word problems of primary school, of many kinds (Miao et al. 2020, arXiv 2106.15772).
 
 An answer is a number with a unit, as "9 (apples)". Answers that are several numbers, ratios, times or words are left
-out. Golds with decimals may have been rounded (3.333 minutes): harness.tasks.rounding.
+out. Golds with decimals may have been rounded (3.333 minutes): harness.tasks.published.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from harness.tasks import rounding
-from harness.tasks.published import LeftOut, Published, one_number
-from harness.tasks.records import Problem, Score, Tags
-from harness.tasks.selftest import SelfTest
+from harness.tasks.published import LeftOut, Rounded, one_number
+from harness.tasks.records import Problem
 
 NO_NUMBER = "the answer is several numbers, a ratio, a time or words"
 _ANSWER = re.compile(r"-\((?P<negative>\d+/\d+)\)|(?P<plain>[^();:]+?)\s*(?:\([^();]*\))?")
 
 
-class Asdiv(Published):
+class Asdiv(Rounded):
     name = "asdiv"
-    scorer = rounding.VERSION
     lm_eval_task = "asdiv_cot_llama"
     hub = "EleutherAI/asdiv"
     subset = "asdiv"
@@ -36,12 +32,6 @@ class Asdiv(Published):
             raise LeftOut(NO_NUMBER)
         gold = one_number(found["plain"] or f"-{found['negative']}", NO_NUMBER)
         return Problem("", f"{row['body'].strip()} {row['question'].strip()}", gold, row["formula"])
-
-    def score(self, text: str, gold: str, *, finish_reason: str, tags: Tags) -> Score:
-        return rounding.score(text, gold, finish_reason=finish_reason, tags=tags)
-
-    def selftest(self, golds: Iterable[str], tags: Tags) -> SelfTest:
-        return rounding.run_selftest(golds, tags)
 
 
 TASK = Asdiv()

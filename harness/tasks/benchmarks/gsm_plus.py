@@ -2,25 +2,21 @@
 
 The eight questions of one seed question are a cluster. Those of "critical thinking" lack a number that the answer
 needs; their gold is the word None, and no rule tells that a text says so: they are left out. Golds with decimals were
-rounded (4.33): harness.tasks.rounding. Source: Li et al. 2024, arXiv 2402.19255.
+rounded (4.33): harness.tasks.published. Source: Li et al. 2024, arXiv 2402.19255.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from harness.tasks import rounding
 from harness.tasks.dataset import problem_id
 from harness.tasks.panel import SCORERS
-from harness.tasks.published import Published, one_number
-from harness.tasks.records import Problem, Score, Tags
-from harness.tasks.selftest import SelfTest
+from harness.tasks.published import Rounded, one_number
+from harness.tasks.records import Problem
 
 
-class GsmPlus(Published):
+class GsmPlus(Rounded):
     name = "gsm_plus"
-    scorer = rounding.VERSION
     scorers = SCORERS
     lm_eval_task = "gsm_plus_mini"
     overlap = "it is made from GSM8K's test questions"
@@ -34,12 +30,6 @@ class GsmPlus(Published):
         kind = row["perturbation_type"]
         gold = one_number(row["answer"], f"{kind}: the answer is not a number")
         return Problem("", row["question"], gold, row["solution"], problem_id(row["seed_question"]), kind)
-
-    def score(self, text: str, gold: str, *, finish_reason: str, tags: Tags) -> Score:
-        return rounding.score(text, gold, finish_reason=finish_reason, tags=tags)
-
-    def selftest(self, golds: Iterable[str], tags: Tags) -> SelfTest:
-        return rounding.run_selftest(golds, tags)
 
 
 TASK = GsmPlus()

@@ -39,6 +39,7 @@ class Math500(Published):
     file = "math500.jsonl"
     licence = "MIT"
     timed_out = TIMED_OUT
+    quick = False
     lengths = 2  # solutions are about twice as long as GSM8K's
 
     @property
