@@ -45,9 +45,7 @@ def build(
     from lm_eval.defaults import DEFAULT_OTHER_SEED
 
     if shots > len(examples):
-        raise HarnessError(
-            f"--shots: {shots} worked examples, but only {len(examples)} training problems; lower it"
-        )
+        raise HarnessError(f"--shots: {shots} worked examples, but only {len(examples)} training problems; lower it")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     (folder,) = lm_eval.__path__
     with open(f"{folder}/tasks/{FILES[name]}", encoding="utf-8") as file:
