@@ -103,7 +103,8 @@ def test_the_texts_say_the_same_on_both_pages(run):
         "ChilleD/SVAMP, commit 5e0bf1e5e7c0, MIT",
     ):
         assert text in report and text.replace("'", "&#39;") in page
-    assert "| svamp | 200 |  | 30.0% |" in report and "| carries, but less here |" in report
+    assert "| svamp | carries | 200 | 30.0% |" in report
+    assert "| gsm_symbolic_p2 | carries, but less here | 200 in 40 clusters |" in report
     assert "| digit expansion | 80 |" in report and 'id="other-tasks"' in page
     assert "gsm_symbolic_p2: +" in (run.plots / "tasks.svg").read_text()
 

@@ -74,16 +74,16 @@ def verdict_text(task: TaskSummary) -> str:
 
 def _columns(first: str) -> tuple[str, ...]:
     gain = ("base", "tuned", "difference, points", "p", "p, Holm")
-    return ("task", "n", "clusters", *gain, f"difference from {first}'s gain", "its p, Holm", "verdict")
+    return ("task", "verdict", "questions", *gain, f"difference from {first}'s gain", "its p, Holm")
 
 
 def _row(task: TaskSummary) -> tuple[str, ...]:
     gain, against = task.gain, task.against
-    clusters = f"{gain.clusters:,}" if gain.clusters else ""
+    clusters = f" in {gain.clusters:,} clusters" if gain.clusters else ""
     tests = (spell_p(gain.p), "" if gain.p_holm is None else spell_p(gain.p_holm))
     other = (points(against), spell_p(against.p_holm)) if against else ("", "")
     n, base, tuned, difference = _of(gain)
-    return (task.name, n, clusters, base, tuned, difference, *tests, *other, verdict_text(task))
+    return (task.name, verdict_text(task), n + clusters, base, tuned, difference, *tests, *other)
 
 
 def _of(difference: Difference | TaskGain) -> tuple[str, str, str, str]:

@@ -1,25 +1,4 @@
-"""How far a gain carries: the gain on each of several tasks, and against that on the first, with intervals and tests.
-
-A gain is the mean over a task's questions of tuned minus base. Where questions were made from one template or seed
-question they are a cluster, and so not independent: the standard error is then from the clusters' sums (CR1), and the
-quantile is t's with one less degree of freedom than clusters,
-
-    SE² = G/(G - 1) · Σ_g (Σ_{i in g} (d_i - mean))² / n².
-
-With one question a cluster that is the usual standard error. Otherwise interval and p of a gain are those of
-harness.stats.paired, and never narrower where few questions changed. Several training seeds: the parts of the variance
-are added with their own quantiles, as in harness.stats.seeds, the questions' being t's of the clusters.
-
-The difference of two gains: the questions of two tasks are taken as independent, their trainings are the same, so that
-its variance has three parts: questions here, questions there, and the seeds' differences of the two gains. Its interval
-adds the squares of the parts, each with its own quantile; p is the level at which that interval touches 0. Where a rule
-for few changes made a gain's interval wider, its standard error counts as what that width stands for.
-
-Holm's correction is over the tasks after the first, once for their gains and once for their differences from the first.
-
-Sources: Liang and Zeger 1986 and Cameron and Miller 2015 (CR1), Miller 2024, arXiv 2411.00640 (clustered questions),
-Howe 1974 (squares added), Holm 1979.
-"""
+"""The gain on each task, its difference from the first task's, Holm's correction, and what may be said of it."""
 
 from __future__ import annotations
 
@@ -34,19 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from harness.stats import power, seeds
 from harness.stats.intervals import ALPHA, NORMAL
 from harness.stats.power import POWER
+from harness.stats.transfer.variance import NOTHING, Part, clustered_se, half_width, quantile, touching
 
 CLUSTERED = "t over clusters of questions (CR1)"
 CLUSTERED_SEEDS = "t over clusters of questions (CR1) and t over training seeds (squares added)"
 CARRIES, LESS, HURTS, UNDETECTED = "carries", "less here", "hurts", "undetected"
-NOTHING = 1e-12  # a standard error nearer to 0 is rounding
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of an estimate's variance."""
-
-    se: float
-    df: int | None  # degrees of freedom of its quantile; None: normal
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +96,6 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
     )
 
 
-def clustered_se(values: ArrayLike, clusters: Sequence[str]) -> float:
-    """The CR1 standard error of the mean of values, shape (n,), whose clusters are given in the same order.
-
-    ValueError unless there are at least two clusters and a value for each entry.
-    """
-    d = np.asarray(values, dtype=np.float64)
-    names, place = np.unique(np.asarray(clusters), return_inverse=True)
-    if len(place) != len(d) or len(names) < 2:
-        raise ValueError(f"need a cluster for each of {len(d)} values and at least 2, got {len(place)}, {len(names)}")
-    sums = np.bincount(place, weights=d - d.mean())
-    return math.sqrt(len(names) / (len(names) - 1) * float(sums @ sums)) / len(d)
-
-
 def against(first: Gain, other: Gain) -> GainDifference:
     """The other task's gain minus the first's. Both are of the same trainings."""
     value = other.value - first.value
@@ -186,31 +144,6 @@ def detectable(found: Gain, tests: int) -> float | None:
     se = math.hypot(*(part.se for part in found.parts))
     effect = half_width(found.parts, ALPHA / tests / 2) + NORMAL.inv_cdf(POWER) * se
     return effect if NOTHING < effect <= 1 else None
-
-
-def quantile(df: int | None, tail: float = ALPHA / 2) -> float:
-    """What Student's t, or without df the normal distribution, exceeds with the chance `tail`."""
-    if df is None:
-        return -NORMAL.inv_cdf(tail)
-    from scipy.special import stdtrit  # not at the top: its import takes most of a second
-
-    return -float(stdtrit(df, tail))
-
-
-def half_width(parts: Sequence[Part], tail: float = ALPHA / 2) -> float:
-    """Half the interval with this chance on either side: the parts' squares added, each with its own quantile."""
-    return math.hypot(*(quantile(part.df, tail) * part.se for part in parts if part.se > NOTHING))
-
-
-def touching(value: float, parts: Sequence[Part]) -> float:
-    """Two-sided p: 1 - the level at which the interval around the value touches 0, by bisection; 1 if none varies."""
-    if not any(part.se > NOTHING for part in parts):
-        return 1.0
-    low, high = -700.0, math.log(0.5)  # of the tail's logarithm: narrow intervals have large tails
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if half_width(parts, math.exp(middle)) > abs(value) else (low, middle)
-    return min(1.0, 2 * math.exp(high))
 
 
 def _over_seeds(per_seed: Sequence[float] | None) -> tuple[Part, ...]:
