@@ -12,7 +12,7 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.config import plugins, yaml_io
 from harness.tasks.answer_format import SYSTEM_PROMPT
@@ -22,8 +22,7 @@ from harness.tasks.records import Tags
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
 # The noise floor adds numbers and changes none, so that it can still be added to a finished run.
 OUTSIDE_DIGEST = (
-    "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
-    "cluster",
+    "name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track", "cluster",
 )  # fmt: skip
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
@@ -34,6 +33,8 @@ AboveZero = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# YAML reads a bare `off` as false.
+OnDrift = Annotated[Literal["off", "warn", "stop"], BeforeValidator(lambda given: "off" if given is False else given)]
 
 
 class Section(BaseModel):
@@ -158,7 +159,8 @@ class TrainSection(Section):
     save_steps: Positive = 50  # steps between adapters that are kept permanently
     checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
     logging_steps: Literal[1] = 1  # every step, because a resumed run needs the metrics of whole steps
-    on_drift: Literal["off", "warn"] = "warn"  # where the reward rises while the accuracy of the rollouts falls
+    # Where the reward rises while the accuracy of the rollouts falls; stop: end there, and score what was trained.
+    on_drift: OnDrift = "warn"
     resume_every: Positive = 10  # steps between resume points: the most that a kill can lose
 
 
@@ -243,6 +245,7 @@ class Config(Section):
         default = ("eval.tasks",) if self.eval.tasks == ["gsm8k"] else ()
         default += ("model.chat_template",) if self.model.chat_template is None else ()
         default += ("train.processes",) if self.train.processes == 1 else ()
+        default += ("train.on_drift",) if self.train.on_drift != "stop" else ()  # a warning changes no number
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 
     def digest(self) -> str:

@@ -62,7 +62,7 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
     made_for = generation.work(config, questions, adapters=adapters)
     if side == "curve":
-        models = 1 + len(config.kept_steps) * len(config.train.seeds)
+        models = 1 + sum(len(run.kept_steps(seed)) for seed in config.train.seeds)
         made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
     conditions = generation.conditions(config, questions, made_for)
     # A template for the result of each side.

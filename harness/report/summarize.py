@@ -110,13 +110,14 @@ def summarize(run: RunDir) -> Summary:
 def identity(run: RunDir) -> Identity:
     """What a run trains and scores; known from its settings, before it has begun."""
     config, base = run.config, run.read_manifest().base
-    model = config.model
+    model, done = config.model, tuple(map(run.steps, config.train.seeds))
     return Identity(
         model=without_folders(model.id),
         revision=base and base.revision,
         demo=model.id == EMBEDDED,
         lora_r=None if model.full_finetuning else config.lora.r,
         steps=config.train.steps,
+        done=done if set(done) != {config.train.steps} else None,
         completions=config.completions_per_step,
         seeds=tuple(config.train.seeds),
         task=plugins.task(config).name,
@@ -303,7 +304,7 @@ def _training(run: RunDir, seed: int) -> Training:
     rollouts = [row.numbers for row in logged if row.numbers.get("reward") is not None]
     rewards = [row["reward"] for row in rollouts]
     ends = max(1, round(len(rewards) * REWARD_SHARE))
-    watched = Watched(logged)
+    watched, steps = Watched(logged), run.steps(seed)
     judged = {name: [row[f"{ROLLOUT}{name}"] for row in rollouts if f"{ROLLOUT}{name}" in row] for name in QUANTITIES}
     shares = {name: Ends(float(np.mean(s[:ends])), float(np.mean(s[-ends:]))) for name, s in judged.items() if s}
     disagree = {
@@ -313,7 +314,8 @@ def _training(run: RunDir, seed: int) -> Training:
     }
     return Training(
         seed=seed,
-        steps=run.config.train.steps,
+        steps=steps,
+        asked=run.config.train.steps if steps < run.config.train.steps else None,
         completions=len(rollouts) * run.config.completions_per_step,
         dropped_prompts=len(training.read_dropped(run.train(seed)).dropped),
         reward_first=float(np.mean(rewards[:ends])) if rewards else None,

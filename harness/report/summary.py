@@ -188,6 +188,7 @@ class Training:
 
     seed: int
     steps: int
+    asked: int | None = field(default=None, metadata=typed.OMITTED)  # steps, if it was stopped before the last of them
     completions: int  # generated for learning
     dropped_prompts: int  # over the limit of tokens
     reward_first: float | None  # mean over the first REWARD_SHARE of the steps; None if no reward was logged
@@ -254,7 +255,8 @@ class Identity:
     revision: str | None  # of a hub id
     demo: bool  # the embedded model, which was made so that the training helps
     lora_r: int | None  # None: all weights were trained
-    steps: int  # of each training
+    steps: int  # asked for, of each training
+    done: tuple[int, ...] | None = field(default=None, metadata=OMITTED)  # steps of each, if one was stopped early
     completions: int  # a step
     seeds: tuple[int, ...]  # of the trainings
     task: str

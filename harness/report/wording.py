@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.report.charts import Mark
-from harness.report.summary import Identity, Summary
+from harness.report.summary import Identity, Summary, Training
 from harness.runs.manifest import Manifest
 from harness.stats.finding import change, in_points, spell_p
 from harness.stats.records import Estimate, PairedRecord, SeedsRecord
@@ -128,9 +128,27 @@ def trained_parts(found: Identity) -> tuple[str, ...]:
     return (
         model_text(found),
         "all weights" if found.lora_r is None else f"LoRA r {found.lora_r}",
-        f"{plural(found.steps, 'step')} of {plural(found.completions, 'completion')}",
+        f"{_steps(found)} of {plural(found.completions, 'completion')}",
         f"seed{'s' if found.seeds[1:] else ''} {', '.join(map(str, found.seeds))}",
     )
+
+
+def _steps(found: Identity) -> str:
+    if found.done is None:
+        return plural(found.steps, "step")
+    return f"{' / '.join(map(str, found.done))} of {plural(found.steps, 'step')}"
+
+
+def stopped(trained: Training) -> str | None:
+    """That a training ended before its last step, and why."""
+    if not (trained.asked and (d := trained.drift)):
+        return None
+    return (
+        f"The training with seed {trained.seed} was stopped after step {trained.steps} of {trained.asked}: its reward "
+        f"had risen from {d.reward[0]:.2f} to {d.reward[1]:.2f} while the accuracy of the completions that it learned "
+        f"from had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%}. The tuned model is what was trained until "
+        "then."
+    ).replace("-", "−")
 
 
 def measured(made: Manifest) -> tuple[str, ...]:

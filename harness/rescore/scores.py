@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.config import plugins
@@ -44,7 +44,7 @@ def rescore(run: RunDir) -> None:
     for what in sides:
         check_pair(run, after["base"], after[what], "again" if what == "base again" else "tuned")
     for seed in seeds:
-        _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
+        _same_choice(run, seed, {step: after[f"curve (seed {seed}, step {step})"] for step in curves[seed]})
     versions = sorted({side.conditions.scorer for side in before.values()} - {task.scorer})
     if versions:
         say(f"Scorer version: {', '.join(versions)} then, {task.scorer} now.")
@@ -58,7 +58,7 @@ def rescore(run: RunDir) -> None:
     write.write(run)
 
 
-def _same_choice(run: RunDir, seed: int, sides: Sequence[Evaluation]) -> None:
+def _same_choice(run: RunDir, seed: int, sides: Mapping[int, Evaluation]) -> None:
     evaluated = curve.read(run.curve(seed)).chosen
     if (chosen := learning_curve.drawn(run.config, sides).chosen) != evaluated:
         raise HarnessError(

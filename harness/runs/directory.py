@@ -5,6 +5,7 @@
       base/            samples.jsonl  result.json
       again/           the same: the base evaluated a second time (eval.noise_floor)
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
+                       stopped.json (train.on_drift: stop)
       curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
@@ -29,7 +30,7 @@ from typing import Any
 
 from harness.config import loading
 from harness.config.schema import Config
-from harness.runs import curve, manifest
+from harness.runs import curve, manifest, training
 from harness.runs.manifest import Manifest
 from harness.util.errors import HarnessError
 from harness.util.files import read_json, write_json, write_text
@@ -69,9 +70,19 @@ class RunDir:
         """The result of a training: its adapter, or the model if all weights were trained."""
         return self.train(seed) / ("model" if self.config.model.full_finetuning else "adapter")
 
+    def steps(self, seed: int) -> int:
+        """The steps of a finished training: those asked for, or fewer if it was stopped (train.on_drift)."""
+        stopped = training.read_stopped(self.train(seed))
+        return stopped.step if stopped else self.config.train.steps
+
+    def kept_steps(self, seed: int) -> list[int]:
+        """The steps after which a finished training kept an adapter, ascending; its last step is always one."""
+        last = self.steps(seed)
+        return [*(step for step in self.config.kept_steps if step < last), last]
+
     def adapter_after(self, seed: int, step: int) -> Path:
-        """The adapter saved after one of the experiment's kept steps."""
-        if step == self.config.train.steps:
+        """The adapter saved after one of the kept steps."""
+        if step == self.steps(seed):
             return self.adapter(seed)
         return self.train(seed) / "checkpoints" / f"checkpoint-{step}"
 
@@ -84,8 +95,8 @@ class RunDir:
 
     def evaluated_step(self, seed: int) -> int:
         """The step after which that adapter was saved. Raises as evaluated()."""
-        train = self.config.train
-        return train.steps if train.checkpoint == "last" else curve.read(self.curve(seed)).chosen
+        last = self.config.train.checkpoint == "last"
+        return self.steps(seed) if last else curve.read(self.curve(seed)).chosen
 
     def curve(self, seed: int) -> Path:
         return self.path / "curve" / f"seed-{seed}"
@@ -96,7 +107,10 @@ class RunDir:
     @property
     def drawn_from(self) -> list[Path]:
         """Every file that the report is made from, whether it exists or not."""
-        evaluated, trained = ("result.json", "proof.json", "samples.jsonl"), ("metrics.jsonl", "dropped_prompts.json")
+        evaluated, trained = (
+            ("result.json", "proof.json", "samples.jsonl"),
+            ("metrics.jsonl", "dropped_prompts.json", "stopped.json"),
+        )
         found = [folder / name for folder in (self.base, self.again) for name in evaluated]
         for seed in self.config.train.seeds:
             found += [self.tuned(seed) / name for name in evaluated]

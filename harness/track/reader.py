@@ -71,7 +71,7 @@ class Reader:
         if numbers.several:  # with one seed, the evaluation has shown it already
             found |= {f"tuned/{name}": getattr(numbers.tuned, name) for name in scores.QUANTITIES}
         yield Shown(
-            run.config.train.steps,
+            max(map(run.steps, run.config.train.seeds)),
             {key: value for name, each in found.items() for key, value in _with_interval(name, each).items()},
             {"report/verdict": [(numbers.verdict.sentence, run.path.name)]},
             {f"report/{file.stem}": file.read_text(encoding="utf-8") for file in sorted(run.plots.glob("*.svg"))},
@@ -93,7 +93,7 @@ class Reader:
         """The scores of an evaluation, as in the summary, and its first completions."""
         if not self._once(folder / "result.json"):
             return
-        step = 0 if seed is None else self._tuned_step(seed) or self.run.config.train.steps
+        step = 0 if seed is None else self._tuned_step(seed) or self.run.steps(seed)
         result = read_evaluation(folder)
         columns, count = scores.per_question(result.scores), self.run.config.eval.samples
         numbers = {}
