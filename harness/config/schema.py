@@ -20,9 +20,10 @@ from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
 
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
-# The noise floor adds numbers and changes none, so that it can still be added to a finished run.
+# The noise floor and the control add numbers and change none, so that they can still be added to a finished run.
 OUTSIDE_DIGEST = (
-    "name", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track", "cluster",
+    "name", "rewards.control", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track",
+    "cluster",
 )  # fmt: skip
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
@@ -94,7 +95,7 @@ class PromptSection(Section):
 class Reward(Section):
     """A reward function and its weight; a name alone means the weight 1."""
 
-    name: str  # format_exact, format_approximate, check_answer, check_numbers or path/to/file.py:function
+    name: str  # of the profile's four, a piece of harness/train/reward_pieces.py, or path/to/file.py:function
     weight: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0  # in float32
 
     @model_validator(mode="before")
@@ -115,6 +116,14 @@ class RewardsSection(Section):
         ],
         min_length=1,
     )
+    # Also train a control with the same seeds, data and steps, paid for the format alone or by random numbers.
+    control: Literal["format_only", "random"] | None = None
+
+
+CONTROLS = {  # the reward functions of each control
+    "format_only": ("format_exact", "format_approximate"),
+    "random": ("random",),
+}
 
 
 class TrainSection(Section):
@@ -238,6 +247,18 @@ class Config(Section):
     def kept_steps(self) -> list[int]:
         """The steps after which an adapter is kept permanently, ascending; the last step is always one."""
         return [*range(self.train.save_steps, self.train.steps, self.train.save_steps), self.train.steps]
+
+    @property
+    def trainings(self) -> int:
+        """How many there are, those of the control included."""
+        return len(self.train.seeds) * (2 if self.rewards.control else 1)
+
+    def of_control(self) -> Config:
+        """The experiment with the rewards of its control, whose drift needs no warning."""
+        functions = [Reward(name=name) for name in CONTROLS[self.rewards.control]]
+        rewards = self.rewards.model_copy(update={"functions": functions})
+        train = self.train.model_copy(update={"on_drift": "off"})
+        return self.model_copy(update={"rewards": rewards, "train": train})
 
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""

@@ -14,6 +14,7 @@ from harness.config.schema import EMBEDDED
 from harness.report import scorer_panel, verdict
 from harness.report.summary import (
     REWARD_SHARE,
+    Control,
     Decomposition,
     Ends,
     FloorRecord,
@@ -34,6 +35,7 @@ from harness.report.summary import (
     Truncation,
     TunedSide,
 )
+from harness.report.wording import against_control
 from harness.runs import curve, proof, training
 from harness.runs.comparable import check_pair
 from harness.runs.curve import Curve
@@ -42,7 +44,7 @@ from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.runs.training import ROLLOUT, Watched
 from harness.stats import decomposition, drift, finding, pass_at_k, seeds, sensitivity
-from harness.stats.records import Difference
+from harness.stats.records import Compared, Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.util import typed
 from harness.util.errors import HarnessError
@@ -66,7 +68,7 @@ def summarize(run: RunDir) -> Summary:
     n, sides = len(before["accuracy"]), [result.scores for result in tuned]
     if len(tuned) > 1 and n < 2:
         raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
-    after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in before}
+    after = _together(each)
     differences, parts = finding.differences(before, after), _parts(before, after)
     truncation = _truncation(base.scores, before, sides, after)
     scorers = _scorers(run, base.scores, sides, after["accuracy"] - before["accuracy"])
@@ -104,6 +106,31 @@ def summarize(run: RunDir) -> Summary:
         curve=_curves(run),
         of_samples=_of_samples(base.scores, sides, count) if count > 1 else None,
         seeds=tuple(map(partial(_seed, run, before), trainings, each)) if len(sides) > 1 else None,
+        control=_control(run.control, base, before, after) if run.control else None,
+    )
+
+
+def _together(each: list[Columns]) -> Columns:
+    """The scores of one training, or with a row for each of several."""
+    return each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in each[0]}
+
+
+def _control(arm: RunDir, base: Evaluation, before: Columns, after: Columns) -> Control:
+    """The control's trainings; before, after: the scores of the base and of the tuned models."""
+    trained, reward = arm.config.train.seeds, arm.config.rewards.control
+    sides = [read_evaluation(arm.tuned(seed)) for seed in trained]
+    for side in sides:
+        check_pair(arm, base, side)
+    own = _together([per_question(side.scores) for side in sides])
+    difference = Compared(*(finding.record(seeds.by_seed(own[name], after[name])) for name in COMPARED))
+    gain = finding.differences(before, own)
+    return Control(
+        reward=reward,
+        tuned=_rates(own, arm.config.eval.samples),
+        gain=gain,
+        difference=difference,
+        train=tuple(_training(arm, seed) for seed in trained),
+        sentence=against_control(reward, difference.accuracy, gain.accuracy),
     )
 
 

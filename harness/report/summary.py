@@ -248,6 +248,18 @@ class SeedSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The same trainings on rewards that say nothing about the answer, scored as the tuned models are."""
+
+    reward: str  # rewards.control
+    tuned: Rates  # over seeds the mean
+    gain: Compared[AnyDifference]  # over the base
+    difference: Compared[AnyDifference]  # tuned minus control, each seed with its own: the difference of both gains
+    train: tuple[Training, ...]  # by seed
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What was trained and scored, so that no number stands without it."""
 
@@ -289,6 +301,7 @@ class Summary:
     curve: dict[str, Curve] | None = field(default=None, metadata=OMITTED)  # by training seed
     of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # with several samples a question
     seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # if there are several
+    control: Control | None = field(default=None, metadata=OMITTED)
 
     @property
     def several(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.report.charts import Mark
 from harness.report.summary import Identity, Summary, Training
 from harness.runs.manifest import Manifest
+from harness.stats import finding
 from harness.stats.finding import change, in_points, spell_p
 from harness.stats.records import Estimate, PairedRecord, SeedsRecord
 from harness.stats.seeds import OVER_SEEDS
@@ -149,6 +150,26 @@ def stopped(trained: Training) -> str | None:
         f"from had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%}. The tuned model is what was trained until "
         "then."
     ).replace("-", "−")
+
+
+CONTROL_REWARDS = {"random": "random rewards", "format_only": "rewards for the format alone"}
+
+
+def against_control(reward: str, difference: PairedRecord | SeedsRecord, gain: Estimate) -> str:
+    """What the training gave beyond its control; difference: of accuracy from it, gain: its own over the base."""
+    found, what = finding.of(difference), CONTROL_REWARDS[reward]
+    shown = f"{change(difference)} points, p {spell_p(difference.p)}"
+    own = f"The control itself changed accuracy by {change(gain)} points."
+    if found.kind == "not detected":
+        return (
+            f"No difference in accuracy detected between this training and the same one on {what} ({shown}; "
+            f"{found.design()}). {own}"
+        )
+    more = "more" if found.direction == "up" else "less"
+    said = f"the training gained {more} accuracy than the same one on {what} ({shown})"
+    if found.kind == "borderline":
+        return f"Borderline: {said}, but {found.disagreement}. {own}"
+    return f"{said[:1].upper()}{said[1:]}. {own}"
 
 
 def measured(made: Manifest) -> tuple[str, ...]:

@@ -32,7 +32,8 @@ def rescore(run: RunDir) -> None:
     if not run.is_evaluated:
         raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} resumes it")
     task = plugins.task(run.config)
-    sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
+    trained = [(arm, seed) for arm in run.arms for seed in run.config.train.seeds]
+    sides = {"base": run.base} | {f"tuned ({arm.label(seed)})": arm.tuned(seed) for arm, seed in trained}
     if (run.again / "result.json").exists():
         sides["base again"] = run.again
     seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / curve.NAME).exists()]

@@ -8,6 +8,7 @@
                        stopped.json (train.on_drift: stop)
       curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
+      train/control-<s>/  tuned/control-<s>/  the same of the control (rewards.control)
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
@@ -41,9 +42,11 @@ from harness.util.typed import plain
 class RunDir:
     """The paths of one run, and the experiment that it belongs to."""
 
-    def __init__(self, path: Path, config: Config) -> None:
+    def __init__(self, path: Path, config: Config, arm: str = "seed") -> None:
+        """arm: the trainings whose folders and settings these are, "seed" or, for the control's, "control"."""
         self.path = path
         self.config = config
+        self.arm = arm
 
     settings = property(lambda self: self.path / "config.yaml")
     manifest = property(lambda self: self.path / "manifest.json")
@@ -63,8 +66,22 @@ class RunDir:
         cluster = self.config.cluster.model_copy(update={"scheduler": scheduler})
         return RunDir(self.path, self.config.model_copy(update={"cluster": cluster}))
 
+    @property
+    def control(self) -> RunDir | None:
+        """The run as the trainings of its control have it; None without one."""
+        return RunDir(self.path, self.config.of_control(), "control") if self.config.rewards.control else None
+
+    @property
+    def arms(self) -> list[RunDir]:
+        """The run as its own trainings have it, and as those of its control do."""
+        return [self, *filter(None, [self.control])]
+
+    def label(self, seed: int) -> str:
+        """A training in words."""
+        return f"seed {seed}" if self.arm == "seed" else f"{self.arm} of seed {seed}"
+
     def train(self, seed: int) -> Path:
-        return self.path / "train" / f"seed-{seed}"
+        return self.path / "train" / f"{self.arm}-{seed}"
 
     def adapter(self, seed: int) -> Path:
         """The result of a training: its adapter, or the model if all weights were trained."""
@@ -99,10 +116,10 @@ class RunDir:
         return self.steps(seed) if last else curve.read(self.curve(seed)).chosen
 
     def curve(self, seed: int) -> Path:
-        return self.path / "curve" / f"seed-{seed}"
+        return self.path / "curve" / f"{self.arm}-{seed}"
 
     def tuned(self, seed: int) -> Path:
-        return self.path / "tuned" / f"seed-{seed}"
+        return self.path / "tuned" / f"{self.arm}-{seed}"
 
     @property
     def drawn_from(self) -> list[Path]:
@@ -112,16 +129,17 @@ class RunDir:
             ("metrics.jsonl", "dropped_prompts.json", "stopped.json"),
         )
         found = [folder / name for folder in (self.base, self.again) for name in evaluated]
-        for seed in self.config.train.seeds:
-            found += [self.tuned(seed) / name for name in evaluated]
-            found += [self.train(seed) / name for name in (*trained, "completions.parquet")]
-            found.append(self.curve(seed) / curve.NAME)
+        for arm in self.arms:
+            for seed in self.config.train.seeds:
+                found += [arm.tuned(seed) / name for name in evaluated]
+                found += [arm.train(seed) / name for name in (*trained, "completions.parquet")]
+                found.append(arm.curve(seed) / curve.NAME)
         return found
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether the base and every seed's tuned model were evaluated."""
-        sides = [self.base, *map(self.tuned, self.config.train.seeds)]
+        """Whether the base and every trained model were evaluated."""
+        sides = [self.base, *(arm.tuned(seed) for arm in self.arms for seed in self.config.train.seeds)]
         return all((side / "result.json").exists() for side in sides)
 
     def read_manifest(self) -> Manifest:
@@ -145,6 +163,11 @@ class RunDir:
         seeds = self.config.train.seeds
         if seed is not None and seed not in seeds:
             raise HarnessError(f"{option}: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
+
+    def pin_control(self) -> None:
+        """Record the control's reward, which is not in the digest. Raises HarnessError if it was another."""
+        if kind := self.config.rewards.control:
+            self.pin({"control's reward": kind})
 
     def pin(self, inputs: dict[str, str]) -> None:
         """Record the content hashes of what the numbers depend on, or raise HarnessError naming one that has changed.

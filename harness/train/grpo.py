@@ -73,7 +73,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         eos_id=tokenizer.eos_token_id,
         done=step_of(resume) if resume else 0,
     )
-    run.note("backends", {f"training (seed {seed})": backend.name})
+    run.note("backends", {f"training ({run.label(seed)})": backend.name})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         ranks.keep(trainer)
@@ -82,11 +82,11 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     if ranks.is_first():
         training.write_settings(folder, settings)
     started = time.perf_counter()
-    say(f"Training seed {seed}: {settings['trainable_parameters'].effective:,} trainable parameters.")
+    say(f"Training {run.label(seed)}: {settings['trainable_parameters'].effective:,} trainable parameters.")
     if backend.compiles:
         say("The first step compiles; that takes minutes on a new machine, and later runs use the cache.")
         recorder.first_step_compiles = True
-    with progress(f"training (seed {seed})", config.train.steps, recorder.step, unit="steps") as update:
+    with progress(f"training ({run.label(seed)})", config.train.steps, recorder.step, unit="steps") as update:
         recorder.update = update
         if recorder.first_step_compiles:
             update(recorder.step, "the first step compiles")
@@ -103,12 +103,13 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     recorder.save()
     training.write_stopped(folder, recorder.stopped)
     if recorder.stopped:
-        say(f"Training seed {seed} ends after step {recorder.step} of {config.train.steps} (train.on_drift: stop).")
+        ended = f"after step {recorder.step} of {config.train.steps} (train.on_drift: stop)"
+        say(f"Training {run.label(seed)} ends {ended}.")
     _save(trainer, run, seed, checkpoint)
     steps = recorder.step - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
-    run.note("stages", {f"training (seed {seed})": cost})
-    say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
+    run.note("stages", {f"training ({run.label(seed)})": cost})
+    say(f"Training {run.label(seed)}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
 
 
 @contextmanager
@@ -210,7 +211,7 @@ def _build(
     with backend.building(config):
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=recorder.wrap(rewards.of(config)),
+            reward_funcs=recorder.wrap(rewards.of(config, seed)),
             args=arguments,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.report.document import Section, Tab
-from harness.report.sections import learning_curve, provenance, results, robustness, training
+from harness.report.sections import control, learning_curve, provenance, results, robustness, training
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 
@@ -19,6 +19,7 @@ SECTIONS: dict[Made, str] = {
     results.opening: "Result",
     results.reading: "Result",
     robustness.seeds: "Result",
+    control.control: "Result",
     results.decomposition: "Result",
     robustness.panel: "Result",
     robustness.of_samples: "Result",

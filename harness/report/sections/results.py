@@ -117,7 +117,8 @@ def _retraining(numbers: Summary) -> str:
 def _looks(numbers: Summary) -> str:
     base = "twice" if numbers.noise_floor else "once"
     tuned = f"each of {numbers.several} tuned models" if numbers.several else "the tuned model"
-    return f"{base} with the base and once with {tuned}"
+    control = " and its control" if numbers.control else ""
+    return f"{base} with the base and once with {tuned}{control}"
 
 
 def _looked_at(run: RunDir) -> str:

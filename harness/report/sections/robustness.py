@@ -15,6 +15,7 @@ from harness.report.summary import REWARD_SHARE, Summary
 from harness.report.verdict import FOUND, NOTABLE
 from harness.report.wording import difference_mark, p_text, points, rate_text, stopped
 from harness.runs.directory import RunDir
+from harness.stats import finding
 from harness.stats.finding import spell, spell_p
 from harness.stats.records import Difference, Estimate, SeedsRecord
 from harness.stats.scores import COMPARED, QUANTITIES
@@ -40,6 +41,9 @@ def alerts(numbers: Summary) -> Iterator[str]:
     if max(found.cut) > NOTABLE:
         yield Loud(found.truncation())
     yield Loud(found.panel()) if found.disputed() else found.panel()
+    if control := numbers.control:
+        alone = found.accuracy.detected == "up" and finding.of(control.difference.accuracy).detected != "up"
+        yield Loud(control.sentence) if alone else control.sentence
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
 
