@@ -17,6 +17,7 @@ from harness.runs.directory import RunDir
 from harness.runs.proof import Proof, WeightsProof
 from harness.runs.training import Metrics, metrics_log, read_metrics
 from harness.stats.finding import in_points, of
+from harness.util.text import plural
 
 EQUAL = 0.9  # share of groups: above it, under a tenth of what was sampled teaches anything
 CUT = 0.9  # share of completions: above it, under a tenth of them came to their answer
@@ -53,7 +54,7 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
     high = numbers.difference.accuracy.high
     if high >= WIDE:
         named.append(
-            f"with {numbers.n:,} questions a gain of up to {in_points(high)[0]} points cannot be told from none"
+            f"with {plural(numbers.n, 'question')} a gain of up to {in_points(high)[0]} points cannot be told from none"
         )
     if named:
         yield f"Why no gain was detected, as far as it was measured: {'; '.join(named)}."
