@@ -42,7 +42,7 @@ from harness.util.typed import plain
 class RunDir:
     """The paths of one run, and the experiment that it belongs to."""
 
-    def __init__(self, path: Path, config: Config, arm: str = "seed") -> None:
+    def __init__(self, path: Path, config: Config, *, arm: str = "seed") -> None:
         """arm: the trainings whose folders and settings these are, "seed" or, for the control's, "control"."""
         self.path = path
         self.config = config
@@ -69,7 +69,7 @@ class RunDir:
     @property
     def control(self) -> RunDir | None:
         """The run as the trainings of its control have it; None without one."""
-        return RunDir(self.path, self.config.of_control(), "control") if self.config.rewards.control else None
+        return RunDir(self.path, self.config.of_control(), arm="control") if self.config.rewards.control else None
 
     @property
     def arms(self) -> list[RunDir]:
