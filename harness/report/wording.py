@@ -165,8 +165,8 @@ def against_control(reward: str, difference: PairedRecord | SeedsRecord, gain: E
             f"No difference in accuracy detected between this training and the same one on {what} ({shown}; "
             f"{found.design()}). {own}"
         )
-    more = "more" if found.direction == "up" else "less"
-    said = f"the training gained {more} accuracy than the same one on {what} ({shown})"
+    side = "higher" if found.direction == "up" else "lower"
+    said = f"accuracy is {side} after this training than after the same one on {what} ({shown})"
     if found.kind == "borderline":
         return f"Borderline: {said}, but {found.disagreement}. {own}"
     return f"{said[:1].upper()}{said[1:]}. {own}"

@@ -54,7 +54,7 @@ def test_both_gains_share_the_base_so_that_their_difference_is_tuned_minus_contr
     )
     assert (found.reward, found.tuned.accuracy.value, found.train[0].reward_last) == ("random", 0.5, 0.5)
     text = run.report.read_text()
-    assert "\nThe training gained more accuracy than the same one on random rewards (+30.0 [" in first(run)
+    assert "\nAccuracy is higher after this training than after the same one on random rewards (+30.0 [" in first(run)
     assert "The control itself changed accuracy by +10.0 [" in first(run)
     assert "| Accuracy | 40.0% [" in text.partition("## Against a control")[2]
     assert "![Change of accuracy in points, with 95% intervals](plots/control.svg)" in text
@@ -74,7 +74,11 @@ def test_both_gains_share_the_base_so_that_their_difference_is_tuned_minus_contr
             "**No difference in accuracy detected between this training and the same one on rewards for the format "
             "alone (−1.0 [",
         ),
-        (["right"] * 100, "random", "**The training gained less accuracy than the same one on random rewards (−20.0 ["),
+        (
+            ["right"] * 100,
+            "random",
+            "**Accuracy is lower after this training than after the same one on random rewards (−20.0 [",
+        ),
     ],
 )
 def test_a_gain_that_the_control_has_too_is_loud(tmp_path, control, kind, said):

@@ -24,8 +24,8 @@ def control(run: RunDir, numbers: Summary) -> Section | None:
     drawn = [
         Row(label, (difference_mark(difference.accuracy),))
         for label, difference in (
-            (f"on {what}, minus base", found.gain),
-            ("on the experiment's rewards, minus base", numbers.difference),
+            (f"{what}, minus base", found.gain),
+            ("the experiment's rewards, minus base", numbers.difference),
             ("difference of the two gains", found.difference),
         )
     ]

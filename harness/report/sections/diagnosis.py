@@ -15,7 +15,7 @@ from harness.config.schema import Config
 from harness.report.summary import REWARD_SHARE, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import Proof, WeightsProof
-from harness.runs.training import Metrics, metrics_log, read_metrics
+from harness.runs.training import Numbers, metrics_log, read_metrics
 from harness.stats.finding import in_points, of
 from harness.util.text import plural
 
@@ -34,6 +34,7 @@ WIDE = 0.02  # upper end of the interval, from which it hides gains of the size 
 class Measured:
     """One training; None: not logged."""
 
+    steps: int  # that it took
     equal: float | None  # share of groups of equal rewards
     cut: float | None  # share of completions cut at the token limit
     entropy: float | None  # nats a token, over the last REWARD_SHARE of the steps
@@ -49,7 +50,7 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
     if accuracy.kind == "detected":
         return
     proofs = {entry.seed: entry.proof for entry in numbers.seeds or ()} or {numbers.train.seed: numbers.proof}
-    trained = [_measured(read_metrics(metrics_log(run.train(seed))), proof) for seed, proof in proofs.items()]
+    trained = [_measured(run, seed, proof) for seed, proof in proofs.items()]
     named = [said for cause in CAUSES if (said := cause(trained, run.config))]
     high = numbers.difference.accuracy.high
     if high >= WIDE:
@@ -62,15 +63,17 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
         yield "Nothing that was measured in the training says why no gain was detected."
 
 
-def _measured(rows: Sequence[Metrics], proof: Proof) -> Measured:
+def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
+    rows = read_metrics(metrics_log(run.train(seed)))
     rollouts = [row.numbers for row in rows if row.numbers.get("reward") is not None]
     last = rollouts[-max(1, round(len(rollouts) * REWARD_SHARE)) :]
 
-    def mean(name: str, of_rows: Sequence[dict]) -> float | None:
+    def mean(name: str, of_rows: Sequence[Numbers]) -> float | None:
         found = [row[name] for row in of_rows if row.get(name) is not None]
         return fmean(found) if found else None
 
     return Measured(
+        steps=run.steps(seed),
         equal=mean("frac_reward_zero_std", rollouts),
         cut=mean("completions/clipped_ratio", rollouts),
         entropy=mean("entropy", last),
@@ -119,7 +122,7 @@ def pull(trained: Sequence[Measured], config: Config) -> str | None:
 
 
 def still(trained: Sequence[Measured], config: Config) -> str | None:
-    at = f"with a learning rate of {config.train.learning_rate:g} over {config.train.steps} steps"
+    at = f"with a learning rate of {config.train.learning_rate:g} over {max(each.steps for each in trained)} steps"
     proofs = [each.proof for each in trained]
     if isinstance(proofs[0], WeightsProof):
         if not _all([proof.changed for proof in proofs], lambda share: share < CHANGED):
