@@ -150,6 +150,12 @@ def test_the_tuned_evaluation_waits_for_the_controls(tmp_path):
         evaluation.evaluate(run, "tuned")
 
 
+def test_the_plan_names_the_control(tmp_path):
+    done = harness("run", "quickstart", "rewards.control=format_only", "--dry-run", "--results", tmp_path)
+    said = "Control: each training once more, on rewards for the format alone, evaluated as tuned is."
+    assert done.returncode == 0 and said in done.stdout
+
+
 def test_a_control_costs_as_much_again():
     alone, twice = (
         loading.load(loading.find_experiment("quickstart"), [f"rewards.control={kind}"]) for kind in ("null", "random")
