@@ -74,7 +74,9 @@ def test_a_cause_is_named_beyond_its_limit_alone(tmp_path, beyond, within, overr
 )
 def test_weights_that_hardly_moved_are_measured_by_the_adapter_proof(tmp_path, proof, named):
     first = alone(tmp_path, {}, "train.learning_rate=1e-7", proof=PROOF | proof)
-    assert ("the weights hardly moved (a token's log-prob changed by " in first) == named
+    assert (
+        "the weights hardly moved (in the prompts of the adapter proof a token's log-prob changed by " in first
+    ) == named
     assert ("with a learning rate of 1e-07 over 60 steps" in first) == named
 
 

@@ -133,8 +133,8 @@ def still(trained: Sequence[Measured], config: Config) -> str | None:
         return None
     change, again = (fmean(getattr(p, name) for p in proofs) for name in ("adapter_change", "rerun_change"))
     return (
-        f"the weights hardly moved (a token's log-prob changed by {change:.2g} nats on average, and by {again:.2g} "
-        f"when the base was only scored again), {at}"
+        "the weights hardly moved (in the prompts of the adapter proof a token's log-prob changed by "
+        f"{change:.2g} nats on average, and by {again:.2g} when the base was only scored again), {at}"
     )
 
 
