@@ -13,6 +13,7 @@ from harness.runs import directory
 from harness.tasks import panel, scoring
 from harness.tasks.records import Tags
 from harness.train import rewards
+from harness.train.reward_pieces import Setting
 from harness.util import locks
 from harness.util.cli import Parser
 
@@ -50,7 +51,7 @@ def scoring_speed(argv: list[str]) -> None:
         "panel": lambda text: [scorer.rule(text, "18", Tags()) for scorer in panel.SCORERS],
     }
     names = list(rewards.PROFILES["tutorial"])
-    for function in rewards.build(names, profile="tutorial", tags=Tags(), base_dir=Path()):
+    for function in rewards.build(names, profile="tutorial", setting=Setting(Tags(), 0, 0), base_dir=Path()):
         functions[function.__name__] = lambda text, f=function: f(completions=[text], answer=["18"])
     print(f"milliseconds a text of {SIZE:,} characters")
     print(f"{'':16}" + "".join(f"{name:>20}" for name in functions))

@@ -57,6 +57,10 @@ def impossible(config: Config) -> Iterator[str]:
         yield "train.checkpoint: best_dev chooses by the learning curve; set eval.curve to true"
     if train.checkpoint == "best_dev" and evaluation.split == "dev":
         yield "train.checkpoint: a checkpoint chosen on dev cannot be judged on dev; set eval.split to test"
+    if config.rewards.control and train.on_drift == "stop":
+        yield "rewards.control: a training that is stopped has no control of as many steps; set train.on_drift to warn"
+    if config.rewards.control and train.checkpoint == "best_dev":
+        yield "rewards.control: only the last adapter of a control is scored; set train.checkpoint to last"
     if evaluation.curve and not config.data.dev:
         yield "eval.curve: the learning curve is scored on the dev split, which is empty; set data.dev"
     if evaluation.curve and model.full_finetuning:

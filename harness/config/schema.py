@@ -12,7 +12,7 @@ import json
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from harness.config import plugins, yaml_io
 from harness.tasks.answer_format import SYSTEM_PROMPT
@@ -20,9 +20,9 @@ from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
 
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
-# The noise floor adds numbers and changes none, so that it can still be added to a finished run.
+# The noise floor and the control add numbers and change none, so that they can still be added to a finished run.
 OUTSIDE_DIGEST = (
-    "name", "train.resume_every", "train.on_drift", "train.gpu_memory_utilization", "eval.noise_floor", "track",
+    "name", "rewards.control", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track",
     "cluster",
 )  # fmt: skip
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
@@ -34,6 +34,8 @@ AboveZero = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# YAML reads a bare `off` as false.
+OnDrift = Annotated[Literal["off", "warn", "stop"], BeforeValidator(lambda given: "off" if given is False else given)]
 
 
 class Section(BaseModel):
@@ -94,7 +96,7 @@ class PromptSection(Section):
 class Reward(Section):
     """A reward function and its weight; a name alone means the weight 1."""
 
-    name: str  # format_exact, format_approximate, check_answer, check_numbers or path/to/file.py:function
+    name: str  # of the profile's four, a piece of harness/train/reward_pieces.py, or path/to/file.py:function
     weight: Annotated[float, Field(ge=-1e6, le=1e6)] = 1.0  # in float32
 
     @model_validator(mode="before")
@@ -115,6 +117,14 @@ class RewardsSection(Section):
         ],
         min_length=1,
     )
+    # Also train a control with the same seeds, data and steps, paid for the format alone or by random numbers.
+    control: Literal["format_only", "random"] | None = None
+
+
+CONTROLS = {  # the reward functions of each control
+    "format_only": ("format_exact", "format_approximate"),
+    "random": ("random",),
+}
 
 
 class TrainSection(Section):
@@ -159,7 +169,8 @@ class TrainSection(Section):
     save_steps: Positive = 50  # steps between adapters that are kept permanently
     checkpoint: Literal["last", "best_dev"] = "last"  # the adapter to evaluate; best_dev: the best of eval.curve
     logging_steps: Literal[1] = 1  # every step, because a resumed run needs the metrics of whole steps
-    on_drift: Literal["off", "warn"] = "warn"  # where the reward rises while the accuracy of the rollouts falls
+    # Where the reward rises while the accuracy of the rollouts falls; stop: end there, and score what was trained.
+    on_drift: OnDrift = "warn"
     resume_every: Positive = 10  # steps between resume points: the most that a kill can lose
 
 
@@ -245,6 +256,18 @@ class Config(Section):
         changed = {"tasks": [task], "split": "test", "max_new_tokens": longer, "noise_floor": False, "curve": False}
         return self.model_copy(update={"eval": self.eval.model_copy(update=changed)})
 
+    @property
+    def trainings(self) -> int:
+        """How many there are, those of the control included."""
+        return len(self.train.seeds) * (2 if self.rewards.control else 1)
+
+    def of_control(self) -> Config:
+        """The experiment with the rewards of its control, whose drift needs no warning."""
+        functions = [Reward(name=name) for name in CONTROLS[self.rewards.control]]
+        rewards = self.rewards.model_copy(update={"functions": functions})
+        train = self.train.model_copy(update={"on_drift": "off"})
+        return self.model_copy(update={"rewards": rewards, "train": train})
+
     def _idle(self) -> tuple[str, ...]:
         """Key paths that change no number in this experiment."""
         # Defaults are left out, so that runs made before the setting existed keep their names.
@@ -252,6 +275,7 @@ class Config(Section):
         default += ("data.benchmarks",) if self.data.benchmarks is None or self.eval.tasks[0] == "gsm8k" else ()
         default += ("model.chat_template",) if self.model.chat_template is None else ()
         default += ("train.processes",) if self.train.processes == 1 else ()
+        default += ("train.on_drift",) if self.train.on_drift != "stop" else ()  # a warning changes no number
         return default + (() if self.eval.curve else CURVE_ONLY) + plugins.idle(self)
 
     def digest(self) -> str:

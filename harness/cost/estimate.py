@@ -50,7 +50,7 @@ def _training(config: Config, gpu: str, count: float) -> tuple[float | None, str
     row = min(alike, key=lambda row: abs(math.log(row.completions * row.tokens / asked)))
     ratio = asked / (row.completions * row.tokens)
     step = row.step * max(1.0, ratio)
-    seconds = len(t.seeds) * (row.preparation + row.first_step * max(1.0, ratio) + (t.steps - 1) * step)
+    seconds = config.trainings * (row.preparation + row.first_step * max(1.0, ratio) + (t.steps - 1) * step)
     how = "measured"
     if (row.completions, row.tokens) != (config.completions_per_step, t.max_completion_tokens):
         how = (
@@ -59,7 +59,7 @@ def _training(config: Config, gpu: str, count: float) -> tuple[float | None, str
         )
     peak = f", peak {row.peak_gib:g} GiB with vLLM's share" if row.peak_gib and how == "measured" else ""
     return seconds, (
-        f"{_hours(seconds)} for {plural(len(t.seeds), 'training')} ({step:.1f} s a step{peak}; {how}, {row.source})"
+        f"{_hours(seconds)} for {plural(config.trainings, 'training')} ({step:.1f} s a step{peak}; {how}, {row.source})"
     )
 
 
@@ -71,7 +71,7 @@ def _evaluations(config: Config, data: Data | None, gpu: str, count: float) -> t
         return None, "those of the evaluations are not known: none of this kind and size was measured on it"
     if data is None:
         return None, "those of the evaluations follow from the number of questions, which is not known"
-    questions = len(data.asked(e.split, e.limit)) * (1 + e.noise_floor + seeds)
+    questions = len(data.asked(e.split, e.limit)) * (1 + e.noise_floor + config.trainings)
     if e.curve:
         questions += len(data.dev) * seeds * (1 + len(config.kept_steps))
     starts = 2 + e.curve

@@ -51,9 +51,8 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     if side == "curve" and config.model.full_finetuning:
         raise HarnessError(f"{run.path}: the learning curve needs LoRA adapters, and full finetuning makes none")
     if side in ("curve", "tuned"):
-        for seed in config.train.seeds:
-            if not run.adapter(seed).exists():
-                raise HarnessError(f"{run.path}: seed {seed} is not trained yet; python -m harness.train {run.path}")
+        for arm in run.arms if side == "tuned" else [run]:
+            _check_trained(arm)
     own = _Asked.of(run, config)
     further = [_Asked.of(each, each.config, own.questions) for each in run.further] if side in ("base", "tuned") else []
     asked = [own, *further]
@@ -71,7 +70,7 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     # Only the length is that of all tasks: the engine, and with it its version, is that of a run without the others.
     made_for = dataclasses.replace(works[0], longest=max(each.longest for each in works))
     if side == "curve":
-        models = 1 + len(config.kept_steps) * len(config.train.seeds)
+        models = 1 + sum(len(run.kept_steps(seed)) for seed in config.train.seeds)
         made_for = dataclasses.replace(made_for, completions=made_for.completions * models)
     engine_version = registry.version(config.eval, made_for)  # it answers all tasks
     # A template for the result of each side, by task.
@@ -91,8 +90,9 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
             _curve(run, seed, questions, evaluation, loaded, part)
     if side == "tuned":
         if config.model.full_finetuning:
-            for seed in config.train.seeds:
-                _tuned_model(run, seed, questions, evaluation, made_for, part)
+            for arm in run.arms:
+                for seed in config.train.seeds:
+                    _tuned_model(arm, seed, questions, evaluation, made_for, part)
         else:
             _all_tuned(run, questions, evaluation, loaded, part)
     for each, template in zip(asked[1:], templates[1:], strict=True):
@@ -148,15 +148,25 @@ class _Asked:
         )
 
 
+def _check_trained(arm: RunDir) -> None:
+    arm.pin_control()
+    for seed in arm.config.train.seeds:
+        if not arm.adapter(seed).exists():
+            option = " --control" if arm.arm == "control" else ""
+            command = f"python -m harness.train {arm.path}{option}"
+            raise HarnessError(f"{arm.path}: {arm.label(seed)} is not trained yet; {command}")
+
+
 def _all_tuned(
     run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None
 ) -> None:
-    seeds, references = run.config.train.seeds, {}
+    trained = [(arm, seed) for arm in run.arms for seed in run.config.train.seeds]
+    references: list[Reference | None] = [None] * len(trained)
     if part is None or part.number == 1:  # one proof for all parts
-        # PEFT's part for all seeds first: the engine takes the GPU's memory when it starts.
-        references = {seed: _reference(run, seed, questions, evaluation.conditions) for seed in seeds}
-    for seed in seeds:
-        _tuned(run, seed, questions, evaluation, engine, part, references.get(seed))
+        # PEFT's part for all trainings first: the engine takes the GPU's memory when it starts.
+        references = [_reference(arm, seed, questions, evaluation.conditions) for arm, seed in trained]
+    for (arm, seed), reference in zip(trained, references, strict=True):
+        _tuned(arm, seed, questions, evaluation, engine, part, reference)
         engine.is_running()
 
 
@@ -306,7 +316,9 @@ def _tuned(
         with working("adapter proof in the engine"):
             given = adapter_proof.prove(model, adapter, reference)
         proof.write(folder, given, wanted)
-    made = Series(run, f"tuned (seed {seed})", folder / "samples.jsonl", questions, evaluation.conditions, adapter)
+    made = Series(
+        run, f"tuned ({run.label(seed)})", folder / "samples.jsonl", questions, evaluation.conditions, adapter
+    )
     whole = generation.complete(made, engine, part)
     with _finishing(folder, whole and wanted.began(folder / "proof.json"), part) as first:
         if first:
@@ -345,7 +357,7 @@ def _tuned_model(
         if not wanted.began(folder / "proof.json"):
             proof.write(folder, full_finetuning.change(questions.checkpoint, trained, section.precision), wanted)
     engine = LazyEngine(lambda: registry.load(section, trained, questions.tokenizer, made_for))
-    made = Series(run, f"tuned (seed {seed})", folder / "samples.jsonl", questions, evaluation.conditions)
+    made = Series(run, f"tuned ({run.label(seed)})", folder / "samples.jsonl", questions, evaluation.conditions)
     with _finishing(folder, generation.complete(made, engine, part), part) as first:
         if first:
             _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=trained.weights_hash))

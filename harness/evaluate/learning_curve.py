@@ -6,7 +6,7 @@ so that test is not used for that. harness.evaluate makes the completions; this 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.config.schema import Config
@@ -25,7 +25,7 @@ def watching(config: Config) -> Config:
 
 def write(run: RunDir, seed: int) -> Curve:
     """Make a seed's curve.json from the result.json of its steps, and return it. HarnessError if one is missing."""
-    made = drawn(run.config, [read_evaluation(folder) for folder in folders(run, seed).values()])
+    made = drawn(run.config, {step: read_evaluation(folder) for step, folder in folders(run, seed).items()})
     file = run.curve(seed) / curve.NAME
     sources = seals.hashes(run, (folder / "result.json" for folder in folders(run, seed).values()))
     seals.write_text(run, file, curve.text(made), sources)
@@ -34,17 +34,16 @@ def write(run: RunDir, seed: int) -> Curve:
 
 def folders(run: RunDir, seed: int) -> dict[int, Path]:
     """The folder of the completions of each point, by step; step 0 is the base."""
-    return {step: run.curve(seed) / f"step-{step}" for step in (0, *run.config.kept_steps)}
+    return {step: run.curve(seed) / f"step-{step}" for step in (0, *run.kept_steps(seed))}
 
 
-def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
-    """The curve of the evaluations of step 0 and of each kept step.
+def drawn(config: Config, sides: Mapping[int, Evaluation]) -> Curve:
+    """The curve of the evaluations by step: 0, and each kept step, ascending.
 
     One point for each step: the rates of COMPARED with their 95% intervals, and from the first kept step on their
     paired differences from the base.
     """
-    steps = (0, *config.kept_steps)
-    columns = [per_question(side.scores) for side in sides]
+    columns = [per_question(side.scores) for side in sides.values()]
     points = tuple(
         Point(
             step=step,
@@ -55,11 +54,11 @@ def drawn(config: Config, sides: Sequence[Evaluation]) -> Curve:
             truncated=sum(score.finish_reason == "length" for score in side.scores),
             difference=finding.differences(columns[0], column) if step else None,
         )
-        for step, side, column in zip(steps, sides, columns, strict=True)
+        for (step, side), column in zip(sides.items(), columns, strict=True)
     )
-    train = config.train
-    chosen = best(points) if train.checkpoint == "best_dev" else train.steps
-    return Curve(sides[0].conditions, len(columns[0]["accuracy"]), points, train.checkpoint, chosen)
+    checkpoint = config.train.checkpoint
+    chosen = best(points) if checkpoint == "best_dev" else points[-1].step
+    return Curve(sides[0].conditions, len(columns[0]["accuracy"]), points, checkpoint, chosen)
 
 
 def best(points: Sequence[Point]) -> int:

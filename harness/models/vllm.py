@@ -23,8 +23,12 @@ class Vllm(EngineKind):
 
     def refusals(self, config: Config) -> Iterator[str]:
         section = config.eval
-        if config.model.full_finetuning and len(config.train.seeds) > 1:
-            yield "train.seeds: vllm loads one model per process, and full finetuning makes one per seed; give one seed"
+        if config.model.full_finetuning and config.trainings > 1:
+            control = " and no rewards.control" if config.rewards.control else ""
+            yield (
+                "train.seeds: vllm loads one model per process, and full finetuning makes one per training; give one "
+                f"seed{control}"
+            )
         if section.precision == "fp32":
             yield "eval.precision: vllm scores in bf16; set bf16, or eval.engine to transformers"
         if section.enforce_eager and section.batch_invariant:

@@ -17,6 +17,7 @@ from harness.report.sections import tasks as tasks_section
 from harness.report.summary import (
     REWARD_SHARE,
     Against,
+    Control,
     Decomposition,
     Ends,
     FloorRecord,
@@ -41,6 +42,7 @@ from harness.report.summary import (
     Truncation,
     TunedSide,
 )
+from harness.report.wording import against_control
 from harness.runs import curve, proof, training
 from harness.runs.comparable import check_pair
 from harness.runs.curve import Curve
@@ -49,7 +51,7 @@ from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.runs.training import ROLLOUT, Watched
 from harness.stats import decomposition, drift, finding, pass_at_k, seeds, sensitivity, transfer
-from harness.stats.records import Difference
+from harness.stats.records import Compared, Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.stats.transfer import Gain, GainDifference
 from harness.util import typed
@@ -74,7 +76,7 @@ def summarize(run: RunDir) -> Summary:
     n, sides = len(before["accuracy"]), [result.scores for result in tuned]
     if len(tuned) > 1 and n < 2:
         raise HarnessError(f"{run.path}: several training seeds need at least 2 questions to compare; see eval.limit")
-    after = each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in before}
+    after = _together(each)
     differences, parts = finding.differences(before, after), _parts(before, after)
     truncation = _truncation(base.scores, before, sides, after)
     scorers = _scorers(run, base.scores, sides, after["accuracy"] - before["accuracy"])
@@ -113,19 +115,45 @@ def summarize(run: RunDir) -> Summary:
         of_samples=_of_samples(base.scores, sides, count) if count > 1 else None,
         seeds=tuple(map(partial(_seed, run, before), trainings, each)) if len(sides) > 1 else None,
         transfer=_transfer(run) if run.config.eval.tasks[1:] else None,
+        control=_control(run.control, base, before, after) if run.control else None,
+    )
+
+
+def _together(each: list[Columns]) -> Columns:
+    """The scores of one training, or with a row for each of several."""
+    return each[0] if len(each) == 1 else {name: np.stack([side[name] for side in each]) for name in each[0]}
+
+
+def _control(arm: RunDir, base: Evaluation, before: Columns, after: Columns) -> Control:
+    """The control's trainings; before, after: the scores of the base and of the tuned models."""
+    trained, reward = arm.config.train.seeds, arm.config.rewards.control
+    sides = [read_evaluation(arm.tuned(seed)) for seed in trained]
+    for side in sides:
+        check_pair(arm, base, side)
+    own = _together([per_question(side.scores) for side in sides])
+    difference = Compared(*(finding.record(seeds.by_seed(own[name], after[name])) for name in COMPARED))
+    gain = finding.differences(before, own)
+    return Control(
+        reward=reward,
+        tuned=_rates(own, arm.config.eval.samples),
+        gain=gain,
+        difference=difference,
+        train=tuple(_training(arm, seed) for seed in trained),
+        sentence=against_control(reward, difference.accuracy, gain.accuracy),
     )
 
 
 def identity(run: RunDir) -> Identity:
     """What a run trains and scores; known from its settings, before it has begun."""
     config, base = run.config, run.read_manifest().base
-    model = config.model
+    model, done = config.model, tuple(map(run.steps, config.train.seeds))
     return Identity(
         model=without_folders(model.id),
         revision=base and base.revision,
         demo=model.id == EMBEDDED,
         lora_r=None if model.full_finetuning else config.lora.r,
         steps=config.train.steps,
+        done=done if set(done) != {config.train.steps} else None,
         completions=config.completions_per_step,
         seeds=tuple(config.train.seeds),
         task=plugins.task(config).name,
@@ -386,7 +414,7 @@ def _training(run: RunDir, seed: int) -> Training:
     rollouts = [row.numbers for row in logged if row.numbers.get("reward") is not None]
     rewards = [row["reward"] for row in rollouts]
     ends = max(1, round(len(rewards) * REWARD_SHARE))
-    watched = Watched(logged)
+    watched, steps = Watched(logged), run.steps(seed)
     judged = {name: [row[f"{ROLLOUT}{name}"] for row in rollouts if f"{ROLLOUT}{name}" in row] for name in QUANTITIES}
     shares = {name: Ends(float(np.mean(s[:ends])), float(np.mean(s[-ends:]))) for name, s in judged.items() if s}
     disagree = {
@@ -396,7 +424,8 @@ def _training(run: RunDir, seed: int) -> Training:
     }
     return Training(
         seed=seed,
-        steps=run.config.train.steps,
+        steps=steps,
+        asked=run.config.train.steps if steps < run.config.train.steps else None,
         completions=len(rollouts) * run.config.completions_per_step,
         dropped_prompts=len(training.read_dropped(run.train(seed)).dropped),
         reward_first=float(np.mean(rewards[:ends])) if rewards else None,

@@ -188,6 +188,7 @@ class Training:
 
     seed: int
     steps: int
+    asked: int | None = field(default=None, metadata=typed.OMITTED)  # steps, if it was stopped before the last of them
     completions: int  # generated for learning
     dropped_prompts: int  # over the limit of tokens
     reward_first: float | None  # mean over the first REWARD_SHARE of the steps; None if no reward was logged
@@ -247,6 +248,18 @@ class SeedSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """The same trainings on rewards that say nothing about the answer, scored as the tuned models are."""
+
+    reward: str  # rewards.control
+    tuned: Rates  # over seeds the mean
+    gain: Compared[AnyDifference]  # over the base
+    difference: Compared[AnyDifference]  # tuned minus control, each seed with its own: the difference of both gains
+    train: tuple[Training, ...]  # by seed
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """What was trained and scored, so that no number stands without it."""
 
@@ -254,7 +267,8 @@ class Identity:
     revision: str | None  # of a hub id
     demo: bool  # the embedded model, which was made so that the training helps
     lora_r: int | None  # None: all weights were trained
-    steps: int  # of each training
+    steps: int  # asked for, of each training
+    done: tuple[int, ...] | None = field(default=None, metadata=OMITTED)  # steps of each, if one was stopped early
     completions: int  # a step
     seeds: tuple[int, ...]  # of the trainings
     task: str
@@ -348,6 +362,7 @@ class Summary:
     of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # with several samples a question
     seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # if there are several
     transfer: Transfer | None = field(default=None, metadata=OMITTED)  # if there are several tasks
+    control: Control | None = field(default=None, metadata=OMITTED)
 
     @property
     def several(self) -> int:

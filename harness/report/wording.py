@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from harness.report.charts import Mark
-from harness.report.summary import Identity, Summary
+from harness.report.summary import Identity, Summary, Training
 from harness.runs.manifest import Manifest
+from harness.stats import finding
 from harness.stats.finding import change, in_points, spell_p
 from harness.stats.records import Estimate, PairedRecord, SeedsRecord
 from harness.stats.seeds import OVER_SEEDS
@@ -128,9 +129,47 @@ def trained_parts(found: Identity) -> tuple[str, ...]:
     return (
         model_text(found),
         "all weights" if found.lora_r is None else f"LoRA r {found.lora_r}",
-        f"{plural(found.steps, 'step')} of {plural(found.completions, 'completion')}",
+        f"{_steps(found)} of {plural(found.completions, 'completion')}",
         f"seed{'s' if found.seeds[1:] else ''} {', '.join(map(str, found.seeds))}",
     )
+
+
+def _steps(found: Identity) -> str:
+    if found.done is None:
+        return plural(found.steps, "step")
+    return f"{' / '.join(map(str, found.done))} of {plural(found.steps, 'step')}"
+
+
+def stopped(trained: Training) -> str | None:
+    """That a training ended before its last step, and why."""
+    if not (trained.asked and (d := trained.drift)):
+        return None
+    return (
+        f"The training with seed {trained.seed} was stopped after step {trained.steps} of {trained.asked}: its reward "
+        f"had risen from {d.reward[0]:.2f} to {d.reward[1]:.2f} while the accuracy of the completions that it learned "
+        f"from had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%}. The tuned model is what was trained until "
+        "then."
+    ).replace("-", "−")
+
+
+CONTROL_REWARDS = {"random": "random rewards", "format_only": "rewards for the format alone"}
+
+
+def against_control(reward: str, difference: PairedRecord | SeedsRecord, gain: Estimate) -> str:
+    """What the training gave beyond its control; difference: of accuracy from it, gain: its own over the base."""
+    found, what = finding.of(difference), CONTROL_REWARDS[reward]
+    shown = f"{change(difference)} points, p {spell_p(difference.p)}"
+    own = f"The control itself changed accuracy by {change(gain)} points."
+    if found.kind == "not detected":
+        return (
+            f"No difference in accuracy detected between this training and the same one on {what} ({shown}; "
+            f"{found.design()}). {own}"
+        )
+    side = "higher" if found.direction == "up" else "lower"
+    said = f"accuracy is {side} after this training than after the same one on {what} ({shown})"
+    if found.kind == "borderline":
+        return f"Borderline: {said}, but {found.disagreement}. {own}"
+    return f"{said[:1].upper()}{said[1:]}. {own}"
 
 
 def measured(made: Manifest) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.config import plugins
@@ -31,7 +31,8 @@ def rescore(run: RunDir) -> None:
     seals.check(run, redrawn=True, remade=True)
     if not run.is_evaluated:
         raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} resumes it")
-    sides = {"base": run.base} | {f"tuned (seed {seed})": run.tuned(seed) for seed in run.config.train.seeds}
+    trained = [(arm, seed) for arm in run.arms for seed in run.config.train.seeds]
+    sides = {"base": run.base} | {f"tuned ({arm.label(seed)})": arm.tuned(seed) for arm, seed in trained}
     owners = dict.fromkeys(sides, run)  # the run as each side's task sees it
     for each in run.further:
         base, tuned = (
@@ -54,7 +55,7 @@ def rescore(run: RunDir) -> None:
             run, after[f"base, {task}" if task else "base"], after[what], "again" if what == "base again" else "tuned"
         )
     for seed in seeds:
-        _same_choice(run, seed, [after[f"curve (seed {seed}, step {step})"] for step in curves[seed]])
+        _same_choice(run, seed, {step: after[f"curve (seed {seed}, step {step})"] for step in curves[seed]})
     changed = {(before[what].conditions.scorer, after[what].conditions.scorer) for what in folders}
     for then, now in sorted(pair for pair in changed if pair[0] != pair[1]):
         say(f"Scorer version: {then} then, {now} now.")
@@ -68,7 +69,7 @@ def rescore(run: RunDir) -> None:
     write.write(run)
 
 
-def _same_choice(run: RunDir, seed: int, sides: Sequence[Evaluation]) -> None:
+def _same_choice(run: RunDir, seed: int, sides: Mapping[int, Evaluation]) -> None:
     evaluated = curve.read(run.curve(seed)).chosen
     if (chosen := learning_curve.drawn(run.config, sides).chosen) != evaluated:
         raise HarnessError(

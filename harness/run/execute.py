@@ -27,6 +27,7 @@ def run(run: RunDir) -> int:
     """
     if complete(run) and seals.whole(run):
         run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
+        run.pin_control()
         say(f"{one_line(str(run.path))}: complete, nothing to do.\n")
         write.show(run)
         return 0
@@ -42,6 +43,7 @@ def run(run: RunDir) -> int:
             say(line)
         say(f"Evaluation: {asked(run.config, data)}, before and after the training.")
         seals.mend(run)
+        run.pin_control()
         # Settings outside the digest may have changed since the run began: the stages read them from here.
         files.write_text(run.settings, run.config.to_yaml())
         return follow.following(run, held, lambda: execute(run, held))

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from harness.config.schema import Config
 from harness.cost import estimate, memory
 from harness.models import checkpoint
+from harness.report.wording import CONTROL_REWARDS
 from harness.run.inputs import asked, further_data, load_data, local_inputs
 from harness.runs import machine
 from harness.runs.directory import RunDir
@@ -59,6 +60,8 @@ def show(run: RunDir) -> None:
         f"Training: {several}{t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
         f"{t.generations} generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
     )
+    if config.rewards.control:
+        say(f"Control: each training once more, on {CONTROL_REWARDS[config.rewards.control]}, evaluated as tuned is.")
     if config.eval.curve:
         steps = ", ".join(map(str, config.kept_steps))
         chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"

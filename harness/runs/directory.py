@@ -5,9 +5,11 @@
       base/            samples.jsonl  result.json
       again/           the same: the base evaluated a second time (eval.noise_floor)
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
+                       stopped.json (train.on_drift: stop)
       curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
       tuned/seed-<s>/  samples.jsonl  result.json  proof.json
       base/tasks/<task>/  tuned/seed-<s>/tasks/<task>/: samples.jsonl  result.json (further eval.tasks)
+      train/control-<s>/  tuned/control-<s>/  the same of the control (rewards.control)
       crosscheck/<settings>/  base.jsonl  tuned-seed-<s>.jsonl  crosscheck.json  crosscheck.md (harness.crosscheck)
       export/merged/   export/gguf-<quant>/: the trained model, with a card and export.json (harness.export)
       summary.json  report.md  report.html  plots/
@@ -30,7 +32,7 @@ from typing import Any
 
 from harness.config import loading
 from harness.config.schema import Config
-from harness.runs import curve, manifest
+from harness.runs import curve, manifest, training
 from harness.runs.manifest import Manifest
 from harness.util.errors import HarnessError
 from harness.util.files import read_json, write_json, write_text
@@ -41,10 +43,12 @@ from harness.util.typed import plain
 class RunDir:
     """The paths of one run, and the experiment that it belongs to."""
 
-    def __init__(self, path: Path, config: Config, task: str | None = None) -> None:
+    def __init__(self, path: Path, config: Config, task: str | None = None, *, arm: str = "seed") -> None:
+        """arm: the trainings whose folders and settings these are, "seed" or, for the control's, "control"."""
         self.path = path
         self.config = config
         self.task = task  # one of the run's further tasks, whose evaluations are meant; None: its own
+        self.arm = arm
 
     settings = property(lambda self: self.path / "config.yaml")
     manifest = property(lambda self: self.path / "manifest.json")
@@ -72,16 +76,40 @@ class RunDir:
     def _of_task(self, side: Path) -> Path:
         return side / "tasks" / self.task if self.task else side
 
+    @property
+    def control(self) -> RunDir | None:
+        """The run as the trainings of its control have it; None without one."""
+        return RunDir(self.path, self.config.of_control(), arm="control") if self.config.rewards.control else None
+
+    @property
+    def arms(self) -> list[RunDir]:
+        """The run as its own trainings have it, and as those of its control do."""
+        return [self, *filter(None, [self.control])]
+
+    def label(self, seed: int) -> str:
+        """A training in words."""
+        return f"seed {seed}" if self.arm == "seed" else f"{self.arm} of seed {seed}"
+
     def train(self, seed: int) -> Path:
-        return self.path / "train" / f"seed-{seed}"
+        return self.path / "train" / f"{self.arm}-{seed}"
 
     def adapter(self, seed: int) -> Path:
         """The result of a training: its adapter, or the model if all weights were trained."""
         return self.train(seed) / ("model" if self.config.model.full_finetuning else "adapter")
 
+    def steps(self, seed: int) -> int:
+        """The steps of a finished training: those asked for, or fewer if it was stopped (train.on_drift)."""
+        stopped = training.read_stopped(self.train(seed))
+        return stopped.step if stopped else self.config.train.steps
+
+    def kept_steps(self, seed: int) -> list[int]:
+        """The steps after which a finished training kept an adapter, ascending; its last step is always one."""
+        last = self.steps(seed)
+        return [*(step for step in self.config.kept_steps if step < last), last]
+
     def adapter_after(self, seed: int, step: int) -> Path:
-        """The adapter saved after one of the experiment's kept steps."""
-        if step == self.config.train.steps:
+        """The adapter saved after one of the kept steps."""
+        if step == self.steps(seed):
             return self.adapter(seed)
         return self.train(seed) / "checkpoints" / f"checkpoint-{step}"
 
@@ -94,24 +122,28 @@ class RunDir:
 
     def evaluated_step(self, seed: int) -> int:
         """The step after which that adapter was saved. Raises as evaluated()."""
-        train = self.config.train
-        return train.steps if train.checkpoint == "last" else curve.read(self.curve(seed)).chosen
+        last = self.config.train.checkpoint == "last"
+        return self.steps(seed) if last else curve.read(self.curve(seed)).chosen
 
     def curve(self, seed: int) -> Path:
-        return self.path / "curve" / f"seed-{seed}"
+        return self.path / "curve" / f"{self.arm}-{seed}"
 
     def tuned(self, seed: int) -> Path:
-        return self._of_task(self.path / "tuned" / f"seed-{seed}")
+        return self._of_task(self.path / "tuned" / f"{self.arm}-{seed}")
 
     @property
     def drawn_from(self) -> list[Path]:
         """Every file that the report is made from, whether it exists or not."""
-        evaluated, trained = ("result.json", "proof.json", "samples.jsonl"), ("metrics.jsonl", "dropped_prompts.json")
+        evaluated, trained = (
+            ("result.json", "proof.json", "samples.jsonl"),
+            ("metrics.jsonl", "dropped_prompts.json", "stopped.json"),
+        )
         found = [folder / name for folder in (self.base, self.again) for name in evaluated]
-        for seed in self.config.train.seeds:
-            found += [self.tuned(seed) / name for name in evaluated]
-            found += [self.train(seed) / name for name in (*trained, "completions.parquet")]
-            found.append(self.curve(seed) / curve.NAME)
+        for arm in self.arms:
+            for seed in self.config.train.seeds:
+                found += [arm.tuned(seed) / name for name in evaluated]
+                found += [arm.train(seed) / name for name in (*trained, "completions.parquet")]
+                found.append(arm.curve(seed) / curve.NAME)
         for each in self.further:
             sides = [each.base, *map(each.tuned, self.config.train.seeds)]
             found += [side / name for side in sides for name in ("result.json", "samples.jsonl")]
@@ -119,9 +151,10 @@ class RunDir:
 
     @property
     def is_evaluated(self) -> bool:
-        """Whether the base and every seed's tuned model were evaluated, on every task."""
-        runs = (self, *self.further)
-        sides = [side for run in runs for side in (run.base, *map(run.tuned, run.config.train.seeds))]
+        """Whether the base and every trained model were evaluated; the experiment's own, on every task."""
+        tuned = [(each, each.config.train.seeds) for each in (*self.arms, *self.further)]
+        sides = [each.base for each in (self, *self.further)]
+        sides += [each.tuned(seed) for each, trained in tuned for seed in trained]
         return all((side / "result.json").exists() for side in sides)
 
     def read_manifest(self) -> Manifest:
@@ -145,6 +178,11 @@ class RunDir:
         seeds = self.config.train.seeds
         if seed is not None and seed not in seeds:
             raise HarnessError(f"{option}: {seed} is not one of this run's train.seeds ({', '.join(map(str, seeds))})")
+
+    def pin_control(self) -> None:
+        """Record the control's reward, which is not in the digest. Raises HarnessError if it was another."""
+        if kind := self.config.rewards.control:
+            self.pin({"control's reward": kind})
 
     def pin(self, inputs: dict[str, str]) -> None:
         """Record the content hashes of what the numbers depend on, or raise HarnessError naming one that has changed.

@@ -42,13 +42,15 @@ def stages(run: RunDir) -> list[Stage]:
     found = [Stage("base evaluation", base, ["harness.evaluate", "--side", "base"])]
     if section.noise_floor:  # the base evaluation makes it too; this is for a base that was evaluated without it
         found.append(Stage("base again", [run.again / "result.json"], ["harness.evaluate", "--side", "again"]))
-    for seed in seeds:
-        name = f"training (seed {seed})" if len(seeds) > 1 else "training"
-        found.append(Stage(name, [run.adapter(seed)], ["harness.train", "--seed", str(seed)]))
+    for arm in run.arms:
+        option = ["--control"] if arm is not run else []
+        for seed in seeds:
+            name = f"training ({arm.label(seed)})" if len(seeds) > 1 or option else "training"
+            found.append(Stage(name, [arm.adapter(seed)], ["harness.train", "--seed", str(seed), *option]))
     if section.curve:
         curves = [run.curve(seed) / curve.NAME for seed in seeds]
         found.append(Stage("learning curve", curves, ["harness.evaluate", "--side", "curve"]))
-    tuned = [each.tuned(seed) / "result.json" for each in asked for seed in seeds]
+    tuned = [each.tuned(seed) / "result.json" for each in (*run.arms, *run.further) for seed in seeds]
     return [*found, Stage("tuned evaluation", tuned, ["harness.evaluate", "--side", "tuned"])]
 
 

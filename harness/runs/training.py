@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ class Setting:
     effective: object
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """stopped.json: a training that ended before its last step because its reward rose while accuracy fell."""
+
+    step: int  # the last that was done, from 1
+    drift: Drift
+
+
 class Watched:
     """Reward and accuracy of the rollouts, step by step: what is watched while a training runs, and read afterwards.
 
@@ -55,6 +63,7 @@ class Watched:
     """
 
     def __init__(self, rows: Iterable[Metrics] = ()) -> None:
+        self.steps: list[int] = []
         self.rewards: list[float] = []
         self.accuracies: list[float] = []
         for row in rows:
@@ -65,13 +74,15 @@ class Watched:
         reward, accuracy = row.numbers.get("reward"), row.numbers.get(f"{ROLLOUT}accuracy")
         if reward is None or accuracy is None:
             return False
+        self.steps.append(row.step)
         self.rewards.append(reward)
         self.accuracies.append(accuracy)
         return True
 
     def drift(self, steps: int) -> Drift | None:
-        """As stats.drift.drift, in a training of `steps` rollouts."""
-        return drift(self.rewards, self.accuracies, steps)
+        """As stats.drift.drift, in a training of `steps` rollouts; its step is one of the training."""
+        found = drift(self.rewards, self.accuracies, steps)
+        return found and replace(found, step=self.steps[found.step - 1])
 
 
 def metrics_log(folder: Path) -> Path:
@@ -130,6 +141,23 @@ def read_dropped(folder: Path) -> DroppedPrompts:
 
 def write_dropped(folder: Path, dropped: DroppedPrompts) -> None:
     files.write_json(folder / "dropped_prompts.json", typed.plain(dropped))
+
+
+def read_stopped(folder: Path) -> Stopped | None:
+    """How the training in this folder was stopped; None if it was not. Raises HarnessError as typed.read."""
+    file = stopped_file(folder)
+    return typed.read(Stopped, file) if file.exists() else None
+
+
+def write_stopped(folder: Path, stopped: Stopped | None) -> None:
+    if stopped is None:  # an earlier attempt may have been
+        stopped_file(folder).unlink(missing_ok=True)
+    else:
+        files.write_json(stopped_file(folder), typed.plain(stopped))
+
+
+def stopped_file(folder: Path) -> Path:
+    return folder / "stopped.json"
 
 
 def write_settings(folder: Path, settings: dict[str, Setting]) -> None:

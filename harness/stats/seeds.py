@@ -26,6 +26,7 @@ each part with its own quantile).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -127,6 +128,22 @@ def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:
         n=n,
         means=few,
     )
+
+
+def by_seed(first: ArrayLike, second: ArrayLike) -> PairedDifference | SeedsDifference:
+    """Second minus first of two models that were trained with the same seeds, such as a training and its control.
+
+    first, second: shape (n,), or (s, n) with a row for each seed, in the same order. What a seed does to both cancels:
+    the trainings' part of the variance is that of their differences, with S - 1 degrees of freedom. Same questions, one
+    score in [0, 1] each. ValueError as for `over_seeds` and for other shapes.
+    """
+    one, other = (np.asarray(scores, dtype=np.float64) for scores in (first, second))
+    if one.shape != other.shape:
+        raise ValueError(f"need the same seeds and questions, got shapes {one.shape} and {other.shape}")
+    if one.ndim == 1:
+        return paired.paired(one, other)
+    found = over_seeds(np.zeros(one.shape[1]), other - one)
+    return dataclasses.replace(found, first=float(one.mean()), second=float(other.mean()))
 
 
 def _few(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedDifference | None:

@@ -46,23 +46,25 @@ class Reader:
         self._lines: dict[tuple[Path, int], int] = {}  # lines read of a log, by file and inode
         # A training that is resumed discards the steps after its resume point and makes them again: its files are not
         # shown until it has rewritten them.
-        unfinished = [seed for seed in run.config.train.seeds if following and not run.adapter(seed).exists()]
-        self._stale = {file: _state(file) for seed in unfinished for file in self._logs(seed)}
+        self._trained = [(arm, seed) for arm in run.arms for seed in run.config.train.seeds]
+        unfinished = [(arm, seed) for arm, seed in self._trained if following and not arm.adapter(seed).exists()]
+        self._stale = {file: _state(file) for arm, seed in unfinished for file in _logs(arm, seed)}
 
     def new(self) -> Iterator[Shown]:
         run = self.run
         yield from self._side(run.base, "base")
         yield from self._side(run.again, "again")
-        for seed in run.config.train.seeds:
-            metrics, completions = self._logs(seed)
-            place = self._place("train", seed)
+        for arm, seed in self._trained:
+            metrics, completions = _logs(arm, seed)
+            place = self._place("train", seed, arm)
             for row in self._rows(metrics, self._added):
                 numbers = {f"{place}/{key}": value for key, value in row.items() if key != "step" and value is not None}
                 yield Shown(row["step"], numbers)
             yield from self._rollouts(f"{place}/completions", self._rows(completions, _kept))
-            yield from self._curve(seed)
-        for seed in run.config.train.seeds:
-            yield from self._side(run.tuned(seed), self._place("tuned", seed), seed)
+            if arm is run:
+                yield from self._curve(seed)
+        for arm, seed in self._trained:
+            yield from self._side(arm.tuned(seed), self._place("tuned", seed, arm), seed)
 
     def closing(self) -> Iterator[Shown]:
         """What is shown once the report is written."""
@@ -71,17 +73,16 @@ class Reader:
         if numbers.several:  # with one seed, the evaluation has shown it already
             found |= {f"tuned/{name}": getattr(numbers.tuned, name) for name in scores.QUANTITIES}
         yield Shown(
-            run.config.train.steps,
+            max(map(run.steps, run.config.train.seeds)),
             {key: value for name, each in found.items() for key, value in _with_interval(name, each).items()},
             {"report/verdict": [(numbers.verdict.sentence, run.path.name)]},
             {f"report/{file.stem}": file.read_text(encoding="utf-8") for file in sorted(run.plots.glob("*.svg"))},
         )
 
-    def _place(self, stage: str, seed: int) -> str:
-        return f"{stage}/seed-{seed}" if len(self.run.config.train.seeds) > 1 else stage
-
-    def _logs(self, seed: int) -> tuple[Path, Path]:
-        return training.metrics_log(self.run.train(seed)), training.rollouts_file(self.run.train(seed))
+    def _place(self, stage: str, seed: int, arm: RunDir | None = None) -> str:
+        whose = arm or self.run
+        several = len(self.run.config.train.seeds) > 1 or whose is not self.run
+        return f"{stage}/{whose.arm}-{seed}" if several else stage
 
     def _once(self, file: Path) -> bool:
         if str(file) in self._shown or not file.exists():
@@ -93,7 +94,7 @@ class Reader:
         """The scores of an evaluation, as in the summary, and its first completions."""
         if not self._once(folder / "result.json"):
             return
-        step = 0 if seed is None else self._tuned_step(seed) or self.run.config.train.steps
+        step = 0 if seed is None else self._tuned_step(seed) or self.run.steps(seed)
         result = read_evaluation(folder)
         columns, count = scores.per_question(result.scores), self.run.config.eval.samples
         numbers = {}
@@ -162,6 +163,10 @@ class Reader:
         rows = [{"step": row.step} | row.numbers for row in added]
         self._lines[key] = self._lines.get(key, 0) + len(rows)
         return rows
+
+
+def _logs(run: RunDir, seed: int) -> tuple[Path, Path]:
+    return training.metrics_log(run.train(seed)), training.rollouts_file(run.train(seed))
 
 
 def _state(file: Path) -> tuple[int, ...] | None:

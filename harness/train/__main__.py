@@ -2,6 +2,7 @@
 
     python -m harness.train experiments/quickstart.yaml
     python -m harness.train results/quickstart-1a2b3c4d --seed 3407
+    python -m harness.train results/quickstart-1a2b3c4d --control
 
 harness.run starts a process for each seed, so that its GPU memory is free before the next. The training itself is in
 harness.train.grpo.
@@ -24,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = Parser("train", __doc__)
     arguments.add_experiment(parser, ", or a run directory")
     parser.add_argument("--seed", type=int, help="one of train.seeds; default: all of them, one after the other")
+    parser.add_argument("--control", action="store_true", help="the trainings of rewards.control instead")
     arguments.add_results(parser)
     args = parser.parse(argv)
     from harness.runs import directory
@@ -35,7 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     run = directory.open_run(args.experiment, args.overrides, args.results)
     if reason := cannot_train(run.config):
         raise HarnessError(reason)
+    if args.control and (run := run.control or run).arm != "control":
+        raise HarnessError(f"--control: {run.path} has none; set rewards.control in its experiment")
     with locks.lock(run.path):
+        if args.control:
+            run.pin_control()
         logs.keep(run.path, "train")
         if not ranks.is_first():
             logs.LOG.setLevel(logging.WARNING)  # the first says the rest
@@ -66,6 +72,7 @@ def _in_several_processes(run: RunDir, seeds: list[int]) -> int:
     for seed in seeds:
         resume.last_resume_point(run.train(seed), run.config.train.num_iterations)  # removes what they must not find
         command = ["-m", "harness.train", str(run.path), "--seed", str(seed)]
+        command += ["--control"] if run.arm == "control" else []
         since = logs.size(run.path)
         failed = ranks.run(command, stage_environment(run), run.config.train.processes, torch.get_num_threads())
         if failed and failed.rank == 0 and failed.code > 0:
@@ -84,7 +91,7 @@ def _untrained(run: RunDir, seed: int | None) -> list[int]:
     untrained = []
     for each in run.config.train.seeds if seed is None else [seed]:
         if run.adapter(each).exists():
-            say(f"Training seed {each}: done already.")
+            say(f"Training {run.label(each)}: done already.")
         else:
             untrained.append(each)
     if len(untrained) > 1 and run.config.train.rollouts == "vllm":

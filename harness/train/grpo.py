@@ -73,7 +73,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         eos_id=tokenizer.eos_token_id,
         done=step_of(resume) if resume else 0,
     )
-    run.note("backends", {f"training (seed {seed})": backend.name})
+    run.note("backends", {f"training ({run.label(seed)})": backend.name})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         ranks.keep(trainer)
@@ -82,15 +82,15 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     if ranks.is_first():
         training.write_settings(folder, settings)
     started = time.perf_counter()
-    say(f"Training seed {seed}: {settings['trainable_parameters'].effective:,} trainable parameters.")
+    say(f"Training {run.label(seed)}: {settings['trainable_parameters'].effective:,} trainable parameters.")
     if backend.compiles:
         say("The first step compiles; that takes minutes on a new machine, and later runs use the cache.")
         recorder.first_step_compiles = True
-    with progress(f"training (seed {seed})", config.train.steps, recorder.step, unit="steps") as update:
+    with progress(f"training ({run.label(seed)})", config.train.steps, recorder.step, unit="steps") as update:
         recorder.update = update
         if recorder.first_step_compiles:
             update(recorder.step, "the first step compiles")
-        if recorder.resumed_at < config.train.steps:
+        if not recorder.over:
             with _diverging():
                 trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         else:  # killed after its last step: train() would take another step
@@ -101,11 +101,15 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         return
     seconds = time.perf_counter() - started
     recorder.save()
+    training.write_stopped(folder, recorder.stopped)
+    if recorder.stopped:
+        ended = f"after step {recorder.step} of {config.train.steps} (train.on_drift: stop)"
+        say(f"Training {run.label(seed)} ends {ended}.")
     _save(trainer, run, seed, checkpoint)
-    steps = config.train.steps - recorder.resumed_at
+    steps = recorder.step - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
-    run.note("stages", {f"training (seed {seed})": cost})
-    say(f"Training seed {seed}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
+    run.note("stages", {f"training ({run.label(seed)})": cost})
+    say(f"Training {run.label(seed)}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
 
 
 @contextmanager
@@ -207,7 +211,7 @@ def _build(
     with backend.building(config):
         trainer = GRPOTrainer(
             model=model,
-            reward_funcs=recorder.wrap(rewards.of(config)),
+            reward_funcs=recorder.wrap(rewards.of(config, seed)),
             args=arguments,
             train_dataset=Dataset.from_list(rows),
             processing_class=tokenizer,
@@ -298,7 +302,7 @@ def _same_prompts(trainer: GRPOTrainer, problems: Sequence[Problem], asked: Sequ
 
 def _save(trainer: GRPOTrainer, run: RunDir, seed: int, checkpoint: Checkpoint) -> None:
     """Write the adapter, or all the weights, atomically, after sealing what the training leaves."""
-    outcome, config = run.adapter(seed), run.config
+    outcome, config, done = run.adapter(seed), run.config, run.steps(seed)
     part = outcome.with_name(f".{outcome.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     model = trainer.accelerator.unwrap_model(trainer.model)
@@ -310,14 +314,15 @@ def _save(trainer: GRPOTrainer, run: RunDir, seed: int, checkpoint: Checkpoint) 
         ].base_model_name_or_path = checkpoint.id  # as in the experiment file, not a local path
         model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
         prompts.load_tokenizer(checkpoint).save_pretrained(part)
-    files.write_text(part / card.NAME, card.trained(config, seed, config.train.steps))  # PEFT's is blank
+    files.write_text(part / card.NAME, card.trained(config, seed, done, done))  # PEFT's is blank
     files.sync(part)
     inside, final = str(part.relative_to(run.path)), str(outcome.relative_to(run.path))
     saved = {path.replace(inside, final, 1): sha256 for path, sha256 in seals.hashes(run, part.rglob("*")).items()}
     folder = outcome.parent
-    records = [training.metrics_log(folder), training.rollouts_file(folder), folder / "effective_settings.json"]
-    points = [run.adapter_after(seed, step) for step in config.kept_steps[:-1]]
+    records = [training.metrics_log(folder), training.rollouts_file(folder), training.stopped_file(folder)]
+    records += [folder / "effective_settings.json", folder / "dropped_prompts.json"]
+    points = [run.adapter_after(seed, step) for step in run.kept_steps(seed)[:-1]]
     kept = [point / name for point in points for name in ("adapter_model.safetensors", "adapter_config.json")]
-    written = saved | seals.hashes(run, [*records, folder / "dropped_prompts.json", *kept])
+    written = saved | seals.hashes(run, [*records, *kept])
     seals.seal(run, outcome, {path: (sha256, {}) for path, sha256 in written.items()})
     files.put(part, outcome)

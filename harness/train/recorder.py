@@ -52,10 +52,21 @@ class Recorder(TrainerCallback):
         if ranks.is_first():
             training.write_metrics(self.metrics, kept)
         self.watched = training.Watched(kept)
-        self.drifted = self.watched.drift(config.rollouts) is not None  # an earlier attempt has said it
+        self.drift = self.watched.drift(config.rollouts)  # what an earlier attempt has said already
         self.rows = [row for row in training.read_rollouts(folder) if row["step"] <= done] if done else []
         self._rewards: dict[str, list[float | None]] = {}
         self._step_began = 0.0
+
+    @property
+    def over(self) -> bool:
+        """Whether the training takes no further step."""
+        return self.step >= self.config.train.steps or (self.config.train.on_drift == "stop" and self.drift is not None)
+
+    @property
+    def stopped(self) -> training.Stopped | None:
+        """How a training that is over was stopped before its last step; None if it was not."""
+        early = self.drift if self.over and self.step < self.config.train.steps else None
+        return early and training.Stopped(self.step, early)
 
     # --- reward functions
 
@@ -141,23 +152,26 @@ class Recorder(TrainerCallback):
             for key, value in logs.items()
             if value is None or isinstance(value, (int, float))
         }
-        if not ranks.is_first():
-            return
         row = Metrics(state.global_step, values)
-        training.append_metrics(self.metrics, row)
-        self._watch(row)
+        if ranks.is_first():
+            training.append_metrics(self.metrics, row)
+        if self._drifts(row) and self.config.train.on_drift == "stop":
+            # Each of several processes comes to this at the same step: the numbers are of all of them.
+            control.should_training_stop = control.should_save = True
 
-    def _watch(self, row: Metrics) -> None:
-        """Say it, once a training, where the reward rises while the accuracy of the rollouts falls."""
-        if not self.watched.add(row) or self.config.train.on_drift == "off" or self.drifted:
-            return
-        if found := self.watched.drift(self.config.rollouts):
-            self.drifted = True
-            (r0, r1), (a0, a1) = found.reward, found.accuracy
+    def _drifts(self, row: Metrics) -> bool:
+        """Whether the reward is first found here to rise while the accuracy of the rollouts falls; it is also said."""
+        if not self.watched.add(row) or self.config.train.on_drift == "off" or self.drift:
+            return False
+        self.drift = self.watched.drift(self.config.rollouts)
+        if self.drift and ranks.is_first():
+            (r0, r1), (a0, a1) = self.drift.reward, self.drift.accuracy
             say(
-                f"Warning: up to step {found.step} the reward rose from {r0:.2f} to {r1:.2f} while the accuracy of the "
-                f"rollouts fell from {a0:.1%} to {a1:.1%}. The reward is paying for something else than right answers."
+                f"Warning: up to step {self.drift.step} the reward rose from {r0:.2f} to {r1:.2f} while the accuracy "
+                f"of the rollouts fell from {a0:.1%} to {a1:.1%}. The reward is paying for something else than right "
+                f"answers."
             )
+        return self.drift is not None
 
     def on_step_begin(self, args, state, control, **kwargs):
         self._step_began = time.perf_counter()

@@ -18,7 +18,9 @@ check_numbers is 0 even for a perfect completion.
 No answer costs as much as a wrong one, so giving none does not pay. TRL does not tell a reward function why a
 completion ended, so a truncated one is scored as it is.
 
-The user's own functions are listed with the four as `path/to/file.py:function`: experiments/rewards/brevity.py is an
+Others of a published form are in harness.train.reward_pieces.
+
+The user's own functions are listed with these as `path/to/file.py:function`: experiments/rewards/brevity.py is an
 example and documents the arguments. The run pins the content of the file.
 """
 
@@ -36,6 +38,7 @@ from harness.config.schema import Config
 from harness.tasks import answer_format, dataset, scoring
 from harness.tasks.records import Problem, Tags
 from harness.train.custom_rewards import RewardError, RewardFunction, own_name, users_own
+from harness.train.reward_pieces import PIECES, Setting, text_of
 from harness.util.files import file_hash
 
 # --- the tutorial's profile: one text, its gold answer as written, the tags
@@ -128,10 +131,11 @@ def disagreement(texts: Sequence[str], golds: Sequence[str], tags: Tags) -> dict
 # --- what the trainer gets
 
 
-def of(config: Config) -> list[RewardFunction]:
-    """The experiment's reward functions. Raises RewardError."""
+def of(config: Config, seed: int = 0) -> list[RewardFunction]:
+    """The experiment's reward functions; seed: of the training, for rewards that are drawn. Raises RewardError."""
     names = [function.name for function in config.rewards.functions]
-    return build(names, profile=config.rewards.profile, tags=config.prompt.tags.record(), base_dir=Path.cwd())
+    setting = Setting(config.prompt.tags.record(), config.train.max_completion_tokens, seed)
+    return build(names, profile=config.rewards.profile, setting=setting, base_dir=Path.cwd())
 
 
 def names(config: Config) -> list[str]:
@@ -171,25 +175,28 @@ def try_out(config: Config, problem: Problem) -> None:
             )
 
 
-def build(functions: Sequence[str], *, profile: str, tags: Tags, base_dir: Path) -> list[RewardFunction]:
+def build(functions: Sequence[str], *, profile: str, setting: Setting, base_dir: Path) -> list[RewardFunction]:
     """The reward functions named in an experiment, in its order.
 
-    Each entry of `functions` is one of the four names, or `path/to/file.py:function` for the user's own function, which
-    TRL will know as `file_function`. The path is relative to `base_dir`, or if there is no such file to the folder of
-    the package, so that the shipped experiments work from anywhere.
+    Each entry of `functions` is one of the profile's four names, one of PIECES, or `path/to/file.py:function` for the
+    user's own function, which TRL will know as `file_function`. The path is relative to `base_dir`, or if there is no
+    such file to the folder of the package, so that the shipped experiments work from anywhere.
     Raises RewardError for an unknown or repeated name and for a file that cannot be used.
     """
     if profile not in PROFILES:
         raise RewardError(f"unknown reward profile {profile!r}; {_nearest(profile, PROFILES)}")
     built: dict[str, RewardFunction] = {}
     modules: dict[Path, ModuleType] = {}
+    own = PROFILES[profile]
     for name in functions:
         if ":" in name or name.endswith(".py"):
             function = users_own(name, base_dir, modules)
-        elif name in PROFILES[profile]:
-            function = _batched(name, PROFILES[profile][name], tags)
+        elif name in own:
+            function = _named(name, _batched(own[name], setting.tags))
+        elif name in PIECES:
+            function = _named(name, PIECES[name](setting))
         else:
-            valid = _nearest(name, PROFILES[profile])
+            valid = _nearest(name, own | PIECES)
             raise RewardError(f"unknown reward function {name!r}; {valid}, path/to/file.py:function")
         if function.__name__ in built:
             raise RewardError(f"two reward functions are called {function.__name__!r}")
@@ -202,15 +209,14 @@ def _nearest(name: str, valid: dict[str, Any]) -> str:
     return f"did you mean {nearest!r}? valid: {', '.join(valid)}"
 
 
-def _batched(name: str, per_text: Callable[[str, str, Tags], float], tags: Tags) -> RewardFunction:
-    def reward(*, completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float | None]:
-        pairs = zip(completions, answer, strict=True)
-        return [float(per_text(_text(completion), gold, tags)) for completion, gold in pairs]
-
+def _named(name: str, reward: RewardFunction) -> RewardFunction:
     reward.__name__ = reward.__qualname__ = name
     return reward
 
 
-def _text(completion: str | Sequence[dict[str, Any]]) -> str:
-    """The text of a completion, which TRL gives as a string or as messages, depending on the prompt."""
-    return completion if isinstance(completion, str) else completion[0]["content"]
+def _batched(per_text: Callable[[str, str, Tags], float], tags: Tags) -> RewardFunction:
+    def reward(*, completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float | None]:
+        pairs = zip(completions, answer, strict=True)
+        return [float(per_text(text_of(completion), gold, tags)) for completion, gold in pairs]
+
+    return reward

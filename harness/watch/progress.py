@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.runs import training
 from harness.runs.directory import RunDir
-from harness.runs.stages import Stage, complete, stages
+from harness.runs.stages import complete, stages
 from harness.util import locks, logs
 
 
@@ -18,7 +18,7 @@ class Progress:
     stages: tuple[tuple[str, bool], ...]  # the name of each, the report last, and whether it is done
     detail: str  # how far the stage is that runs or is next; empty if nothing is known of it
     share: float | None  # of the steps that are made, if it is a training
-    rewards: dict[int, list[training.Metrics]]  # the steps so far, by training seed
+    rewards: dict[str, list[training.Metrics]]  # the steps so far, by training
 
     @property
     def stage(self) -> str:
@@ -31,21 +31,15 @@ def of(run: RunDir) -> Progress:
     """Where the run stands now. Raises HarnessError if a file of it is damaged."""
     whole, planned = complete(run), stages(run)
     listed = (*((stage.name, stage.done) for stage in planned), ("report", whole))
-    logged = {seed: training.metrics_log(run.train(seed)) for seed in run.config.train.seeds}
-    rewards = {seed: training.read_metrics(log) for seed, log in logged.items() if log.exists()}
+    trained = {arm.label(seed): (arm, seed) for arm in run.arms for seed in run.config.train.seeds}
+    logged = {label: training.metrics_log(arm.train(seed)) for label, (arm, seed) in trained.items()}
+    rewards = {label: training.read_metrics(log) for label, log in logged.items() if log.exists()}
     running = locks.is_locked(run.path)
     state = "complete" if whole else "running" if running else "stopped"
-    last = None if whole else _last_step(run, next((s for s in planned if not s.done), None), rewards)
-    if last is None:
+    missing = next((stage for stage in planned if not stage.done), None)
+    now = [label for label, (arm, seed) in trained.items() if missing and missing.outcomes == [arm.adapter(seed)]]
+    if not (now and (rows := rewards.get(now[0]))):
         return Progress(state, listed, logs.last_message(run.path) if state == "running" else "", None, rewards)
-    steps, reward = run.config.train.steps, last.numbers.get("reward")
-    detail = f"{last.step} of {steps} steps" + (f", reward {reward:.2f}" if reward is not None else "")
-    return Progress(state, listed, detail, last.step / steps, rewards)
-
-
-def _last_step(run: RunDir, stage: Stage | None, rewards: dict[int, list[training.Metrics]]) -> training.Metrics | None:
-    """The last step that a training has made; None if the stage is none, or has made no step."""
-    for seed, rows in rewards.items():
-        if stage is not None and stage.outcomes == [run.adapter(seed)] and rows:
-            return rows[-1]
-    return None
+    steps, reward = run.config.train.steps, rows[-1].numbers.get("reward")
+    detail = f"{rows[-1].step} of {steps} steps" + (f", reward {reward:.2f}" if reward is not None else "")
+    return Progress(state, listed, detail, rows[-1].step / steps, rewards)

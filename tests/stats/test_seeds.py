@@ -13,7 +13,7 @@ from scipy import stats as scipy_stats
 from harness.stats import finding, power, rates
 from harness.stats.intervals import RULE_OF_THREE, TANGO
 from harness.stats.paired import paired, paired_difference
-from harness.stats.seeds import OVER_SEEDS, Components, Trainings, mean, over_seeds
+from harness.stats.seeds import OVER_SEEDS, Components, Trainings, by_seed, mean, over_seeds
 
 N = 1319
 
@@ -232,3 +232,45 @@ def test_results_are_plain_python():
     found = over_seeds(*seeded(500, 2, 0.1, 4))
     assert {type(value) for value in asdict(found).values()} <= {float, int, str, tuple, type(None)}
     assert {type(value) for value in found.per_seed} == {float}
+
+
+# ---- twins that share their seeds
+
+
+def test_what_a_seed_does_to_both_of_a_pair_cancels():
+    """By hand: 400 questions, three seeds, of which one is bad for both; the differences of the seeds vary little."""
+    rng = np.random.default_rng(8)
+    first = (rng.random((3, 400)) < np.array([[0.5], [0.2], [0.5]])).astype(float)
+    second = np.maximum(first, rng.random((3, 400)) < 0.1)
+    found, d = by_seed(first, second), second - first
+    se_question = d.mean(axis=0).std(ddof=1) / math.sqrt(400)
+    se_seed = d.mean(axis=1).std(ddof=1) / math.sqrt(3)
+    half = math.hypot(scipy_stats.norm.ppf(0.975) * se_question, scipy_stats.t.ppf(0.975, 2) * se_seed)
+    assert (found.first, found.second) == (pytest.approx(first.mean()), pytest.approx(second.mean()))
+    assert found.estimate == pytest.approx(d.mean()) == pytest.approx(found.second - found.first)
+    assert (found.low, found.high) == (pytest.approx(d.mean() - half), pytest.approx(d.mean() + half))
+    assert found.per_seed == pytest.approx(tuple(d.mean(axis=1)))
+    apart = over_seeds(first, second)  # as if the seeds were others
+    assert apart.high - apart.low > 5 * (found.high - found.low) and apart.estimate == pytest.approx(found.estimate)
+
+
+def test_twins_of_one_seed_are_a_pair_and_others_are_refused():
+    first, second = [0, 1, 0, 1], [1, 1, 0, 1]
+    assert by_seed(first, second) == paired(first, second)
+    for other in ([second, second], [1, 0]):
+        with pytest.raises(ValueError, match="the same seeds and questions"):
+            by_seed([first, first, first] if np.ndim(other) == 2 else first, other)
+
+
+def test_twins_that_share_their_seeds_are_covered():
+    """Both trainings of a seed move together by 4 points, their difference by 1: at least 93% of 400 are covered."""
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(400):
+        shared, own = rng.normal(0, 0.04, 3), rng.normal(0, 0.01, 3)
+        easy = rng.random(500)
+        control = (easy < (0.4 + shared)[:, None]).astype(float)
+        tuned = (easy < (0.4 + shared + 0.05 + own)[:, None]).astype(float)
+        found = by_seed(control, tuned)
+        covered += found.low <= 0.05 <= found.high
+    assert covered >= 0.93 * 400

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,17 +17,19 @@ from harness.models.checkpoint import file_hash
 from harness.tasks.records import Tags
 from harness.train import rewards
 from harness.train.custom_rewards import RewardError, RewardFunction
+from harness.train.reward_pieces import Setting
 from harness.train.rewards import PROFILES, build, disagreement
 from tests.conftest import EIGHTFOLD, ROOT, growth, harness, refused
 
 TAGS = Tags()
+SETTING = Setting(TAGS, max_tokens=100, seed=3407)
 WS, WE, SS, SE = TAGS.working_start, TAGS.working_end, TAGS.solution_start, TAGS.solution_end
 HEAD = f"{WS}some working{WE}\n{SS}"
 NAMES = ["format_exact", "format_approximate", "check_answer", "check_numbers"]
 
 
 def built(profile: str, names: list[str] = NAMES, base_dir: Path = Path()) -> list[RewardFunction]:
-    return build(names, profile=profile, tags=TAGS, base_dir=base_dir)
+    return build(names, profile=profile, setting=SETTING, base_dir=base_dir)
 
 
 def rewarded(profile: str, text: str, gold: str) -> list[float | None]:
@@ -252,7 +256,7 @@ def test_functions_keep_their_order_names_and_lengths(profile, capsys):
 def test_other_tags():
     tags = Tags("<think>", "</think>", "<answer>", "</answer>")
     for profile in PROFILES:
-        functions = build(NAMES, profile=profile, tags=tags, base_dir=Path())
+        functions = build(NAMES, profile=profile, setting=replace(SETTING, tags=tags), base_dir=Path())
         text = "<think>a</think><answer>18</answer>"
         assert sum(function(completions=[text], answer=["18"])[0] for function in functions) == 9.5
 
@@ -509,3 +513,81 @@ def test_the_bench_command():
     assert (done.returncode, done.stderr) == (0, "")
     for word in (*hostile_texts(), "score", *NAMES, "µs a text"):
         assert word in done.stdout
+
+
+# --- pieces with a published form
+
+RIGHT, WRONG = f"{HEAD}18{SE}", f"{HEAD}17{SE}"
+
+
+def piece(name: str, texts: list[str], tokens: list[int] | None = None, problems: str | None = None, **state):
+    """The rewards of completions to questions whose answer is 18, asked for as TRL asks."""
+    (function,) = built("tutorial", [name])
+    lengths, ids = tokens or [3] * len(texts), list(problems or "p" * len(texts))
+    return function(
+        prompts=[[]] * len(texts),
+        completions=[[{"role": "assistant", "content": text}] for text in texts],
+        completion_ids=[[7] * length for length in lengths],
+        answer=["18"] * len(texts),
+        problem_id=ids,
+        trainer_state=SimpleNamespace(global_step=state.get("step", 0)),
+    )
+
+
+def test_correct_pays_for_what_the_evaluation_counts():
+    texts = [RIGHT, WRONG, "The answer is 18.", "$18.00", "", f"{HEAD}18 or 20{SE}"]
+    assert piece("correct", texts) == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
+
+
+def test_each_tag_that_is_there_once_counts_a_quarter():
+    assert piece("tag_count", [RIGHT, "18", f"{WS}{WS}a{WE}", f"{SE}{SS}{WE}{WS}"]) == [1.0, 0.0, 0.25, 1.0]
+
+
+def test_the_overlong_are_punished_as_by_trl():
+    """TRL's own function with the same limits is the second implementation."""
+    from trl.rewards import get_soft_overlong_punishment
+
+    lengths = [1, 79, 80, 81, 90, 99, 100, 101, 150]
+    theirs = get_soft_overlong_punishment(max_completion_len=100, soft_punish_cache=20)
+    ours = piece("soft_overlong", [""] * len(lengths), lengths)
+    assert ours == pytest.approx(theirs([[7] * length for length in lengths]))
+    assert ours[2] == 0 and ours[4] == pytest.approx(-0.5) and ours[6:] == [-1.0] * 3
+
+
+def test_shorter_is_among_the_completions_of_one_question_and_never_pays_for_a_wrong_one():
+    texts, tokens = [RIGHT, RIGHT, WRONG, WRONG, RIGHT, RIGHT], [10, 20, 10, 20, 500, 500]
+    assert piece("shorter", texts, tokens, "aaaabb") == [0.5, -0.5, 0.0, -0.5, 0.0, 0.0]
+    assert piece("shorter", [RIGHT, WRONG, RIGHT], [10, 15, 18], "aaa") == pytest.approx([0.5, -0.125, -0.5])
+
+
+def test_random_rewards_are_of_seed_step_question_and_place_alone():
+    drawn = piece("random", [RIGHT] * 8, problems="aaaabbbb", step=3)
+    assert drawn == piece("random", [WRONG] * 8, problems="aaaabbbb", step=3)
+    assert len(set(drawn)) == 8 and all(0 <= value < 1 for value in drawn)
+    assert not set(drawn) & set(piece("random", [RIGHT] * 8, problems="aaaabbbb", step=4))
+    (other,) = build(["random"], profile="tutorial", setting=replace(SETTING, seed=1), base_dir=Path())
+    state = SimpleNamespace(global_step=3)
+    assert not set(drawn) & set(other(problem_id=list("aaaabbbb"), trainer_state=state))
+    many = [value for step in range(500) for value in piece("random", [""] * 8, step=step)]
+    assert abs(sum(many) / len(many) - 0.5) < 4 * (1 / 12 / len(many)) ** 0.5  # uniform: its mean within 4 SE
+
+
+def test_random_rewards_of_several_processes_are_those_of_one(monkeypatch):
+    whole = piece("random", [""] * 8)
+    monkeypatch.setenv("HARNESS_RANKS", "1")
+    parts = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        parts += piece("random", [""] * 4)
+    assert parts == whole
+
+
+def test_the_pieces_are_listed_beside_the_four():
+    with pytest.raises(
+        RewardError, match=r"did you mean 'soft_overlong'\? valid: format_exact, .*, correct, tag_count"
+    ):
+        built("tutorial", ["soft_overlng"])
+    assert [function.__name__ for function in built("robust", ["correct", "check_answer"])] == [
+        "correct",
+        "check_answer",
+    ]

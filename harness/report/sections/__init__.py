@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.report.document import Section, Tab
-from harness.report.sections import learning_curve, provenance, results, robustness, tasks, training
+from harness.report.sections import control, learning_curve, provenance, results, robustness, tasks, training
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 
@@ -20,6 +20,7 @@ SECTIONS: dict[Made, str] = {
     results.reading: "Result",
     tasks.tasks: "Result",
     robustness.seeds: "Result",
+    control.control: "Result",
     results.decomposition: "Result",
     robustness.panel: "Result",
     robustness.of_samples: "Result",

@@ -63,7 +63,7 @@ def _watched(curves: dict[int, Curve]) -> str:
 
 
 def _chosen(run: RunDir, seed: int, made: Curve) -> str:
-    steps = run.config.train.steps
+    steps = run.steps(seed)
     whose = f"Seed {seed}: the" if len(run.config.train.seeds) > 1 else "The"
     if made.checkpoint == "last":
         return f"{whose} tuned model is the adapter after the last step, {steps}, whatever the curve says."

@@ -9,6 +9,7 @@ from harness.config import plugins
 from harness.report import charts, gallery, verdict
 from harness.report.charts import Bar, Change
 from harness.report.document import Figure, Gallery, Loud, Section, Table
+from harness.report.sections import diagnosis
 from harness.report.sections.robustness import alerts
 from harness.report.summary import Summary
 from harness.report.wording import TERMS, counts_text, difference_mark, mark, p_text, points, rate_text
@@ -39,7 +40,7 @@ def opening(run: RunDir, numbers: Summary) -> Section:
     tests = ("p",) if several else ("mid-p", "exact p")
     changed = ("gained", "lost") if numbers.samples == 1 else ("rose", "fell")  # questions
     columns = (plural(numbers.n, "question"), "base", tuned, "difference, points", *changed, *tests)
-    blocks = [Loud(numbers.verdict.sentence), Table(columns, rows), *alerts(numbers)]
+    blocks = [Loud(numbers.verdict.sentence), Table(columns, rows), *alerts(numbers), *diagnosis.lines(run, numbers)]
     return Section("", [*blocks, _before_after(numbers)])
 
 
@@ -116,7 +117,8 @@ def _retraining(numbers: Summary) -> str:
 def _looks(numbers: Summary) -> str:
     base = "twice" if numbers.noise_floor else "once"
     tuned = f"each of {numbers.several} tuned models" if numbers.several else "the tuned model"
-    return f"{base} with the base and once with {tuned}"
+    control = " and its control" if numbers.control else ""
+    return f"{base} with the base and once with {tuned}{control}"
 
 
 def _looked_at(run: RunDir) -> str:

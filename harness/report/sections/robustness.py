@@ -13,8 +13,9 @@ from harness.report.charts import Row
 from harness.report.document import Figure, Loud, Section, Table
 from harness.report.summary import REWARD_SHARE, Summary
 from harness.report.verdict import FOUND, NOTABLE
-from harness.report.wording import difference_mark, p_text, points, rate_text
+from harness.report.wording import difference_mark, p_text, points, rate_text, stopped
 from harness.runs.directory import RunDir
+from harness.stats import finding
 from harness.stats.finding import spell, spell_p
 from harness.stats.records import Difference, Estimate, SeedsRecord
 from harness.stats.scores import COMPARED, QUANTITIES
@@ -24,6 +25,9 @@ from harness.stats.seeds import quantile
 def alerts(numbers: Summary) -> Iterator[str]:
     """One line each: bold for what could overturn the verdict, plain for what stands beside it."""
     found = verdict.of(numbers)
+    for trained in [entry.train for entry in numbers.seeds or ()] or [numbers.train]:
+        if said := stopped(trained):
+            yield Loud(said)
     if said := found.reward():
         yield Loud(said) if found.reward_apart() else said
     if said := found.formats_differ():
@@ -39,6 +43,9 @@ def alerts(numbers: Summary) -> Iterator[str]:
     yield Loud(found.panel()) if found.disputed() else found.panel()
     if numbers.transfer:
         yield numbers.transfer.sentence
+    if control := numbers.control:
+        alone = found.accuracy.detected == "up" and finding.of(control.difference.accuracy).detected != "up"
+        yield Loud(control.sentence) if alone else control.sentence
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
 

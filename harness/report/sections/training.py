@@ -54,12 +54,12 @@ def training(run: RunDir, numbers: Summary) -> Section:
     blocks: list[Block] = [*watched(metrics)]
     if numbers.seeds:
         blocks.append(f"Of seed {numbers.train.seed}, the first; the section on seeds has the rewards of all.")
-    told = "\n".join(_outcome(run, numbers, metrics[numbers.train.seed]))
+    told = "\n".join(_outcome(run, numbers, metrics[run.label(numbers.train.seed)]))
     return Section("Training", [*blocks, told, *_pinned(run, numbers)])
 
 
-def watched(metrics: dict[int, list[Metrics]]) -> list[Figure]:
-    """Reward and accuracy over the steps of the trainings, by seed, as far as they have been logged."""
+def watched(metrics: dict[str, list[Metrics]]) -> list[Figure]:
+    """Reward and accuracy over the steps of the trainings, by name, as far as they have been logged."""
     return [_figure(drawn, lines) for drawn in (REWARD, ACCURACY) if (lines := _lines(metrics, drawn))]
 
 
@@ -122,7 +122,7 @@ def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
 def curves(run: RunDir, numbers: Summary) -> Section | None:
     """The other useful metrics of the steps, with their numbers; only in the page."""
     metrics = _metrics(run)
-    first = metrics[numbers.train.seed]
+    first = metrics[run.label(numbers.train.seed)]
     logged = first[0].numbers if first else {}
     rewards = [name for name in logged if name.startswith("rewards/") and name.endswith("/mean")]
     parts = [
@@ -148,10 +148,10 @@ def _metric(value: float | None) -> str:
     return "" if value is None else spell(value, 3)
 
 
-def _lines(metrics: dict[int, list[Metrics]], drawn: Drawn) -> dict[str, Curve]:
+def _lines(metrics: dict[str, list[Metrics]], drawn: Drawn) -> dict[str, Curve]:
     """A metric over the steps of each training that logged it, by its name if there are several."""
-    found = {seed: line for seed, rows in metrics.items() if (line := _line(rows, drawn))}
-    return {f"seed {seed}" if metrics.keys() - {seed} else "": line for seed, line in found.items()}
+    found = {name: line for name, rows in metrics.items() if (line := _line(rows, drawn))}
+    return {name if len(metrics) > 1 else "": line for name, line in found.items()}
 
 
 def _figure(drawn: Drawn, lines: dict[str, Curve]) -> Figure:
@@ -222,6 +222,6 @@ def _proofs(seeds: Sequence[SeedSummary]) -> Table:
     return Table(columns, rows)
 
 
-def _metrics(run: RunDir) -> dict[int, list[Metrics]]:
-    """By training seed."""
-    return {seed: read_metrics(metrics_log(run.train(seed))) for seed in run.config.train.seeds}
+def _metrics(run: RunDir) -> dict[str, list[Metrics]]:
+    """By the name of the training."""
+    return {run.label(seed): read_metrics(metrics_log(run.train(seed))) for seed in run.config.train.seeds}
