@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class Draw:
 
     changed: float  # questions that changed; for a rate, those with the rarer outcome
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    bands: dict[str, tuple[bool, float]] = field(default_factory=dict)  # whether all of it holds; its mean width
     p: dict[str, float] = field(default_factory=dict)
 
 
@@ -44,6 +46,7 @@ def simulated() -> Iterator[Simulated]:
     yield from _question_means()
     yield from _several_runs()
     yield from _pass_at_k()
+    yield from _curves()
     yield from _near_one()
     yield from _clusters()
 
@@ -196,6 +199,82 @@ def _pass_at_k() -> Iterator[Simulated]:
     yield Design("pass@4 of K 8, rate", 200, 14 / 15, False), 1, rate_of_run
     yield Design("pass@4 of K 8, difference", 200, truth, False), 1, difference(8)
     yield Design("pass@4 of K 16, difference", 200, truth, False), 1 / SLOW, difference(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Questions of a few kinds: the share of each, and the chance of a right answer before and after."""
+
+    name: str
+    shares: tuple[float, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+    def truth(self, samples: int) -> NDArray[np.float64]:
+        """The differences of pass@k for k = 1 … K, shape (K,)."""
+        k = np.arange(1, samples + 1)
+        wrong = [np.array(side)[:, None] ** k for side in (1 - np.array(self.before), 1 - np.array(self.after))]
+        return np.array(self.shares) @ (wrong[0] - wrong[1])
+
+
+BETA = tuple(float(x) for x in np.sqrt((np.arange(20) + 0.5) / 20))  # Beta(2, 1) in 20 equal parts
+EQUAL = (1 / 20,) * 20
+MIXTURES = (
+    Mixture("no difference", EQUAL, BETA, BETA),
+    Mixture("better", EQUAL, BETA, tuple(1 - 0.8 * (1 - p) for p in BETA)),
+    Mixture("crossing", (0.3, 0.3, 0.2, 0.2), (0.05, 0.4, 0.9, 0.0), (0.0, 0.8, 1.0, 0.0)),
+    Mixture("nearly all solved", (0.8, 0.1, 0.1), (0.9, 0.5, 0.2), (0.97, 0.6, 0.3)),
+    Mixture("3% open", (0.47, 0.03, 0.5), (0.0, 0.3, 1.0), (0.0, 0.5, 1.0)),
+)
+
+
+def _curves() -> Iterator[Simulated]:
+    """Whether the band over k holds at all k at once; a k without variance has none, and claims nothing."""
+
+    def one(mixture: Mixture, n: int, samples: int, trained: int, rng: np.random.Generator) -> Draw:
+        kind = rng.choice(len(mixture.shares), n, p=mixture.shares)
+        base = rng.binomial(samples, np.array(mixture.before)[kind])
+        tuned = rng.binomial(samples, np.array(mixture.after)[kind], size=(trained, n))
+        found, truth = pass_at_k.band(base, tuned if trained > 1 else tuned[0], samples), mixture.truth(samples)
+        ends = [
+            (low, high, true) for low, high, true in zip(found.low, found.high, truth, strict=True) if low is not None
+        ]
+        bands = {"sup-t band": _held(ends)}
+        if trained == 1:
+            bands["(band, no questions added)"] = _held(_plain(base, tuned[0], samples, truth, rng))
+        return Draw(float((tuned != base).sum()) / trained, bands=bands)
+
+    for mixture in MIXTURES:
+        for n, samples in ((128, 16), (32, 8)):
+            name = f"k 1 to {samples}, {mixture.name}"
+            yield Design(name, n, 0.0, False), 1 / SLOW, partial(one, mixture, n, samples, 1)
+    yield Design("k 1 to 16, crossing", N, 0.0, False), 1 / SLOW, partial(one, MIXTURES[2], N, 16, 1)
+    yield Design("k 1 to 16, 3 seeds, better", 128, 0.0, False), 1 / SLOW, partial(one, MIXTURES[1], 128, 16, 3)
+
+
+def _held(ends: list[tuple[float, float, float]]) -> tuple[bool, float]:
+    inside = all(low - 1e-12 <= true <= high + 1e-12 for low, high, true in ends)
+    return inside, float(np.mean([high - low for low, high, _ in ends])) if ends else 0.0
+
+
+def _plain(
+    base: NDArray[np.int64],
+    tuned: NDArray[np.int64],
+    samples: int,
+    truth: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> list[tuple[float, float, float]]:
+    """The ends of the sup-t band of the questions as they are, with the truth."""
+    d = pass_at_k.curve(tuned, samples) - pass_at_k.curve(base, samples)
+    varied = np.ptp(d, axis=0) > 1e-9
+    d, truth = d[:, varied], truth[varied]
+    if not varied.any():
+        return []
+    error = d.std(axis=0, ddof=1) / math.sqrt(len(d))
+    distinct, counts = np.unique(d, axis=0, return_counts=True)
+    means = rng.multinomial(len(d), counts / len(d), size=1000) @ distinct / len(d)
+    half = float(np.quantile((np.abs(means - d.mean(axis=0)) / error).max(axis=1), 0.95)) * error
+    return list(zip(d.mean(axis=0) - half, d.mean(axis=0) + half, truth, strict=True))
 
 
 def _near_one() -> Iterator[Simulated]:

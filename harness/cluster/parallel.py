@@ -80,7 +80,7 @@ def _parts(run: RunDir, stage: Stage, pool: Pool) -> list[Unit]:
     section = run.config.eval
     if stage.command[0] != "harness.evaluate" or not registry.kind(section).divides(section):
         return [Unit(stage)]
-    if stage.command[-1] == "base" and BASE_MADE in os.environ:
+    if stage.command[-1] == "elicit" or (stage.command[-1] == "base" and BASE_MADE in os.environ):
         return [Unit(stage)]
     count = run.config.cluster.parts or pool.room()
     return [Unit(stage, Part(number, count)) for number in range(1, count + 1)] if count > 1 else [Unit(stage)]

@@ -63,6 +63,13 @@ def impossible(config: Config) -> Iterator[str]:
         yield "rewards.control: only the last adapter of a control is scored; set train.checkpoint to last"
     if evaluation.curve and not config.data.dev:
         yield "eval.curve: the learning curve is scored on the dev split, which is empty; set data.dev"
+    if evaluation.elicit > config.data.dev:
+        yield (
+            f"eval.elicit: a prompt is chosen on {evaluation.elicit} questions of the dev split, which has "
+            f"{config.data.dev}; lower it, or raise data.dev"
+        )
+    if evaluation.elicit and evaluation.split == "dev":
+        yield "eval.elicit: a prompt chosen on dev cannot be judged on dev; set eval.split to test"
     if evaluation.curve and model.full_finetuning:
         yield "eval.curve: the learning curve needs LoRA adapters, and full finetuning makes none; set it to false"
     if len(set(evaluation.tasks)) < len(evaluation.tasks):

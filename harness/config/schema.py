@@ -20,10 +20,11 @@ from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
 
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
-# The noise floor and the control add numbers and change none, so that they can still be added to a finished run.
+# The noise floor, the elicited base and the control add numbers and change none, so that they can still be added to a
+# finished run.
 OUTSIDE_DIGEST = (
-    "name", "rewards.control", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "track",
-    "cluster",
+    "name", "rewards.control", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "eval.elicit",
+    "track", "cluster",
 )  # fmt: skip
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
@@ -194,6 +195,7 @@ class EvalSection(Section):
     enforce_eager: bool | None = None  # vllm: no compilation, no CUDA graphs; null: by the number of tokens
     gpu_memory_utilization: float = Field(0.9, gt=0, le=1)  # vllm: its share of the GPU's free memory
     noise_floor: bool = False  # evaluate the base twice: what changes although nothing was trained
+    elicit: int = Field(0, ge=0)  # dev questions on which a better prompt for the base is chosen; 0 disables
     curve: bool = False  # score the adapters kept during the training on all dev problems
 
 

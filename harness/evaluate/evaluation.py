@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,9 +172,9 @@ def _all_tuned(
 
 def _base(run: RunDir, questions: Questions, evaluation: Evaluation, engine: LazyEngine, part: Part | None) -> None:
     content = generation.content(run.config, questions, evaluation.conditions)
-    with _shared(run, run.base, _what("base", run), questions, content, engine, part) as whole:
+    with shared(run, run.base, _what("base", run), questions, content, engine, part) as whole:
         if whole:
-            _write_result(run, run.base, questions, evaluation)
+            write_result(run, run.base, questions, evaluation)
     engine.is_running()
 
 
@@ -191,9 +191,9 @@ def _again(run: RunDir, questions: Questions, evaluation: Evaluation, engine: La
     changed = Changed(prompts.hash_of_all(asked), seed if run.config.eval.temperature else None)
     content = generation.content(run.config, shuffled, evaluation.conditions)
     content = dataclasses.replace(content, seed=changed.seed, again=True)
-    with _shared(run, run.again, "base again", shuffled, content, engine, part) as whole:
+    with shared(run, run.again, "base again", shuffled, content, engine, part) as whole:
         if whole:
-            _write_result(run, run.again, questions, dataclasses.replace(evaluation, changed=changed))
+            write_result(run, run.again, questions, dataclasses.replace(evaluation, changed=changed))
     engine.is_running()
 
 
@@ -214,11 +214,11 @@ def _curve(
             adapter_hash = None
             # An engine with room for adapters may run other kernels, whose last bits differ.
             own = dataclasses.replace(content, adapters=True)
-            finished = _shared(run, folder, what, questions, own, engine, part)
+            finished = shared(run, folder, what, questions, own, engine, part)
         trained = adapter / "adapter_model.safetensors" if adapter else None
         with finished as whole:
             if whole:
-                _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+                write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
         engine.is_running()
     scored = all((folder / "result.json").exists() for folder in folders.values())
     with _finishing(run.curve(seed), scored, part) as whole:
@@ -251,7 +251,7 @@ def _kept(folder: Path, adapter: Path, content: Content) -> str:
 
 
 @contextmanager
-def _shared(
+def shared(
     run: RunDir,
     folder: Path,
     what: str,
@@ -323,7 +323,7 @@ def _tuned(
     with _finishing(folder, whole and wanted.began(folder / "proof.json"), part) as first:
         if first:
             trained = adapter / "adapter_model.safetensors"
-            _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+            write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
 
 
 def _also_tuned(
@@ -337,7 +337,7 @@ def _also_tuned(
     with _finishing(folder, generation.complete(made, engine, part), part) as first:
         if first:
             trained = adapter / "adapter_model.safetensors"
-            _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
+            write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=adapter_hash), trained)
     engine.is_running()
 
 
@@ -360,7 +360,7 @@ def _tuned_model(
     made = Series(run, f"tuned ({run.label(seed)})", folder / "samples.jsonl", questions, evaluation.conditions)
     with _finishing(folder, generation.complete(made, engine, part), part) as first:
         if first:
-            _write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=trained.weights_hash))
+            write_result(run, folder, questions, dataclasses.replace(evaluation, adapter=trained.weights_hash))
 
 
 def _source(run: RunDir, questions: Questions, conditions: Conditions, trained: str) -> Source:
@@ -368,10 +368,18 @@ def _source(run: RunDir, questions: Questions, conditions: Conditions, trained: 
     return Source(trained, generation.content(run.config, questions, conditions).digest)
 
 
-def _write_result(
-    run: RunDir, folder: Path, questions: Questions, evaluation: Evaluation, trained: Path | None = None
+def write_result(
+    run: RunDir,
+    folder: Path,
+    questions: Questions,
+    evaluation: Evaluation,
+    trained: Path | None = None,
+    made_from: Sequence[Path] = (),
 ) -> None:
-    """Score every completion and write result.json; trained: the file whose hash is evaluation.adapter."""
+    """Score every completion and write result.json; trained: the file whose hash is evaluation.adapter.
+
+    made_from: other files that decided what was asked.
+    """
     config = run.config
     scores = results.score(
         plugins.task(config),
@@ -382,4 +390,4 @@ def _write_result(
     )
     # The report is drawn from the run directory alone, even if the data is no longer there.
     texts = {problem.id: problem.question for problem in questions.problems}
-    seals.write_result(run, folder, dataclasses.replace(evaluation, questions=texts, scores=scores), trained)
+    seals.write_result(run, folder, dataclasses.replace(evaluation, questions=texts, scores=scores), trained, made_from)

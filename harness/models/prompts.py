@@ -5,8 +5,9 @@ Base and tuned evaluations use these ids; training checks that its library makes
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from harness.config.schema import Config
 from harness.models.checkpoint import Checkpoint, resolve
-from harness.tasks.dataset import Data, messages
+from harness.tasks.dataset import Data, Message, messages
 from harness.tasks.records import Problem
 from harness.util.errors import HarnessError, in_short
 
@@ -44,6 +45,11 @@ class Questions:
     checkpoint: Checkpoint
     tokenizer: PreTrainedTokenizerBase
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest prompt."""
+        return max(len(prompt.ids) for prompt in self.prompts)
+
 
 def prepare(config: Config, data: Data, *, weights: bool = True, beside: Questions | None = None) -> Questions:
     """The evaluation's problems as prompts, each of them checked, all within the model's context.
@@ -57,6 +63,14 @@ def prepare(config: Config, data: Data, *, weights: bool = True, beside: Questio
     prompts = encode(tokenizer, problems, config.prompt.system)
     check_context(checkpoint, prompts, config.eval.max_new_tokens)
     return Questions(problems, tuple(prompts), checkpoint, tokenizer)
+
+
+def asked_by(chat: Callable[[str], list[Message]], questions: Questions, config: Config) -> Questions:
+    """The same questions asked in another way. Raises HarnessError as `prepare`."""
+    tokenizer, problems = questions.tokenizer, questions.problems
+    made = encode_chats(tokenizer, problems, [chat(problem.question) for problem in problems])
+    check_context(questions.checkpoint, made, config.eval.max_new_tokens)
+    return dataclasses.replace(questions, prompts=tuple(made))
 
 
 def ids_hash(ids: Sequence[int]) -> str:
@@ -99,11 +113,17 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
 
 def encode(tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], system: str) -> list[Prompt]:
     """Render, tokenize and check each problem, in order."""
-    chats = [messages(problem.question, system) for problem in problems]
+    return encode_chats(tokenizer, problems, [messages(problem.question, system) for problem in problems])
+
+
+def encode_chats(
+    tokenizer: PreTrainedTokenizerBase, problems: Sequence[Problem], chats: Sequence[list[Message]]
+) -> list[Prompt]:
+    """The same for the messages that each problem is asked with."""
     rendered = _rendered(tokenizer, chats, add_generation_prompt=True)
     prompts = [Prompt.of(p.id, ids) for p, ids in zip(problems, rendered, strict=True)]
-    for problem, prompt in zip(problems, prompts, strict=True):
-        _check_prompt(tokenizer, problem, prompt.ids, system)
+    for problem, prompt, chat in zip(problems, prompts, chats, strict=True):
+        _check_prompt(tokenizer, problem, prompt.ids, chat)
     return prompts
 
 
@@ -117,29 +137,37 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Any], **how: A
         ) from None
 
 
-def _check_prompt(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> None:
-    """Raise HarnessError unless there is exactly one BOS and the system text and the question are in the prompt.
+def _check_prompt(
+    tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], chat: Sequence[Message]
+) -> None:
+    """Raise HarnessError unless there is exactly one BOS and every message is in the prompt.
 
     SmolLM2's BOS is the token that opens a turn, so there is one for each turn.
     """
     bos = tokenizer.bos_token_id
-    if bos is not None and (count := ids.count(bos)) != 1 and not _opens_turns(tokenizer, problem, ids, system):
+    if bos is not None and (count := ids.count(bos)) != 1 and not _opens_turns(tokenizer, ids, chat):
         raise HarnessError(f"prompt: found {count} BOS tokens in the prompt of problem {problem.id}, expected one")
     text = tokenizer.decode(ids, skip_special_tokens=False)
     # Templates trim their input, and tokenizers may normalize whitespace, so only the words are compared.
     words = " ".join(text.split())
-    for part, what in ((system, "system text"), (problem.question, "question")):
-        if " ".join(part.split()) not in words:
+    what = {"system": "system text", "user": "question", "assistant": "solution of an example"}
+    for message in chat:
+        if " ".join(message["content"].split()) not in words:
             raise HarnessError(
-                f"prompt: the {what} is missing from the prompt that the chat template made for problem {problem.id}"
+                f"prompt: the {what[message['role']]} is missing from the prompt that the chat template made for "
+                f"problem {problem.id}"
             )
 
 
-def _opens_turns(tokenizer: PreTrainedTokenizerBase, problem: Problem, ids: Sequence[int], system: str) -> bool:
-    """Whether the BOS is before each turn of the prompt, the model's own included, and nowhere else."""
+def _opens_turns(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], chat: Sequence[Message]) -> bool:
+    """Whether the BOS is before each turn of the prompt, the model's own included, and nowhere else.
+
+    A template may add a system text of its own where the chat has none.
+    """
     places = [place for place, token in enumerate(ids) if token == tokenizer.bos_token_id]
-    turns = len(messages(problem.question, system)) + 1
-    return len(places) == turns and places[0] == 0 and all(b - a > 1 for a, b in pairwise(places))
+    turns = len(chat) + 1
+    added = chat[0]["role"] != "system" and len(places) == turns + 1
+    return (len(places) == turns or added) and places[0] == 0 and all(b - a > 1 for a, b in pairwise(places))
 
 
 def padding(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> str | None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 from markupsafe import Markup
@@ -232,7 +232,7 @@ def curve(name: str, title: str, lines: Mapping[str, Curve], *, share: bool = Fa
     top = 30 if alone else 48
     across = Scale(steps[0], max(steps[-1], steps[0] + 1), 44, WIDTH - 12)
     up = Scale(reach.low, reach.high, top + 130, top)
-    parts = [_text("label", 10, 16, title), *([] if alone else _names(list(drawn)))]
+    parts = [_text("label", 10, 16, title), *([] if alone else _names(enumerate(drawn)))]
     for tick in up.ticks:
         parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(tick)))
         parts.append(_text("tick end", 38, up(tick) + 4, _number(tick)))
@@ -247,6 +247,49 @@ def curve(name: str, title: str, lines: Mapping[str, Curve], *, share: bool = Fa
     return _svg(name, title, described, top + 170, parts)
 
 
+def pass_at_k(
+    name: str,
+    title: str,
+    base: Sequence[float],
+    tuned: Sequence[float],
+    band: Sequence[tuple[float, float] | tuple[None, None]],
+) -> Markup:
+    """Two panels over k = 1, 2, …: base and tuned in percent; tuned minus base in points with its band, and 0.
+
+    band: its ends at each k; None where there is none, which leaves a gap.
+    """
+    ks, difference = list(range(1, len(base) + 1)), [t - b for b, t in zip(base, tuned, strict=True)]
+    across = Scale(1, max(len(ks), 2), 44, WIDTH - 12)
+    reach = _span([*base, *tuned], 10.0, 0.0, 100.0)
+    ends = [end for pair in band for end in pair if end is not None]
+    around = _span([*ends, *difference, 0.0], 4.0)
+    upper, lower = Scale(reach.low, reach.high, 150, 48), Scale(around.low, around.high, 292, 190)
+    parts = [_text("label", 10, 16, "Questions solved, %"), *_names([(0, "tuned"), (3, "base")])]
+    parts.append(_text("label", 10, 178, "Tuned minus base, points"))
+    for panel in (upper, lower):
+        for tick in panel.ticks:
+            parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, panel(tick)))
+            parts.append(_text("tick end", 38, panel(tick) + 4, _number(tick)))
+    parts.append(_tag('<line class="zero" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, lower(0)))
+    for number, values in ((0, tuned), (3, base)):
+        parts += _line(Curve(ks, values), number, across, upper)
+    for _, run in groupby(zip(ks, difference, band, strict=True), lambda each: each[2][0] is None):
+        at, values, pairs = zip(*run, strict=True)
+        low, high = zip(*pairs, strict=True)
+        parts += _line(Curve(at, values) if low[0] is None else Curve(at, values, low, high), 0, across, lower)
+    for tick in across.ticks:
+        if tick == int(tick):
+            parts.append(_text("tick middle", across(tick), 310, _number(tick)))
+    told = {k: f"k = {k}: base {_number(b)}, tuned {_number(t)}" for k, b, t in zip(ks, base, tuned, strict=True)}
+    for k, d, (low, high) in zip(ks, difference, band, strict=True):
+        told[k] += f", difference {_number(d)}" + ("" if low is None else f" ({_number(low)} to {_number(high)})")
+    for k in ks:
+        column = '<rect class="column" x="{}" y="48" width="8" height="244"><title>{}</title></rect>'
+        parts.append(_tag(column, across(k) - 4, told[k]))
+    parts.append(_text("tick end", WIDTH - 12, 326, "answers a question, k"))
+    return _svg(name, title, "; ".join(told[k] for k in ks), 332, parts)
+
+
 def _line(data: Curve, number: int, across: Scale, up: Scale) -> Iterator[Markup]:
     points = [(across(step), up(value)) for step, value in zip(data.steps, data.values, strict=True)]
     if data.low:
@@ -259,10 +302,10 @@ def _line(data: Curve, number: int, across: Scale, up: Scale) -> Iterator[Markup
         yield _tag('<circle class="dot" cx="{}" cy="{}" r="4"/>', *points[0])
 
 
-def _names(labels: list[str]) -> Iterator[Markup]:
-    """The legend of several curves."""
+def _names(labels: Iterable[tuple[int, str]]) -> Iterator[Markup]:
+    """The legend of several curves: how each is drawn, and its name."""
     x = 12.0
-    for number, label in enumerate(labels):
+    for number, label in labels:
         stroke = '<line class="curve n{0}" x1="{1}" x2="{2}" y1="30" y2="30"/>'
         yield _tag(stroke, number % LINES, x, x + 20)
         yield _text("tick", x + 25, 34, label)

@@ -17,14 +17,18 @@ from harness.report.sections import tasks as tasks_section
 from harness.report.summary import (
     REWARD_SHARE,
     Against,
+    AtK,
     Control,
+    Curves,
     Decomposition,
+    Elicited,
     Ends,
     FloorRecord,
     Flow,
     Flows,
     Identity,
     KindGain,
+    Newly,
     NoiseFloor,
     OfSamples,
     Panel,
@@ -43,7 +47,7 @@ from harness.report.summary import (
     TunedSide,
 )
 from harness.report.wording import against_control
-from harness.runs import curve, proof, training
+from harness.runs import comparable, curve, proof, training
 from harness.runs.comparable import check_pair
 from harness.runs.curve import Curve
 from harness.runs.directory import RunDir
@@ -111,8 +115,10 @@ def summarize(run: RunDir) -> Summary:
         train=trainings[0],
         proof=_proof(run, trained[0]),
         noise_floor=_noise_floor(run, base, before) if (run.again / "result.json").exists() else None,
+        elicited=_elicited(run, base, before, after) if (run.elicited / "result.json").exists() else None,
         curve=_curves(run),
         of_samples=_of_samples(base.scores, sides, count) if count > 1 else None,
+        curves=_pass_at_k(run, base.scores, sides) if count > 1 else None,
         seeds=tuple(map(partial(_seed, run, before), trainings, each)) if len(sides) > 1 else None,
         transfer=_transfer(run) if run.config.eval.tasks[1:] else None,
         control=_control(run.control, base, before, after) if run.control else None,
@@ -357,6 +363,19 @@ def _noise_floor(run: RunDir, base: Evaluation, before: Columns) -> NoiseFloor:
     return NoiseFloor(changed=again.changed, **{name: _floor(before[name], after[name]) for name in COMPARED})
 
 
+def _elicited(run: RunDir, base: Evaluation, before: Columns, after: Columns) -> Elicited:
+    """The base with another prompt, between the base and the tuned model."""
+    choice, found = comparable.read_choice(run), read_evaluation(run.elicited)
+    comparable.check_contrast(run, base, found, choice)
+    between = per_question(found.scores)["accuracy"]
+    return Elicited(
+        choice=choice,
+        accuracy=rate(between, run.config.eval.samples),
+        prompting=_difference(before["accuracy"], between),
+        training=_difference(between, after["accuracy"]),
+    )
+
+
 def _floor(first: NDArray[np.float64], again: NDArray[np.float64]) -> FloorRecord:
     found = sensitivity.noise_floor(first, again)
     difference = finding.record(found.difference)
@@ -364,14 +383,10 @@ def _floor(first: NDArray[np.float64], again: NDArray[np.float64]) -> FloorRecor
 
 
 def _of_samples(base: Scores, sides: list[Scores], count: int) -> tuple[OfSamples, ...]:
-    """pass@k for k = 1, 2, 4, … and K, pass^K and maj@K of K samples per question, and their paired differences."""
-    sizes = sorted({1 << i for i in range(count.bit_length()) if 1 << i < count} | {count})
-    grouped = [_by_question(side) for side in (base, *sides)]
+    """pass^K and maj@K of K samples per question, and their paired differences."""
     scores: dict[str, list[NDArray[np.float64]]] = {}
-    for answers, right in grouped:
+    for answers, right in (_by_question(side) for side in (base, *sides)):
         counts = np.array([sum(group) for group in right])
-        for k in sizes:
-            scores.setdefault(f"pass@{k}", []).append(pass_at_k.pass_at_k(counts, count, k))
         scores.setdefault(f"pass^{count}", []).append(pass_at_k.pass_hat_k(counts, count, count))
         scores.setdefault(f"maj@{count}", []).append(pass_at_k.majority(answers, right))
     found = []
@@ -380,6 +395,50 @@ def _of_samples(base: Scores, sides: list[Scores], count: int) -> tuple[OfSample
         difference = _difference(before, after)
         found.append(OfSamples(name=name, base=rate(before, count), tuned=rate(after, count), difference=difference))
     return tuple(found)
+
+
+def _right(scores: Scores) -> NDArray[np.bool_]:
+    """Whether each answer to each question is right, shape (n, K)."""
+    return np.array(_by_question(scores)[1])
+
+
+def _pass_at_k(run: RunDir, base: Scores, sides: list[Scores]) -> Curves:
+    """pass@k for every k with its band, and the questions newly solved and lost beside what chance makes of them."""
+    count, before, each = run.config.eval.samples, _right(base), [_right(side) for side in sides]
+    counts, after = before.sum(axis=1), np.stack(each).sum(axis=2)
+    band = pass_at_k.band(counts, after if len(each) > 1 else after[0], count)
+    first = pass_at_k.curve(counts, count).mean(axis=0)
+    second = np.mean([pass_at_k.curve(side, count).mean(axis=0) for side in after], axis=0)
+    rows = zip(first, second, band.estimate, band.low, band.high, strict=True)
+    at = (
+        AtK(k=k, base=float(b), tuned=float(t), difference=d, low=low, high=high)
+        for k, (b, t, d, low, high) in enumerate(rows, 1)
+    )
+    again = _right(read_evaluation(run.again).scores) if (run.again / "result.json").exists() else None
+    return Curves(critical=band.critical, at=tuple(at), newly=_newly(before, each, again))
+
+
+def _newly(before: NDArray[np.bool_], each: list[NDArray[np.bool_]], again: NDArray[np.bool_] | None) -> Newly:
+    def solved_only(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> int:
+        return int((~first.any(axis=1) & second.any(axis=1)).sum())
+
+    n, half = len(before), before.shape[1] // 2
+    by_chance = pass_at_k.newly_solved(before, before, half)
+    solved = np.stack([pass_at_k.newly_solved(before, after, half) for after in each])
+    lost = np.stack([pass_at_k.newly_solved(after, before, half) for after in each])
+    beyond = [_difference(by_chance, found if len(each) > 1 else found[0]) for found in (solved, lost)]
+    return Newly(
+        solved=_counted(float(np.mean([solved_only(before, after) for after in each]))),
+        lost=_counted(float(np.mean([solved_only(after, before) for after in each]))),
+        drawn=half,
+        solved_of_drawn=float(n * solved.mean()),
+        lost_of_drawn=float(n * lost.mean()),
+        by_chance=float(by_chance.sum()),
+        solved_beyond=beyond[0],
+        lost_beyond=beyond[1],
+        again_solved=None if again is None else solved_only(before, again),
+        again_lost=None if again is None else solved_only(again, before),
+    )
 
 
 def _by_question(scores: Scores) -> tuple[list[list[str | None]], list[list[bool]]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.runs.comparable import Choice
 from harness.runs.curve import Curve
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
@@ -227,12 +228,78 @@ class NoiseFloor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfSamples:
-    """One measure over the samples of a question: pass@k, pass^K or maj@K."""
+    """One measure over the samples of a question: pass^K or maj@K."""
 
     name: str
     base: Rate
     tuned: Rate
     difference: AnyDifference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtK:
+    """pass@k of both models for one k."""
+
+    k: int
+    base: float
+    tuned: float
+    difference: float
+    low: float | None  # of the band that holds for all k at once; None: no variance at this k
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newly:
+    """Questions newly solved (no answer of the base right, at least one of the tuned model) and newly lost.
+
+    Over seeds the means. Chance makes some of them: `by_chance` is the expected number, each way, between two disjoint
+    sets of `drawn` of the base's own answers. The expected numbers base to tuned are over disjoint sets too, because
+    both models draw the answers at one place with one seed (`stats.pass_at_k.newly_solved`).
+    """
+
+    solved: int | float  # with all samples
+    lost: int | float
+    drawn: int  # half of the samples
+    solved_of_drawn: float
+    lost_of_drawn: float
+    by_chance: float
+    solved_beyond: AnyDifference  # the question's chance to be newly solved, base to tuned minus by chance
+    lost_beyond: AnyDifference
+    again_solved: int | None = field(default=None, metadata=OMITTED)  # with all samples, the base evaluated again
+    again_lost: int | None = field(default=None, metadata=OMITTED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curves:
+    """pass@k of base and tuned for every k up to the samples a question, with a simultaneous 95% band (sup-t)."""
+
+    critical: float | None  # half the band's width in standard errors; None if no k has variance
+    at: tuple[AtK, ...]
+    newly: Newly
+
+    @property
+    def more(self) -> list[int]:
+        """The k at which the tuned model is detected to solve more."""
+        return [each.k for each in self.at if each.low is not None and each.low > 0]
+
+    @property
+    def fewer(self) -> list[int]:
+        return [each.k for each in self.at if each.high is not None and each.high < 0]
+
+    @property
+    def constant(self) -> list[int]:
+        """The k without variance."""
+        return [each.k for each in self.at if each.low is None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elicited:
+    """The base with the prompt that was best on dev: what prompting alone does, and what training adds to it."""
+
+    choice: Choice
+    accuracy: Rate  # on the questions of the run
+    prompting: AnyDifference  # of accuracy: elicited minus base
+    training: AnyDifference  # tuned minus elicited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -358,8 +425,10 @@ class Summary:
     train: Training  # of the first seed
     proof: AnyProof  # of the first seed
     noise_floor: NoiseFloor | None = field(default=None, metadata=OMITTED)
+    elicited: Elicited | None = field(default=None, metadata=OMITTED)
     curve: dict[str, Curve] | None = field(default=None, metadata=OMITTED)  # by training seed
     of_samples: tuple[OfSamples, ...] | None = field(default=None, metadata=OMITTED)  # with several samples a question
+    curves: Curves | None = field(default=None, metadata=OMITTED)  # the same
     seeds: tuple[SeedSummary, ...] | None = field(default=None, metadata=OMITTED)  # if there are several
     transfer: Transfer | None = field(default=None, metadata=OMITTED)  # if there are several tasks
     control: Control | None = field(default=None, metadata=OMITTED)

@@ -10,7 +10,7 @@ from harness.config import plugins
 from harness.evaluate import learning_curve
 from harness.report import write
 from harness.runs import curve, provenance, results, seals
-from harness.runs.comparable import check_pair
+from harness.runs.comparable import check_contrast, check_pair, read_choice
 from harness.runs.completions import Asked
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, ScoredCompletion
@@ -46,9 +46,13 @@ def rescore(run: RunDir) -> None:
     seeds = [seed for seed in run.config.train.seeds if (run.curve(seed) / curve.NAME).exists()]
     curves = {seed: learning_curve.folders(run, seed) for seed in seeds}
     named = {f"curve (seed {s}, step {n})": folder for s in seeds for n, folder in curves[s].items()}
-    folders = sides | named
+    # Which prompt was chosen on dev stays as it was: test was asked with that one.
+    elicited = {"elicited base": run.elicited} if (run.elicited / "result.json").exists() else {}
+    folders = sides | elicited | named
     before = {what: results.read_earlier(folder) for what, folder in folders.items()}
     after = {what: _scored(owners.get(what, run), folder, before[what]) for what, folder in folders.items()}
+    if elicited:
+        check_contrast(run, after["base"], after["elicited base"], read_choice(run))
     for what in sides:
         task = owners.get(what, run).task
         check_pair(
@@ -61,7 +65,7 @@ def rescore(run: RunDir) -> None:
         say(f"Scorer version: {then} then, {now} now.")
     for what, folder in folders.items():
         say(f"{what}: {changes(before[what].scores, after[what].scores)}")
-        seals.write_result(run, folder, after[what])
+        seals.write_result(run, folder, after[what], made_from=[run.choice] if what in elicited else [])
     for seed in seeds:
         learning_curve.write(run, seed)
     if before != after:

@@ -8,7 +8,7 @@ from harness.cluster import parallel, pool
 from harness.cost import estimate
 from harness.report import write
 from harness.run.inputs import asked, check_inputs, local_inputs
-from harness.runs import directory, machine, provenance, seals
+from harness.runs import comparable, directory, machine, provenance, seals
 from harness.runs.directory import RunDir
 from harness.runs.manifest import Seeds
 from harness.runs.stages import complete, free_memory, stages, start
@@ -25,6 +25,7 @@ def run(run: RunDir) -> int:
 
     A complete run is only shown.
     """
+    comparable.check_choice(run)
     if complete(run) and seals.whole(run):
         run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
         run.pin_control()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
 from harness.config.schema import Config
-from harness.cost import estimate, memory
+from harness.cost import budget, estimate, measured, memory
 from harness.models import checkpoint
 from harness.report.wording import CONTROL_REWARDS
 from harness.run.inputs import asked, further_data, load_data, local_inputs
@@ -15,7 +16,9 @@ from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.runs.stages import state_of
 from harness.stats import power
+from harness.stats.intervals import ALPHA
 from harness.tasks.dataset import Data
+from harness.tasks.elicitation import promptings
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
 from harness.util.startup import hidden
@@ -25,8 +28,8 @@ DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan 
 SHOWN_IDS = 24
 
 
-def show(run: RunDir) -> None:
-    """Print what the run would do. Loads no model weights and writes nothing."""
+def show(run: RunDir, hours: float | None = None) -> None:
+    """Print what the run would do, and how to spend so many hours. Loads no model weights and writes nothing."""
     config, gpus = run.config, machine.gpus()
     say(config.changed().rstrip())
     say("# All others have their default values (python -m harness.settings); a run's config.yaml has all of them.\n")
@@ -66,16 +69,26 @@ def show(run: RunDir) -> None:
         steps = ", ".join(map(str, config.kept_steps))
         chosen = "the best of them on dev" if t.checkpoint == "best_dev" else "the last of them"
         say(f"Learning curve: {len(data.dev)} dev questions, base and steps {steps}; tuned is {chosen}.")
+    if config.eval.elicit:
+        names = ", ".join(way.name for way in promptings(config.prompt.system, training.train))
+        say(
+            f"Elicited base: {config.eval.elicit} dev questions with each of the prompts {names}; the best of them "
+            f"once on the {n} questions."
+        )
     for line in estimate.lines(config, data, gpus):
         say(line)
-    if not gpus:
-        say("Hours: not known, because nothing was measured on a machine without a GPU.")
-    for psi in DISCORDANCES:
-        effect = power.minimum_detectable_effect(n, psi, correction=1.0)  # as in the verdict on one training
-        found = f"differences of {100 * effect:.2f} points and more" if effect else "nothing"
-        say(f"If {psi:.0%} of the questions change, {n} questions detect {found} (80% power, two-sided .05).")
-    if t.seeds[1:]:
-        say(_plan_seeds(n, len(t.seeds)))
+    pace = measured.pace(config, gpus, run.path.parent)
+    if pace:
+        took = pace.run(n, config.eval.samples, len(t.seeds)) / estimate.HOUR
+        say(f"Hours: about {took:.2f} for base, training and tuned evaluation, as measured in {pace.source}.")
+    elif not gpus:
+        say("Hours: not known, because no run of this kind was measured on this machine.")
+    for line in _power(n, config.eval.samples, len(t.seeds)):
+        say(line)
+    if hours is not None:
+        most = len(data.asked(config.eval.split, None))
+        for line in budget.lines(pace or estimate.pace(config, gpus), hours, most):
+            say(line)
     checkpoint.resolve(config.model, weights=False)  # before seconds of imports
     say("Loading the tokenizer.")
     # Tokenizers need no torch, which most of the time of the import is.
@@ -87,17 +100,62 @@ def show(run: RunDir) -> None:
         say(f"This experiment cannot run on this machine: {reason}")
 
 
+def _power(n: int, samples: int, count: int) -> Iterator[str]:
+    """What the design detects, in the words and by the rule of the report."""
+    yield (
+        f'Power, as the report will state it ("this design detects ≥ X points with {power.POWER:.0%} power", two-sided '
+        f"{ALPHA}), by the share of the questions that turn out to change{' as a whole' * (samples > 1)}:"
+    )
+    yield f"- one training, {n:,} questions: {_detected(n, DISCORDANCES, samples)}."
+    if samples > 1:
+        least = tuple(psi / samples for psi in DISCORDANCES)
+        yield (
+            f"- were all of that chance between the {samples} samples, which averages out: "
+            f"{_detected(n, least, samples, DISCORDANCES)}."
+        )
+    psi = DISCORDANCES[1]
+    yield (
+        "The report sees the share of these questions, not of all that are like them. So it computes with the upper "
+        f"end of its 95% interval, which for {psi:.0%} is {power.discordance_high(n, psi * n):.1%}, and so does this "
+        "plan."
+    )
+    if count > 1:
+        yield _plan_seeds(n, count)
+
+
+def _detected(n: int, shares: Sequence[float], samples: int, named: Sequence[float] | None = None) -> str:
+    found = []
+    for psi, name in zip(shares, named or shares, strict=True):
+        effect, one_way = power.stated(n, psi, samples=samples), power.one_way(n)
+        if effect is not None:
+            words = f"≥ {100 * effect:.2f} points"
+        else:
+            words = "nothing" if one_way is None else f"only if all go one way, ≥ {100 * one_way:.2f} points,"
+        found.append(f"{words} at {name:.0%}")
+    return ", ".join(found)
+
+
 def _plan_seeds(n: int, count: int) -> str:
     """What the mean of several trainings detects, which depends on how much they differ."""
-    psi, found = DISCORDANCES[1], []
+    psi = DISCORDANCES[1]
+    asked = (
+        f"- the mean of {count} trainings, if {psi:.0%} of the questions change, by the standard deviation of the "
+        "trainings' accuracies in points: "
+    )
+    found = []
     for deviation in DEVIATIONS:
-        effect = power.planned(n, psi, deviation / 100, count)
-        found.append(f"{f'{100 * effect:.2f} points' if effect else 'nothing'} at {deviation:g}")
-    unknown = " The report will give no power: two seeds do not bound how much trainings vary."
+        true, said = (of(n, psi, deviation=deviation / 100, count=count) for of in (power.planned, power.stated))
+        words = f"{f'≥ {100 * true:.2f} points' if true else 'nothing'} at {deviation:g}"
+        if count >= power.FEWEST:
+            words += f" (the report: {f'≥ {100 * said:.2f}' if said else 'none'})"
+        found.append(words)
+    if count < power.FEWEST:
+        return (
+            f"{asked}{', '.join(found)}. The report will give no power: two seeds do not bound how much trainings vary."
+        )
     return (
-        f"That is for each training by itself: what the mean of {count} detects depends on how much they differ. If "
-        f"{psi:.0%} of the questions change, by standard deviation of the trainings in points: "
-        f"{', '.join(found)}.{unknown if count < power.FEWEST else ''}"
+        f"{asked}{', '.join(found)}. The report states more than that, because it knows the standard deviation only "
+        f"from the {count} trainings, and computes with its upper limit."
     )
 
 

@@ -1,11 +1,62 @@
-"""Whether two evaluations of a run may be compared: the same questions and prompts, under the same conditions."""
+"""Whether two evaluations of a run may be compared: the same questions and prompts, under the same conditions.
+
+The elicited base is the one exception, a condition of its own kind: its prompt differs on purpose, and nothing else.
+choice.json has the prompts that were tried on dev, and the one that was chosen before test.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 from harness.runs.directory import RunDir
 from harness.runs.results import Conditions, Evaluation
-from harness.util import typed
+from harness.tasks.elicitation import OWN
+from harness.util import files, typed
 from harness.util.errors import HarnessError
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One prompt on the dev questions."""
+
+    name: str
+    words: str  # what it is
+    correct: int  # completions that are right in any format
+    completions: int
+    truncated: int  # completions cut at the token limit
+    mean_tokens: float  # a completion
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which prompt the elicited base is asked with, and by which figures it was chosen."""
+
+    questions: int  # of dev
+    max_new_tokens: int  # of a completion, the same for every prompt
+    tried: tuple[Tried, ...]  # in the order in which ties are decided
+    left_out: tuple[str, ...]  # prompts that this model cannot be asked with
+    chosen: str
+
+
+def read_choice(run: RunDir) -> Choice:
+    """Raises HarnessError as typed.read."""
+    return typed.read(Choice, run.choice)
+
+
+def text(choice: Choice) -> str:
+    """The content of its file."""
+    return files.as_json(typed.plain(choice))
+
+
+def check_choice(run: RunDir) -> None:
+    """Raise HarnessError if a prompt was chosen on another number of questions than the experiment now says."""
+    asked = run.config.eval.elicit
+    if asked and run.choice.exists() and (made := read_choice(run)).questions != asked:
+        raise HarnessError(
+            f"eval.elicit: the prompt was chosen on {made.questions} dev questions, and test is asked with one choice "
+            f"only; set eval.elicit={made.questions}, or start a new run with another name (name=...)"
+        )
 
 
 def check_conditions(run: RunDir, before: Conditions, after: Conditions, other: str = "tuned") -> None:
@@ -18,6 +69,8 @@ def check_conditions(run: RunDir, before: Conditions, after: Conditions, other: 
     if not differing:
         return
     remedy = "delete base/ and tuned/ and run again"
+    if other == "elicit":
+        remedy = "delete elicit/test and run again"
     if other == "again":
         remedy = "delete again/ and leave eval.noise_floor out, or delete base/, again/ and tuned/, and run again"
     if differing == ["scorer"]:  # the completions are still valid, and may have taken hours
@@ -37,6 +90,22 @@ def check_pair(run: RunDir, base: Evaluation, after: Evaluation, other: str = "t
     check_conditions(run, base.conditions, after.conditions, other)
     if _asked(base) != _asked(after):
         raise HarnessError(f"{run.path}: base and {other} answered different questions; delete {other}/ and run again")
+
+
+def check_contrast(run: RunDir, base: Evaluation, elicited: Evaluation, choice: Choice) -> None:
+    """Raise HarnessError unless the elicited base was asked the base's questions under its conditions, prompts apart.
+
+    The prompts must differ if another one than the experiment's own was chosen, and be the same otherwise.
+    """
+    same = base.conditions.prompts == elicited.conditions.prompts
+    if same != (choice.chosen == OWN):
+        raise HarnessError(
+            f"{run.elicited}: was not asked with the prompt that was chosen ({choice.chosen}); delete it and run again"
+        )
+    alike = dataclasses.replace(elicited.conditions, prompts=base.conditions.prompts)
+    check_conditions(run, base.conditions, alike, "elicit")
+    if [asked[:2] for asked in _asked(base)] != [asked[:2] for asked in _asked(elicited)]:
+        raise HarnessError(f"{run.elicited}: answers other questions than the base; delete it and run again")
 
 
 def _from_their_difference(*texts: str) -> list[str]:

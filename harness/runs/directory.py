@@ -4,6 +4,7 @@
       config.yaml  manifest.json  log.txt
       base/            samples.jsonl  result.json
       again/           the same: the base evaluated a second time (eval.noise_floor)
+      elicit/          choice.json  dev/<prompt>/, test/: the same: the base with other prompts (eval.elicit)
       train/seed-<s>/  adapter/  checkpoints/  metrics.jsonl  completions.parquet  effective_settings.json
                        stopped.json (train.on_drift: stop)
       curve/seed-<s>/  curve.json  step-<n>/: samples.jsonl  result.json  source.json (eval.curve)
@@ -54,6 +55,8 @@ class RunDir:
     manifest = property(lambda self: self.path / "manifest.json")
     base = property(lambda self: self._of_task(self.path / "base"))
     again = property(lambda self: self.path / "again")
+    elicited = property(lambda self: self.path / "elicit" / "test")
+    choice = property(lambda self: self.path / "elicit" / "choice.json")
     summary = property(lambda self: self.path / "summary.json")
     report = property(lambda self: self.path / "report.md")
     page = property(lambda self: self.path / "report.html")
@@ -128,6 +131,10 @@ class RunDir:
     def curve(self, seed: int) -> Path:
         return self.path / "curve" / f"{self.arm}-{seed}"
 
+    def tried(self, prompt: str) -> Path:
+        """The base's answers to the dev questions with another prompt."""
+        return self.path / "elicit" / "dev" / prompt
+
     def tuned(self, seed: int) -> Path:
         return self._of_task(self.path / "tuned" / f"{self.arm}-{seed}")
 
@@ -139,6 +146,7 @@ class RunDir:
             ("metrics.jsonl", "dropped_prompts.json", "stopped.json"),
         )
         found = [folder / name for folder in (self.base, self.again) for name in evaluated]
+        found += [self.choice, self.elicited / "result.json"]
         for arm in self.arms:
             for seed in self.config.train.seeds:
                 found += [arm.tuned(seed) / name for name in evaluated]

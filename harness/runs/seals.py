@@ -69,11 +69,13 @@ def write_text(run: RunDir, file: Path, content: str, made_from: Mapping[str, st
     files.write_text(file, content)
 
 
-def write_result(run: RunDir, folder: Path, result: Evaluation, trained: Path | None = None) -> None:
+def write_result(
+    run: RunDir, folder: Path, result: Evaluation, trained: Path | None = None, made_from: Iterable[Path] = ()
+) -> None:
     """Write the result.json of an evaluation, and seal its folder; an older report is deleted first.
 
     Otherwise a kill before the next report would leave the old one, and the run would count as complete. trained: the
-    file whose hash is result.adapter.
+    file whose hash is result.adapter; made_from: files of the run that decided what was asked.
     """
     file, content = folder / "result.json", files.as_json(typed.plain(result))
     made = hashes(run, (folder / name for name in ("samples.jsonl", "proof.json", "source.json")))
@@ -82,7 +84,7 @@ def write_result(run: RunDir, folder: Path, result: Evaluation, trained: Path | 
     else:
         source = {_inside(run, trained): result.adapter} if trained and result.adapter else {}
     written = {path: (sha256, source) for path, sha256 in made.items()}
-    seal(run, file, written | {_inside(run, file): (files.text_hash(content), made)})
+    seal(run, file, written | {_inside(run, file): (files.text_hash(content), made | hashes(run, made_from))})
     if not file.exists() or file.read_bytes() != content.encode():
         run.report.unlink(missing_ok=True)
     files.write_text(file, content)
@@ -149,6 +151,8 @@ def mend(run: RunDir) -> None:
         else:
             file.unlink(missing_ok=True)
         outcome.unlink(missing_ok=True)
+        if each.path.startswith("elicit/"):  # its stage is done when test is scored
+            (run.elicited / "result.json").unlink(missing_ok=True)
         if each.path.startswith("curve/"):  # its stage is done when there is a curve
             (run.path / "curve" / Path(each.path).parts[1] / curve.NAME).unlink(missing_ok=True)
 

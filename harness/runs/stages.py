@@ -42,6 +42,8 @@ def stages(run: RunDir) -> list[Stage]:
     found = [Stage("base evaluation", base, ["harness.evaluate", "--side", "base"])]
     if section.noise_floor:  # the base evaluation makes it too; this is for a base that was evaluated without it
         found.append(Stage("base again", [run.again / "result.json"], ["harness.evaluate", "--side", "again"]))
+    if section.elicit:
+        found.append(Stage("elicited base", [run.elicited / "result.json"], ["harness.evaluate", "--side", "elicit"]))
     for arm in run.arms:
         option = ["--control"] if arm is not run else []
         for seed in seeds:

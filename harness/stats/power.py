@@ -78,24 +78,41 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
         return minimum_detectable_effect(d.n, discordance_high(d.n, changed), correction=1.0, whole=whole)
     if not d.trainings or min(side.count for side in d.trainings) < FEWEST:
         return None
-    share, sides = _upper_limits(d)
-    effect = over_seeds(Components(math.sqrt(share / d.n), sides))
-    if effect > share:  # which as many questions have to change as
-        effect = over_seeds(Components(math.sqrt(min(1.0, effect) / d.n), sides))
+    effect = _from_upper_limits(d.n, moved(d.n, d.estimate, d.se_question), d.trainings)
     if d.means:
         effect = max(effect, detectable(d.means) or math.inf)
     return effect if effect <= 1 else None
 
 
-def _upper_limits(d: SeedsDifference) -> tuple[float, tuple[Trainings, ...]]:
-    """Of the mean squared change a question, and of the standard error of each side's seeds."""
+def _from_upper_limits(n: int, changed: float, trainings: tuple[Trainings, ...]) -> float:
+    """What `over_seeds` gives for upper limits: of the squared changes of n questions, and of each side's seeds."""
     from scipy.special import chdtri  # the χ² that is exceeded with a given chance
 
-    sides = (
+    share = discordance_high(n, changed)
+    sides = tuple(
         Trainings(side.se * math.sqrt((side.count - 1) / float(chdtri(side.count - 1, 1 - LIMIT))), side.count)
-        for side in d.trainings
+        for side in trainings
     )
-    return discordance_high(d.n, moved(d.n, d.estimate, d.se_question)), tuple(sides)
+    effect = over_seeds(Components(math.sqrt(share / n), sides))
+    if effect > share:  # which as many questions have to change as
+        effect = over_seeds(Components(math.sqrt(min(1.0, effect) / n), sides))
+    return effect
+
+
+def stated(n: int, discordance: float, deviation: float = 0.0, count: int = 1, samples: int = 1) -> float | None:
+    """What a report will state as `detectable` if the run turns out like this, for a plan; None: nothing.
+
+    discordance: the mean squared change of the n questions, with one sample the share that changes; deviation: the
+    standard deviation of the accuracies of `count` trainings, as a proportion. No side has few changes.
+    """
+    changed = discordance * n
+    if count == 1:
+        high = discordance_high(n, changed)
+        return minimum_detectable_effect(n, high, correction=1.0, whole=samples == 1)
+    if count < FEWEST:
+        return None
+    effect = _from_upper_limits(n, changed, (Trainings(deviation / math.sqrt(count), count),))
+    return effect if effect <= 1 else None
 
 
 def over_seeds(true: Components) -> float:
@@ -142,18 +159,19 @@ def _half_widths(true: Components) -> tuple[NDArray[np.float64], NDArray[np.floa
     return np.sqrt(squares), weights / weights.sum()
 
 
-def planned(n: int, discordance: float, deviation: float, count: int) -> float | None:
+def planned(n: int, discordance: float, deviation: float, count: int, samples: int = 1) -> float | None:
     """What the mean of `count` training seeds finds with 80% power, were the seeds' deviation known; None: nothing.
 
-    discordance: the share of the n questions that change; deviation: the standard deviation of the trainings'
-    accuracies on the same questions, as a proportion. All are assumed to change the same questions: the worst case.
+    discordance: the mean squared change of the n questions, with one sample the share of them that change; deviation:
+    the standard deviation of the trainings' accuracies on the same questions, as a proportion. All are assumed to
+    change the same questions: the worst case. With one training the deviation has no effect.
     """
-    pair = minimum_detectable_effect(n, discordance, correction=1.0)
-    if pair is None:
-        return None
+    pair = minimum_detectable_effect(n, discordance, correction=1.0, whole=samples == 1)
+    if pair is None or count == 1:
+        return pair
     seeds = Trainings(deviation / math.sqrt(count), count)
     effect = max(pair, over_seeds(Components(math.sqrt(discordance / n), (seeds,))))
-    return effect if effect <= discordance else None
+    return effect if effect <= (discordance if samples == 1 else 1) else None
 
 
 def one_way(n: int) -> float | None:

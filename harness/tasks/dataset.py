@@ -37,6 +37,8 @@ class Source:
     benchmarks: str | None = None  # a folder with the files of published benchmarks; None: the hub
 
 
+Message = dict[str, str]  # of a chat: its role and its content
+
 # Checks the rows of one split and turns them into problems; the string says where they come from, for errors.
 ReadRows = Callable[[Iterable[dict[str, Any]], str], list[Problem]]
 
@@ -79,7 +81,7 @@ def problem_id(question: str) -> str:
     return hashlib.sha256(question.encode("utf-8")).hexdigest()[:16]
 
 
-def messages(question: str, system: str) -> list[dict[str, str]]:
+def messages(question: str, system: str) -> list[Message]:
     """The chat messages for the model: the same for both evaluations and for training."""
     return [{"role": "system", "content": system}, {"role": "user", "content": question}]
 

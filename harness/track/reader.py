@@ -54,6 +54,7 @@ class Reader:
         run = self.run
         yield from self._side(run.base, "base")
         yield from self._side(run.again, "again")
+        yield from self._side(run.elicited, "elicited")
         for arm, seed in self._trained:
             metrics, completions = _logs(arm, seed)
             place = self._place("train", seed, arm)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.bench import coverage, outcomes, power, seed_designs
+from harness.bench import coverage, designs, outcomes, power, seed_designs
 from harness.bench.coverage import Row, flips, rate, study, tally
 from harness.bench.designs import Design, Draw
 from tests.conftest import harness
@@ -254,3 +254,29 @@ def test_multinomial_chances_agree_with_scipy():
     counts = np.array([[0, 1, 3, 10], [0, 2, 3, 0]])
     expected = scipy_stats.multinomial.pmf(np.vstack([counts, 10 - counts.sum(axis=0)]).T, 10, [0.2, 0.3, 0.5])
     assert outcomes.multinomial(10, counts, (0.2, 0.3)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_a_band_holds_only_where_all_of_it_does():
+    rows = tally(
+        Design("curves", 9, 0.0, False),
+        [(0.9, Draw(9, bands={"sup-t": (True, 0.1)})), (0.1, Draw(9, bands={"sup-t": (False, 0.3)}))],
+    )
+    assert [(row.method, row.coverage, row.width) for row in rows] == [("sup-t", pytest.approx(90), pytest.approx(12))]
+    assert "asked 94 to 100%" in rows[0].exception
+
+
+@of_the_small_study
+def test_the_band_over_k_covers_and_without_its_two_questions_it_does_not():
+    rows = [row for row in small_study() if row.design.startswith("k 1 to")]
+    kept = [row for row in rows if row.method == "sup-t band"]
+    assert len(kept) == 11 and all(row.coverage >= 94 - 3 * row.error for row in kept)
+    plain = {(row.design, row.n): row.coverage for row in rows if row.method.startswith("(")}
+    assert plain["k 1 to 16, nearly all solved", 128] < 80
+
+
+def test_the_truth_of_a_mixture_is_that_of_many_samples():
+    mixture, rng = designs.MIXTURES[2], np.random.default_rng(4)
+    kind = rng.choice(4, 200_000, p=mixture.shares)
+    sides = (rng.random((3, 200_000)) < np.array(side)[kind] for side in (mixture.before, mixture.after))
+    before, after = (side.any(axis=0).mean() for side in sides)
+    assert mixture.truth(3)[2] == pytest.approx(after - before, abs=0.005)

@@ -159,7 +159,13 @@ def test_short_names_mean_the_file_in_experiments(name, tmp_path, monkeypatch):
 
 def test_the_digest_covers_what_changes_a_number_and_nothing_else(tmp_path):
     base = load(tmp_path, "").digest()
-    for outside in ("name=other", "train.resume_every=3", "train.save_steps=7", "eval.noise_floor=true"):
+    for outside in (
+        "name=other",
+        "train.resume_every=3",
+        "train.save_steps=7",
+        "eval.noise_floor=true",
+        "eval.elicit=9",
+    ):
         assert load(tmp_path, "", outside).digest() == base
     for inside in ("train.steps=51", "lora.r=4", "eval.limit=9", "prompt.system=Think.", "train.seeds=[1]"):
         assert load(tmp_path, "", inside).digest() != base

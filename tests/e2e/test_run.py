@@ -42,7 +42,7 @@ def test_every_shipped_experiment_has_a_plan(name, tmp_path, capsys):
     here = ["model.id=tiny", "data.path=tiny", "eval.max_new_tokens=64"]
     assert run_command.main([f"exp/{name}.yaml", *here, "--dry-run", "--results", str(tmp_path / "results")]) == 0
     plan = capsys.readouterr().out
-    for part in ("digest", "<start_of_turn>user", "Token ids (", "<end_of_turn>", "If 5% of the questions change"):
+    for part in ("digest", "<start_of_turn>user", "Token ids (", "<end_of_turn>", "points at 5%"):
         assert part in plan
     assert yaml.safe_load(plan.partition("\nResults: ")[0])["name"] == name
     assert not (tmp_path / "results").exists()
@@ -53,12 +53,14 @@ def test_a_plan_of_several_trainings_says_that_their_mean_detects_something_else
         settings = [f"train.seeds=[{seeds}]", "--dry-run", "--results", str(tmp_path)]
         assert run_command.main(["exp/quickstart.yaml", *settings]) == 0
         plan = capsys.readouterr().out
-        assert ("detects depends on" in plan) == (seeds != "1")
+        assert ("by the standard deviation of the trainings' accuracies" in plan) == (seeds != "1")
         assert ("The report will give no power: two seeds do not bound" in plan) == (seeds == "1,2")
         if seeds == "1,2,3":  # of 1,200 questions
-            effects = [100 * power.planned(1200, 0.1, deviation, 3) for deviation in (0.005, 0.01, 0.02)]
-            assert "the mean of 3 detects depends on" in plan
-            assert "{:.2f} points at 0.5, {:.2f} points at 1, {:.2f} points at 2.".format(*effects) in plan
+            assert "the mean of 3 trainings, if 10% of the questions change" in plan
+            for deviation in (0.005, 0.01, 0.02):
+                true = 100 * power.planned(1200, 0.1, deviation, 3)
+                said = 100 * power.stated(1200, 0.1, deviation=deviation, count=3)
+                assert f"≥ {true:.2f} points at {100 * deviation:g} (the report: ≥ {said:.2f})" in plan
 
 
 def test_one_question_is_too_few_for_several_trainings(tmp_path):

@@ -59,6 +59,10 @@ def test_the_report_tells_counts_standard_error_correlation_and_what_can_be_dete
         f"{100 * power.detectable(d):.2f} points with 80% power."
     )
     assert told in run.report.read_text() and told in run.page.read_text()
+    high = intervals.wilson(d.gained + d.lost, 100).high
+    said = f"from the share of the questions that changed, 30.0%, at the upper end of its 95% interval, {high:.1%}."
+    assert said in run.report.read_text()
+    assert power.stated(100, 0.3) == pytest.approx(power.detectable(d))
     nothing = reported(tmp_path / "same", ["right"] * 9, ["right"] * 9).report.read_text()
     assert "Accuracy: right answers 9 and 9 of 9.\n" in nothing  # a standard error of 0 does not mean certainty
 

@@ -127,8 +127,35 @@ def test_doing_nothing_stands_beside_the_difference(tmp_path):
 
 def test_several_samples_have_their_measures(tmp_path):
     run = reported(tmp_path, FOUR, FOUR_TUNED, "eval.samples=4", "eval.temperature=1.0")
-    in_both(run, "| pass@1 | 25.0% [", "| pass@4 | 50.0% [", "| pass^4 | 0.0% [", "| maj@4 | 50.0% [")
-    assert "maj@4 that the commonest answer is" in run.report.read_text()
+    in_both(run, "| pass^4 | 0.0% [", "| maj@4 | 50.0% [")
+    assert "maj@4 that the commonest one is" in run.report.read_text()
+    in_both(run, "| pass@1 | 25.0% | 41.7% | +16.7 [", "| pass@4 | 50.0% | 50.0% | +0.0 (no variance)")
+    assert (
+        "With 1 and 2 answers a question the tuned model solves more questions than the base; with 4 no difference is "
+        "detected, and the curves are not shown to cross."
+    ) in run.report.read_text()
+    in_both(run, "With 3 and 4 answers the difference is the same on every question: no variance, so no band.")
+    assert "plots/pass_at_k.svg" in run.report.read_text() and (run.plots / "pass_at_k.svg").exists()
+
+
+def test_curves_cross_only_where_the_band_excludes_0_on_both_sides(tmp_path):
+    """The tuned model solves always what the base solves half the time, and never what it solves one time in four."""
+    half, rarely = ("right", "right", "wrong", "wrong"), ("right", "wrong", "wrong", "wrong")
+    always, never = ("right",) * 4, ("wrong",) * 4
+    settings = ("eval.samples=4", "eval.temperature=1.0")
+    crossed = reported(tmp_path / "a", [half] * 50 + [rarely] * 50, [always] * 50 + [never] * 50, *settings)
+    in_both(
+        crossed,
+        "The curves cross: with 1 answer a question the tuned model solves more questions than the base, with 2 to 4 "
+        "answers fewer.",
+        "| base to tuned | 4 | 0 | 50 |",
+    )
+    few = reported(tmp_path / "b", [half] * 8 + [rarely] * 3, [always] * 8 + [never] * 3, *settings)
+    in_both(few, "No difference in the questions solved is detected at any number of answers from 1 to 4 (with 4, the")
+    equal = reported(tmp_path / "c", [half] * 20 + [never] * 20, [never] * 20 + [half] * 20, *settings)
+    in_both(
+        equal, "No difference in the questions solved is detected at any number of answers from 1 to 4 (with 4, the"
+    )
 
 
 def test_only_the_format_improved_is_in_the_first_sentence_and_in_the_headline(tmp_path):

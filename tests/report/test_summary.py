@@ -132,27 +132,66 @@ def of_four(tmp_path_factory):
     return values(summarize(run))
 
 
-def test_pass_at_k_pass_hat_k_and_the_majority(of_four):
+def test_pass_hat_k_and_the_majority(of_four):
     found = {entry.name: entry for entry in of_four.of_samples}
-    assert list(found) == ["pass@1", "pass@2", "pass@4", "pass^4", "maj@4"]
-    base, tuned = np.repeat([2, 1], 30), np.repeat([4, 2, 1, 2], [20, 10, 20, 10])
-    for k in (1, 2, 4):
-        before, after = (pass_at_k.pass_at_k(counts, 4, k) for counts in (base, tuned))
-        expected, rate = paired.paired(before, after), rates.mean(before)
-        entry = found[f"pass@{k}"]
-        assert (entry.difference.low, entry.difference.mid_p) == (expected.low, expected.mid_p)
-        assert (entry.base.value, entry.base.low) == (rate.value, rate.low)
-    assert found["pass@1"].difference.value == of_four.difference.accuracy.value
+    assert list(found) == ["pass^4", "maj@4"]
+    before, after = (pass_at_k.pass_hat_k(counts, 4, 4) for counts in (FOUR_BASE, FOUR_AFTER))
+    expected, rate = paired.paired(before, after), rates.mean(before)
+    entry = found["pass^4"]
+    assert (entry.difference.low, entry.difference.mid_p) == (expected.low, expected.mid_p)
+    assert (entry.base.value, entry.base.low) == (rate.value, rate.low)
     assert found["pass^4"].tuned.value == pytest.approx(20 / 60)
     # FOUR: 18, 18, 9 and nothing: right; 9, 9, 18 and a cut 18, which has no vote: wrong. Then 18, 18, nothing and 9.
     assert found["maj@4"].base.value == 0.5
     assert found["maj@4"].tuned.value == pytest.approx(40 / 60)
 
 
+FOUR_BASE, FOUR_AFTER = np.repeat([2, 1], 30), np.repeat([4, 2, 1, 2], [20, 10, 20, 10])
+
+
+def test_pass_at_k_at_every_k_with_one_band(of_four):
+    found, expected = of_four.curves, pass_at_k.band(FOUR_BASE, FOUR_AFTER, 4)
+    assert [each.k for each in found.at] == [1, 2, 3, 4]
+    for each, low, high in zip(found.at, expected.low, expected.high, strict=True):
+        sides = (pass_at_k.pass_at_k(counts, 4, each.k).mean() for counts in (FOUR_BASE, FOUR_AFTER))
+        assert (each.base, each.tuned) == (pytest.approx(next(sides)), pytest.approx(next(sides)))
+        assert each.difference == pytest.approx(each.tuned - each.base, abs=1e-12)
+        assert (each.low, each.high) == (low, high)
+    assert found.at[0].difference == pytest.approx(of_four.difference.accuracy.value)
+    assert found.constant == [4] and found.at[3].low is None  # both solve every question with four answers
+
+
+def test_the_questions_newly_solved_stand_beside_those_of_chance(tmp_path):
+    """30 questions with 2 of 4 right, 30 with none; after it 10 of those with none have 4, and 6 of the others none."""
+    two = ("right", "right", "wrong", "wrong")
+    base = [two] * 30 + [("wrong",) * 4] * 30
+    tuned = [("wrong",) * 4] * 6 + [two] * 24 + [("right",) * 4] * 10 + [("wrong",) * 4] * 20
+    run = make_run(tmp_path, base, tuned, "eval.samples=4", "eval.temperature=1.0")
+    evaluated(run.again, tuned)
+    found = summarize(run).curves.newly
+    assert (found.solved, found.lost, found.again_solved, found.again_lost) == (10, 6, 10, 6)
+    # Two of the four: both wrong in 1 of 6 draws, and then the other two are right.
+    assert (found.drawn, found.by_chance) == (2, pytest.approx(30 / 6))
+    # 24 unchanged as by chance, the 10 always; of the 6 that were lost 5 in 6 draws have a right answer of the base.
+    assert found.solved_of_drawn == pytest.approx(24 / 6 + 10)
+    assert found.lost_of_drawn == pytest.approx(6 * 5 / 6 + 24 / 6)
+    assert found.solved_beyond.value == pytest.approx((found.solved_of_drawn - 5) / 60)
+    assert found.lost_beyond.value == pytest.approx((found.lost_of_drawn - 5) / 60)
+
+
+def test_over_seeds_the_curves_are_those_of_the_mean(tmp_path):
+    other = [("right",) * 4] * 60
+    run = make_run(tmp_path, FOUR, {1: FOUR_TUNED, 2: other}, "eval.samples=4", "eval.temperature=1.0")
+    found = summarize(run).curves
+    assert found.at[0].tuned == pytest.approx((FOUR_AFTER.mean() / 4 + 1) / 2)
+    assert found.at[0].high == pass_at_k.band(FOUR_BASE, np.stack([FOUR_AFTER, np.full(60, 4)]), 4).high[0]
+    assert found.newly.solved == 0
+
+
 def test_one_sample_and_one_seed_have_neither(tmp_path):
     found = values(summarize(make_run(tmp_path, BASE, TUNED[5])))
-    assert (found.of_samples, found.seeds, found.noise_floor, found.several) == (None, None, None, 0)
-    assert not typed.plain(found).keys() & {"of_samples", "seeds", "noise_floor", "curve"}
+    assert (found.of_samples, found.curves, found.seeds, found.noise_floor, found.several) == (None,) * 4 + (0,)
+    assert not typed.plain(found).keys() & {"of_samples", "curves", "seeds", "noise_floor", "curve"}
 
 
 def test_equal_answers_of_several_samples_have_no_interval_of_zero_width(tmp_path):
@@ -322,7 +361,8 @@ def at(numbers, path):
     "path",
     ["n", "conditions.engine", "difference.accuracy.se_seed", "decomposition.by_rule.solution.base",
      "decomposition.flows.cut", "panel.scorers.2.reads", "truncation.highest.p", "noise_floor.format.rate",
-     "of_samples.1.name", "proof.scale", "seeds.1.difference.strict.gained", "seeds.0.proof.modules",
+     "of_samples.1.name", "curves.at.2.k", "curves.newly.lost",
+     "proof.scale", "seeds.1.difference.strict.gained", "seeds.0.proof.modules",
      "verdict.sentence", "tuned.adapter"],
 )  # fmt: skip
 def test_a_summary_without_a_field_is_one_line_and_the_report_makes_it_again(drawn, tmp_path, capsys, path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from harness.stats import power, seeds
+from harness.stats import paired, power, seeds
 from harness.stats.power import chance_over_seeds, detectable, minimum_detectable_effect, planned
 from harness.stats.seeds import Components, Trainings
 
@@ -91,3 +91,38 @@ def test_a_plan_over_seeds_is_at_least_that_of_one_pair_and_no_more_than_can_cha
     assert found[2] == pytest.approx(expected)
     assert planned(1319, 0.1, 0.02, 2) is None  # it would be over 10 points
     assert planned(20, 0.05, 0.01, 3) is None
+
+
+# ---- plans in the report's terms
+
+
+@pytest.mark.parametrize(("gained", "lost", "n"), [(80, 52, 1319), (40, 26, 660), (20, 12, 320)])
+def test_a_plan_states_what_the_report_of_such_a_run_states(gained, lost, n):
+    base = np.repeat([0, 1, 0], [gained, lost, n - gained - lost])
+    tuned = np.repeat([1, 0, 0], [gained, lost, n - gained - lost])
+    assert power.stated(n, (gained + lost) / n) == pytest.approx(detectable(paired.paired(base, tuned)), rel=1e-9)
+
+
+def test_a_plan_of_several_samples_states_what_such_a_run_states():
+    rng = np.random.default_rng(2)
+    base, tuned = (rng.binomial(8, 0.5, 400) / 8 for _ in range(2))
+    found = paired.paired(base, tuned)
+    square = float(((tuned - base) ** 2).mean())
+    assert power.stated(400, square, samples=8) == pytest.approx(detectable(found), rel=1e-9)
+
+
+def test_a_plan_of_several_trainings_states_what_such_a_run_states():
+    rng = np.random.default_rng(3)
+    base = rng.random(800) < 0.5
+    tuned = np.stack([np.where(rng.random(800) < flips, ~base, base) for flips in (0.2, 0.25, 0.3, 0.22)])
+    found = seeds.over_seeds(base, tuned)
+    square = power.moved(800, found.estimate, found.se_question) / 800
+    said = power.stated(800, square, deviation=float(np.std(found.per_seed, ddof=1)), count=4)
+    assert found.means is None and said == pytest.approx(detectable(found), rel=1e-9)
+    assert said > planned(800, square, float(np.std(found.per_seed, ddof=1)), 4, samples=2)
+
+
+def test_two_trainings_and_too_few_changes_are_stated_as_nothing():
+    assert power.stated(1000, 0.1, deviation=0.01, count=2) is None
+    assert power.stated(64, 0.0) is None
+    assert planned(1319, 0.1, 0.5, 1) == minimum_detectable_effect(1319, 0.1, correction=1.0)

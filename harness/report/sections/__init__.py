@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.report.document import Section, Tab
-from harness.report.sections import control, learning_curve, provenance, results, robustness, tasks, training
+from harness.report.sections import ability, control, learning_curve, provenance, results, robustness, tasks, training
 from harness.report.summary import Summary
 from harness.runs.directory import RunDir
 
@@ -23,7 +23,8 @@ SECTIONS: dict[Made, str] = {
     control.control: "Result",
     results.decomposition: "Result",
     robustness.panel: "Result",
-    robustness.of_samples: "Result",
+    ability.elicited: "Result",
+    ability.of_samples: "Result",
     robustness.truncation: "Result",
     robustness.noise_floor: "Result",
     results.completions: "Details",

@@ -106,6 +106,12 @@ def _precision(numbers: Summary) -> Iterator[str]:
         details.append(f"this design detects ≥ {100 * d.detectable:.2f} points with {POWER:.0%} power{why}")
     if details:
         yield f"Accuracy: {', '.join(details)}."
+    share, high = numbers.verdict.discordance, numbers.verdict.discordance_high
+    if d.detectable is not None and share is not None and high is not None and numbers.samples == 1:
+        yield (
+            f"The stated power is computed as in the plan of --dry-run: from the share of the questions that changed, "
+            f"{share:.1%}, at the upper end of its 95% interval, {high:.1%}."
+        )
 
 
 def _retraining(numbers: Summary) -> str:
@@ -118,7 +124,8 @@ def _looks(numbers: Summary) -> str:
     base = "twice" if numbers.noise_floor else "once"
     tuned = f"each of {numbers.several} tuned models" if numbers.several else "the tuned model"
     control = " and its control" if numbers.control else ""
-    return f"{base} with the base and once with {tuned}{control}"
+    other = ", once with the base and another prompt," if numbers.elicited else ""
+    return f"{base} with the base{other} and once with {tuned}{control}"
 
 
 def _looked_at(run: RunDir) -> str:

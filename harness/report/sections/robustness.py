@@ -1,4 +1,4 @@
-"""The report's sections about robustness: other scorers, cut answers, the noise floor, samples, seeds.
+"""The report's sections about robustness: other scorers, cut answers, the noise floor, seeds.
 
 Each is a function (run, numbers) -> Section, or None if it does not apply to the run; `alerts` are the lines about them
 under the report's first table.
@@ -163,25 +163,6 @@ def noise_floor(run: RunDir, numbers: Summary) -> Section | None:
     )
     columns = ("base again minus base", "questions that changed", "gained", "lost", "difference, points")
     return Section("Doing nothing", [words, Table(columns, rows)])
-
-
-def of_samples(run: RunDir, numbers: Summary) -> Section | None:
-    """pass@k, pass^K and maj@K."""
-    if not numbers.of_samples:
-        return None
-    rows = []
-    for each in numbers.of_samples:
-        d = each.difference
-        rows.append((each.name, rate_text(each.base), rate_text(each.tuned), points(d), p_text(d)))
-    count = numbers.samples
-    words = (
-        f"Of {count} samples a question: pass@k is the chance that at least one of k is right, pass^{count} that all "
-        f"{count} are, maj@{count} that the commonest answer is (ties share; cut and unparsed ones have no vote). "
-        "Questions are resampled, never pooled answers."
-    )
-    return Section(
-        "Several samples a question", [words, Table(("measure", "base", "tuned", "difference, points", "p"), rows)]
-    )
 
 
 def _row(label: str, difference: Difference) -> Row:
