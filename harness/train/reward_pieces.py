@@ -3,6 +3,7 @@
 | name          | a completion earns                                                        |
 |---------------|---------------------------------------------------------------------------|
 | correct       | 1 for a right answer by the evaluation's scorer, else 0                   |
+| math_verify   | 1 for an answer of the gold's value by math-verify (extra `math`), else 0  |
 | tag_count     | a quarter for each of the four tags that it has exactly once              |
 | soft_overlong | 0 up to 4/5 of train.max_completion_tokens, then less, to -1 at the limit |
 | shorter       | from 0.5, the shortest of its group, to -0.5, the longest                 |
@@ -17,10 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.tasks import answer_format, scoring
+from harness.tasks import answer_format, judge, scoring
+from harness.tasks.benchmarks import math500
 from harness.tasks.records import Tags
 from harness.train import ranks
-from harness.train.custom_rewards import RewardFunction
+from harness.train.custom_rewards import RewardError, RewardFunction
 
 CACHE = 4096 / 20480  # share of the longest completion in which soft_overlong grows: DAPO's own
 HALF = 0.5  # the most that `shorter` gives and takes
@@ -49,6 +51,24 @@ def correct(setting: Setting) -> RewardFunction:
     def reward(*, completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float | None]:
         pairs = zip(completions, answer, strict=True)
         return [float(scoring.score(text_of(made), gold, tags=setting.tags).correct) for made, gold in pairs]
+
+    return reward
+
+
+def math_verify(setting: Setting) -> RewardFunction:
+    """1.0 for an answer that math-verify finds equal to the gold, such as LaTeX, else 0.0.
+
+    It is read where that of MATH-500 is, and judged in a process of its own: harness.tasks.benchmarks.math500. A pair
+    that is not judged within its budget earns 0. Source: https://github.com/huggingface/Math-Verify, as in open-r1's
+    accuracy_reward. Raises RewardError if math-verify is not installed.
+    """
+    if not judge.installed():
+        raise RewardError('math_verify needs math-verify, which is not installed; pip install -e ".[math]"')
+
+    def reward(*, completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float | None]:
+        pairs = zip(completions, answer, strict=True)
+        task, tags = math500.TASK, setting.tags
+        return [float(task.score(text_of(made), gold, finish_reason="stop", tags=tags).correct) for made, gold in pairs]
 
     return reward
 
@@ -130,6 +150,7 @@ def random(setting: Setting) -> RewardFunction:
 
 PIECES: dict[str, Callable[[Setting], RewardFunction]] = {
     "correct": correct,
+    "math_verify": math_verify,
     "tag_count": tag_count,
     "soft_overlong": soft_overlong,
     "shorter": shorter,

@@ -539,6 +539,26 @@ def test_correct_pays_for_what_the_evaluation_counts():
     assert piece("correct", texts) == [1.0, 0.0, 1.0, 1.0, 0.0, 0.0]
 
 
+def test_math_verify_pays_for_the_value_however_it_is_written():
+    pytest.importorskip("math_verify")
+    (function,) = built("tutorial", ["math_verify"])
+    pairs = [
+        (f"{HEAD}\\frac{{1}}{{2}}{SE}", "0.5", 1.0), ("So \\boxed{(3,\\infty)}.", "(3, \\infty)", 1.0),
+        (f"{HEAD}1,000{SE}", "1000", 1.0), (f"{HEAD}17{SE}", "18", 0.0), ("\\boxed{x^2}", "x^3", 0.0), ("", "18", 0.0),
+    ]  # fmt: skip
+    texts, golds, expected = zip(*pairs, strict=True)
+    chats = [[{"role": "assistant", "content": text}] for text in texts]
+    assert function(completions=chats, answer=list(golds)) == list(expected)
+
+
+def test_math_verify_that_is_not_installed_is_one_line(monkeypatch):
+    from harness.tasks import judge
+
+    monkeypatch.setattr(judge, "installed", lambda: "")
+    with pytest.raises(RewardError, match=r"rewards.functions: math_verify needs .*\[math\]"):
+        built("tutorial", ["math_verify"])
+
+
 def test_each_tag_that_is_there_once_counts_a_quarter():
     assert piece("tag_count", [RIGHT, "18", f"{WS}{WS}a{WE}", f"{SE}{SS}{WE}{WS}"]) == [1.0, 0.0, 0.25, 1.0]
 
@@ -584,7 +604,7 @@ def test_random_rewards_of_several_processes_are_those_of_one(monkeypatch):
 
 def test_the_pieces_are_listed_beside_the_four():
     with pytest.raises(
-        RewardError, match=r"did you mean 'soft_overlong'\? valid: format_exact, .*, correct, tag_count"
+        RewardError, match=r"did you mean 'soft_overlong'\? valid: format_exact, .*, correct, math_verify"
     ):
         built("tutorial", ["soft_overlng"])
     assert [function.__name__ for function in built("robust", ["correct", "check_answer"])] == [
