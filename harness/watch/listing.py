@@ -33,7 +33,7 @@ def of(folder: Path) -> Listing:
     for path in sorted({file.parent for name in ("config.yaml", "summary.json") for file in folder.glob(f"*/{name}")}):
         try:
             if directory.is_report_alone(path):
-                rows.append(_row(path, progress.Progress(REPORT_ALONE, (), "", {})))
+                rows.append(_row(path, progress.Progress(REPORT_ALONE, (), "", None, {})))
                 kept = True
             else:
                 rows.append(_row(path, progress.of(directory.existing(path))))
