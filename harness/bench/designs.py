@@ -33,8 +33,8 @@ class Draw:
 
     changed: float  # questions that changed; for a rate, those with the rarer outcome
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    bands: dict[str, tuple[bool, float]] = field(default_factory=dict)  # whether all of it holds; its mean width
     p: dict[str, float] = field(default_factory=dict)
+    bands: dict[str, tuple[bool, float]] = field(default_factory=dict)  # whether all of it holds; its mean width
 
 
 OneDraw = Callable[[np.random.Generator], Draw]
