@@ -247,7 +247,8 @@ def begin(run: RunDir) -> None:
 
 def is_report_alone(path: Path) -> bool:
     """Whether a folder has the report of a run but not the run, as those in results/reference."""
-    return (path / "summary.json").is_file() and not (path / "manifest.json").exists()
+    needed = (path / "manifest.json", path / "base" / "result.json")
+    return (path / "summary.json").is_file() and not any(file.exists() for file in needed)
 
 
 def existing(path: Path) -> RunDir:
