@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,16 @@ print([name for name in {(*HEAVY, *MEDIUM)!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("command", ["harness", "harness.run", "harness.settings", "harness.ls", "harness.doctor"])
+def test_a_python_without_the_packages_is_one_line_that_says_where_they_are(command):
+    """What happens to someone who forgot to activate the environment; -S hides what is installed."""
+    words = [sys.executable, "-S", "-m", command, *{"harness": ["ls"], "harness.run": ["quickstart"]}.get(command, [])]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    line = r"error: the Python package \w+ is not installed for .+ source \.venv/bin/activate, .+\n"
+    assert re.fullmatch(line, done.stderr)
 
 
 def test_the_console_script_lists_its_commands_and_refuses_others(capsys):

@@ -45,9 +45,13 @@ def _tables(parted: Sequence[Group], intervals: str, *, markdown: bool) -> None:
             if pairs or notes:
                 print(_markdown(title, pairs, [run_pairs.MEANING, *notes] if pairs else notes))
             continue
+        if number > 1:
+            say("")
         _table(caption, rows, run_groups.EXPENDABLE)
-        for line in [*([run_groups.MEANING, ""] if number == 1 else []), *run_groups.lines(group), ""]:
+        for line in [*([run_groups.MEANING, ""] if number == 1 else []), *run_groups.lines(group)]:
             say(line, wrap=True)
+        if pairs or notes:
+            say("")
         if pairs:
             _table(title, pairs, run_pairs.EXPENDABLE)
             say(run_pairs.MEANING, wrap=True)

@@ -111,7 +111,10 @@ def _override(values: dict[str, Any], item: str) -> str:
     path, equals, text = item.partition("=")
     path = path.strip()
     if not equals or not path:
-        raise HarnessError(f"command line: found {item!r}, allowed: key.path=value, such as train.steps=10")
+        raise HarnessError(
+            f"command line: found {item!r}, allowed: key.path=value, such as train.steps=10; a value with blanks needs "
+            f"quotes around key.path=value"
+        )
     *parents, leaf = path.split(".")
     section = values
     for depth, parent in enumerate(parents, 1):

@@ -22,6 +22,7 @@ from harness.tasks.elicitation import promptings
 from harness.util.console import hushed, say
 from harness.util.errors import HarnessError
 from harness.util.startup import hidden
+from harness.util.text import plural
 
 DISCORDANCES = (0.05, 0.10, 0.20)  # for which the plan says what the design can detect
 DEVIATIONS = (0.5, 1.0, 2.0)  # of the trainings, in points, for which the plan says what their mean detects
@@ -60,8 +61,9 @@ def show(run: RunDir, hours: float | None = None) -> None:
     say(f"Evaluation: {asked(config, data)}{times}, {base} and tuned, on {config.eval.engine}.")
     several = f"{len(t.seeds)} trainings (seeds {', '.join(map(str, t.seeds))}), each of " if t.seeds[1:] else ""
     say(
-        f"Training: {several}{t.steps} steps on {config.rollouts} rollouts x {t.prompts_per_step} prompts x "
-        f"{t.generations} generations = {config.rollouts * config.completions_per_step} completions, on {t.backend}."
+        f"Training: {several}{plural(t.steps, 'step')} of {t.prompts_per_step} prompts x {t.generations} generations"
+        f"{f', each learned from in {t.num_iterations} steps' if t.num_iterations > 1 else ''}: "
+        f"{config.rollouts * config.completions_per_step:,} completions, on {t.backend}."
     )
     if config.rewards.control:
         say(f"Control: each training once more, on {CONTROL_REWARDS[config.rewards.control]}, evaluated as tuned is.")

@@ -82,7 +82,10 @@ def split(item: str) -> tuple[str, list[str]]:
     elif open_ones:
         raise HarnessError(f"command line: in {item!r} a closing {open_ones[-1]} is missing")
     elif not all(value.strip() for value in values):
-        raise HarnessError(f"command line: {item!r} has an empty value between commas; put text with commas in quotes")
+        raise HarnessError(
+            f"command line: {item!r} has an empty value between commas; write no blank after a comma, and put text "
+            f"with commas in quotes"
+        )
     if _is_list(key):
         values = [value if value.strip().startswith("[") else f"[{value}]" for value in values]
     return key, values

@@ -178,7 +178,7 @@ def _split_files(folder: Path, config: str, split: str) -> list[Path]:
 def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
     kind = files[0].suffix
     if kind not in (".jsonl", ".json", ".parquet"):
-        raise HarnessError(f"data.path: {source}: found {kind or 'no'} file type, allowed: .jsonl, .parquet")
+        raise HarnessError(f"data.path: {source}: found {kind or 'no'} file type, allowed: .jsonl, .json, .parquet")
     if not any(file.stat().st_size for file in files):
         raise HarnessError(f"data.path: {files[0]}: no rows; a data set needs questions to train and to test on")
     if kind != ".parquet":

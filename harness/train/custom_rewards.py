@@ -15,6 +15,7 @@ from typing import Any
 
 from harness.config.loading import locate
 from harness.util.errors import HarnessError
+from harness.util.text import plural
 
 RewardFunction = Callable[..., list[float | None]]
 """Called with equal-length lists by keyword: prompts, completions, answer and whatever else TRL passes."""
@@ -90,15 +91,24 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a user's code raises is a line about that code
-            hint = "; end its parameters with **columns" if "unexpected keyword argument" in _said(error) else ""
+            hint = _hint(error, ["completions", *columns])
             raise RewardError(f"reward {name!r} failed: {_one_line(error, path)}{hint}") from error
         is_list = isinstance(rewards, list) and not isinstance(returned, (Mapping, str))
         if not is_list or len(rewards) != len(completions):
-            found = f"{len(rewards)} rewards" if is_list else f"a {type(returned).__name__}"
+            found = plural(len(rewards), "reward") if is_list else f"a {type(returned).__name__}"
             raise RewardError(f"reward {name!r} returned {found}; expected a list of {len(completions)} rewards")
         return [None if value is None else _finite(name, value) for value in rewards]
 
     return reward
+
+
+def _hint(error: BaseException, given: Sequence[str]) -> str:
+    """What to change in the parameters of a function that does not take the arguments that a reward is called with."""
+    if "unexpected keyword argument" in _said(error):
+        return "; end its parameters with **columns"
+    if isinstance(error, TypeError) and "required positional argument" in _said(error):
+        return f"; a reward is given {', '.join(given)}"
+    return ""
 
 
 def _finite(name: str, value: Any) -> float:

@@ -81,9 +81,9 @@ class Parser(argparse.ArgumentParser):
 def exit_code(main: Callable[[], int | None]) -> int:
     """Run a command's main function and turn what it raises into the exit code that the shell sees.
 
-    0 on success, 2 with one line on stderr for a HarnessError or a disk that is full or not writable. 130 for Ctrl-C,
-    143 for SIGTERM and 129 for a closed terminal, with a line that says how to resume. Anything else is a bug of ours
-    and keeps its traceback.
+    0 on success, 2 with one line on stderr for a HarnessError, a disk that is full or not writable, or a package that
+    is not installed. 130 for Ctrl-C, 143 for SIGTERM and 129 for a closed terminal, with a line that says how to
+    resume. Anything else is a bug of ours and keeps its traceback.
     """
     if startup.TIED_TO in os.environ:
         from harness.util import processes  # not at the top: it takes a tenth of a second
@@ -135,12 +135,24 @@ def _report_error(error: Exception) -> int | None:
     if isinstance(error, OSError) and error.errno in _REFUSED:
         file = error.filename2 or error.filename or "a file"  # of two, the one that was to be written
         return _print_error(f"{file}: {error.strerror}; make room or choose another place")
+    if isinstance(error, ModuleNotFoundError) and (package := _package(error)):
+        LOG.exception(_line(f"{type(error).__name__}: {error}"))
+        return _print_error(
+            f"the Python package {package} is not installed for {sys.executable}; activate the environment with "
+            f"source .venv/bin/activate, or make it with make install"
+        )
     # safetensors and torch have errors of their own for a full disk, which do not name the file.
     is_theirs = isinstance(error, RuntimeError) or type(error).__name__ == "SafetensorError"
     if is_theirs and any(words in str(error) for words in _NO_ROOM):
         LOG.exception(_line(f"{type(error).__name__}: {error}"))
         return _print_error(f"the disk is full ({in_short(error)}); make room or choose another place")
     return None
+
+
+def _package(error: ModuleNotFoundError) -> str:
+    """The package of others that was not found; empty if a module of ours was, which is a bug of ours."""
+    package = (error.name or "").partition(".")[0]
+    return "" if package == "harness" else package
 
 
 def _output_is_closed() -> bool:

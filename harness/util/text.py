@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 
 def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
@@ -70,8 +68,11 @@ def cell(text: str) -> str:
 
 
 def shown(value: Any) -> Any:
-    """A value to be put into markup: plain text as visible, markup and anything that is not text unchanged."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """A value to be put into markup: plain text as visible, markup and anything that is not text unchanged.
+
+    Markup is known by `__html__`, as in Jinja: this module is read before it is known what is installed.
+    """
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")

@@ -125,7 +125,7 @@ def test_the_plan_counts_trainings_and_names_the_steps(tmp_path, capsys):
     assert run_command.main(["quickstart", *STAGED, "--dry-run", "--results", str(tmp_path)]) == 0
     plan = capsys.readouterr().out
     assert "Evaluation: the first 16 of 1,200 test questions, base (twice, for the noise floor) and tuned" in plan
-    assert "Training: 2 trainings (seeds 3407, 1), each of 4 steps" in plan
+    assert "Training: 2 trainings (seeds 3407, 1), each of 4 steps of 2 prompts x 4 generations: 32 completions" in plan
     assert "Learning curve: 16 dev questions, base and steps 2, 4; tuned is the best of them on dev." in plan
 
 

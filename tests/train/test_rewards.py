@@ -362,10 +362,17 @@ def test_a_function_without_room_for_other_columns_is_told_how_to_make_it(own):
         reward(completions=["a", "b"], answer=["1", "2"])
 
 
+def test_a_function_that_wants_a_column_that_there_is_not_is_told_which_there_are(own):
+    (own / "mine" / "wide.py").write_text("def f(completions, question, **columns):\n    return [0.0]\n")
+    (reward,) = built("tutorial", ["mine/wide.py:f"], own)
+    with pytest.raises(RewardError, match=r"argument: 'question'; a reward is given completions, prompts, answer$"):
+        reward(completions=["a"], prompts=["p"], answer=["1"])
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("too_few", "'mine/own.py:too_few' returned 1 rewards; expected a list of 2 rewards"),
+        ("too_few", "'mine/own.py:too_few' returned 1 reward; expected a list of 2 rewards"),
         ("nothing", "'mine/own.py:nothing' returned a NoneType; expected a list of 2 rewards"),
         ("vectors", "'mine/own.py:vectors' returned '[1. 1.]'; expected a finite number in float32's range"),
         ("tensors", "'mine/own.py:tensors' returned 'tensor([1., 1.])'; expected a finite number in float32's range"),
