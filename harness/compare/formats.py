@@ -80,7 +80,10 @@ def page(parted: Sequence[Group], intervals: str, folder: Path) -> str:
             rows=[run_groups.row(run, intervals) for run in group],
             parted_by=run_groups.parted_by(group, fields),
             conditions={name: run_groups.shown_value(value) for name, value in group[0].conditions.items()},
-            settings={key: [str(run.settings.get(key, "")) for run in group] for key in run_groups.differing(group)},
+            settings={
+                key: [run_groups.spelled(run.settings[key]) if key in run.settings else "" for run in group]
+                for key in run_groups.differing(group)
+            },
         )
         for group in parted
     ]

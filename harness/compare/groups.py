@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from harness.report import summary
 from harness.report.summary import Summary
@@ -32,7 +35,10 @@ MEANING = (
 )
 # Settings that are no setting of a file, but hashes of what one names.
 HASHES = {
-    "data.content": "a hash of the questions and answers: the files changed between the runs",
+    "data.content": (
+        "a hash of the questions and answers of training, dev and test split: the files or data.dev changed between "
+        "the runs"
+    ),
     "rewards.content": "a hash of the files with your own reward functions: they changed between the runs",
 }
 BASE = "base weights"
@@ -112,7 +118,7 @@ def row(run: Run, intervals: str) -> dict[str, str]:
     numbers, difference = run.summary, run.summary.difference
     values = (
         run.name,
-        str(numbers.n),
+        f"{numbers.n:,}",
         rate_text(numbers.base.accuracy.by(intervals)),
         rate_text(numbers.tuned.accuracy.by(intervals)),
         points_text(difference.accuracy),
@@ -152,7 +158,7 @@ def lines(group: Group) -> list[str]:
     """What the runs have in common, and one line for each with the settings in which they differ."""
     keys, listed = differing(group), measured(group)
     for run in group if keys else []:
-        values = (f"{key}={run.settings[key]}" for key in keys if key in run.settings)
+        values = (f"{key}={spelled(run.settings[key])}" for key in keys if key in run.settings)
         listed.append(f"{run.name}: " + ", ".join(values))
     listed += [f"{key} is {meaning}." for key, meaning in HASHES.items() if key in keys]
     return [one_line(line) for line in listed]
@@ -174,6 +180,13 @@ def _contents(inputs: dict[str, str]) -> dict[str, str]:
     own = [value[:8] for name, value in sorted(inputs.items()) if name.startswith("reward file")]
     found = dict(zip(HASHES, (inputs.get("data", "")[:8], "+".join(own)), strict=True))
     return {name: value for name, value in found.items() if value}
+
+
+def spelled(value: Any) -> str:
+    """A setting as an experiment file has it; text as it is."""
+    if isinstance(value, str):
+        return value
+    return yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=True).strip()[1:-1]
 
 
 def shown_value(value: Any) -> str:

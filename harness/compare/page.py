@@ -35,6 +35,7 @@ ORDER = (
     "run", "verdict", "Δ accuracy", "base accuracy", "tuned accuracy", "gained", "lost", "mid-p", "Δ strict",
     "Δ format", "n",
 )  # fmt: skip
+INTERVALS = {"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}  # of single rates
 LONGEST = 60  # characters of a run's label
 ROOM = 3_600_000  # bytes of packed questions, all groups together
 
@@ -96,7 +97,7 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
         claim=(found[0].finding if len(found) == 1 else None) or title,
         counted=", ".join(counted),
         groups=found,
-        intervals={"wilson": "Wilson", "bootstrap": "exact percentile bootstrap"}[intervals],
+        intervals=INTERVALS[intervals],
         fields=sorted({name for section in sections for name in section.parted_by}),
         order=ORDER,
         sort_keys=_sort_keys,
@@ -163,7 +164,7 @@ def _figures(number: int, section: Section, intervals: str) -> list[tuple[str, M
         sides = {"base": numbers.base.accuracy.by(intervals), "tuned": numbers.tuned.accuracy.by(intervals)}
         rates.append(Row(label, tuple(mark(side, rate, rate_text(rate)) for side, rate in sides.items())))
     change = "Change of accuracy in points, paired, with 95% intervals"
-    before_after = f"Accuracy before and after in percent, with 95% intervals ({intervals})"
+    before_after = f"Accuracy before and after in percent, with 95% intervals ({INTERVALS[intervals]})"
     return [
         (change, charts.forest(f"differences-{number}", change, differences, zero=True, pitch=2)),
         (before_after, charts.forest(f"rates-{number}", before_after, rates)),

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.report import charts
 from harness.report.wording import TERMS
@@ -43,10 +44,22 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["paragraphs"] = lambda text: text.split("\n")
+    made.filters["written"] = _written
+    made.filters["measured"] = _measured
     made.globals["terms"] = TERMS
     made.globals["zip"] = partial(zip, strict=True)
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind
     return made
+
+
+def _written(text: str) -> Markup:
+    """A paragraph in which what stands between back quotes is set as code, as Markdown has it."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))
+
+
+def _measured(text: str) -> Markup:
+    """A table's cell whose intervals stay on one line."""
+    return Markup(re.sub(r"\[[−+\d., ]+\]", r'<span class="interval">\g<0></span>', str(escape(shown(text)))))
 
 
 @lru_cache(maxsize=8)

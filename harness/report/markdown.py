@@ -86,8 +86,12 @@ def _rollouts(block: Rollouts) -> Iterator[str]:
     for group in (groups[0], groups[-1])[: len({group.step for group in groups})]:
         ranked = sorted(group.rollouts, key=lambda rollout: rollout.reward)
         for rollout in (ranked[-1], ranked[0]):
-            yield f"\nStep {group.step}, reward {rollout.reward:g}, gold {prose(one_line(group.gold))}:"
+            yield f"\nStep {group.step}, reward {_number(rollout.reward)}, gold {prose(one_line(group.gold))}:"
             yield from fenced(rollout.text)
+
+
+def _number(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def _clipped(answer: str | None) -> str:

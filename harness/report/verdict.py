@@ -147,6 +147,8 @@ class Verdict:
             moved = f"The mean reward went {ends}"
         elif any(rose):
             moved = f"The reward is detected to have risen in {sum(rose)} of {len(rose)} trainings ({ends})"
+        elif all(spell(each.reward_first) == spell(each.reward_last) for each in self.trained):
+            moved = f"The reward stayed at {', '.join(spell(each.reward_last) for each in self.trained)}"
         else:
             moved = f"The reward is not detected to have risen ({ends})"
         came = {"up": "rose", "down": "fell", None: "is not detected to have changed"}[self.accuracy.detected]
@@ -193,7 +195,8 @@ class Verdict:
             "mathematics (between answers that both models marked), "
             f"{self._part('readability')} readability (where one of the two is unmarked or was cut: what marking, "
             "parsing and the token limit gave or took, and mathematics that cannot be told from it) and "
-            f"{self._part('format_gap')} format (right answers that the format costs no longer, or now does)."
+            f"{self._part('format_gap')} the format gap (right answers that are not in the exact format, so that "
+            "strict accuracy does not count them: fewer is a gain, even where they are wrong now)."
         )
 
     def _part(self, name: str) -> str:

@@ -22,7 +22,10 @@ TERMS = {
         "What changed where one of the two answers is unmarked or was cut: what marking, parsing and the token limit "
         "gave or took, and mathematics that cannot be told from it."
     ),
-    "format": "Right answers that the format costs no longer, or now does: strict accuracy minus accuracy.",
+    "format": (
+        "Strict accuracy minus accuracy: right answers that are not in the exact format, so that strict accuracy does "
+        "not count them. Fewer of them is a gain, even where they are wrong now."
+    ),
     "difference, points": (
         "Tuned minus base in points (100 points are all questions), with its 95% interval. Paired: both models "
         "answered the same questions, and each question is compared with itself."
@@ -37,6 +40,11 @@ TERMS = {
     "marked": (
         'Of an answer: pointed out by the text, in a solution block, behind a phrase such as "the answer is", in a box '
         "or after ####. Without a mark the last number of the text is taken."
+    ),
+    "rule that decided": (
+        'Where an answer was looked for: in the solution block (solution), behind a phrase such as "the answer is", in '
+        "a box (boxed), after #### (hashes), or as the last number of the text (last_number). The place that decides "
+        "may hold no number, or several that contradict each other: then no answer is found."
     ),
     "exact format": "A working-out block, then a solution block, each tag once and in order, and nothing around them.",
     "cut": "Ended by the token limit, not by the model; such an answer counts as wrong.",
@@ -94,7 +102,7 @@ def counts(numbers: Summary, quantity: str, way: str) -> list[int]:
 
 
 def counts_text(numbers: Summary, quantity: str, way: str) -> str:
-    return " / ".join(map(str, counts(numbers, quantity, way)))
+    return " / ".join(f"{count:,}" for count in counts(numbers, quantity, way))
 
 
 DEMO = (

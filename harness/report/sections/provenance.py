@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Container
 
 from harness.models import registry
 from harness.report.document import Block, Folded, Listing, Loud, Section, Table
 from harness.report.summary import Summary
+from harness.runs import stages
 from harness.runs.directory import RunDir
 from harness.runs.manifest import MadeWith
 from harness.util import typed
@@ -18,8 +20,8 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
     rows = []
     for stage, c in manifest.stages.items():
         speed = f"{c.tokens / max(c.seconds, 0.01):,.0f}"
-        memory = (f"{c.peak_memory_mib:,}", "-" if c.peak_gpu_mib is None else str(c.peak_gpu_mib))
-        rows.append((stage, str(c.start_seconds), str(c.seconds), f"{c.tokens:,}", speed, *memory))
+        memory = (f"{c.peak_memory_mib:,}", "" if c.peak_gpu_mib is None else f"{c.peak_gpu_mib:,}")
+        rows.append((stage, f"{c.start_seconds:.1f}", f"{c.seconds:.1f}", f"{c.tokens:,}", speed, *memory))
     columns = ("stage", "start, s", "work, s", "tokens", "tokens/s", "peak memory, MiB", "peak GPU, MiB")
     blocks: list[Block] = ["What each stage took, in its last attempt if it was resumed:", Table(columns, rows)]
     if wall := manifest.wall_seconds:
@@ -27,8 +29,8 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
         hours = f"; together {sum(wall.values()) / 3600:.3f} GPU-hours on one {gpu}" if gpu else ""
         took = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in wall.items())
         spent = [
-            f"Wall time of each stage, the sum of all its attempts, imports included: {took}{hours}. Not in it: an "
-            "attempt that was killed together with the command that ran it."
+            f"Wall time of each stage, the sum of all its attempts, imports included: {took}{hours}"
+            f"{_untimed(run, wall)}. Not in it: an attempt that was killed together with the command that ran it."
         ]
         if note := registry.kind(run.config.eval).memory_note(run.config.eval):
             spent.append(note)
@@ -44,6 +46,14 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
     )
     blocks.append("\n".join([*made, f"Content: {content}", scorer]))
     return Section("Time and provenance", blocks)
+
+
+def _untimed(run: RunDir, wall: Container[str]) -> str:
+    """The stages without a wall time, which only the command for the whole experiment notes."""
+    missing = [stage.name for stage in stages.stages(run) if stage.name not in wall]
+    if not missing:
+        return ""
+    return f", without {', '.join(missing)}: run by a command of its own, or taken from another run"
 
 
 def _made_with(made: MadeWith) -> str:

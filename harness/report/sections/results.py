@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from harness.config import plugins
 from harness.report import charts, gallery, verdict
@@ -69,10 +70,7 @@ def _reading(run: RunDir, numbers: Summary) -> Iterator[str]:
         f"Intervals treat the {plural(numbers.n, 'question')} as a sample of similar questions; both models "
         f"answered the same questions (paired). {_retraining(numbers)}"
     )
-    rates, methods = (
-        ", ".join(dict.fromkeys(getattr(each, name).method for each in held for name in COMPARED))
-        for held in ((numbers.base, numbers.tuned), (numbers.difference,))
-    )
+    rates, methods = map(_methods, ((numbers.base, numbers.tuned), (numbers.difference,)))
     yield f"Intervals of single rates: {rates}. Of differences: {methods}."
     yield from _precision(numbers)
     yield (
@@ -84,6 +82,15 @@ def _reading(run: RunDir, numbers: Summary) -> Iterator[str]:
     yield f"Problems: {p.train:,} train, {p.dev:,} dev, {p.test:,} test{left_out}."
     if conditions.split == "test":
         yield (f"This run scored the test questions {_looks(numbers)}, and never while training. {_looked_at(run)}")
+
+
+def _methods(held: Iterable[Any]) -> str:
+    """How the intervals of these were computed, each method once."""
+    used = dict.fromkeys(getattr(each, name).method for each in held for name in COMPARED)
+    first, *others = sorted(used, key=len)  # a method may be another one and more
+    return ", ".join(
+        [first, *(f"or the same{each[len(first) :]}" if each.startswith(first) else each for each in others)]
+    )
 
 
 def _decoding(sampling: SamplingParameters) -> str:
@@ -147,8 +154,8 @@ def decomposition(run: RunDir, numbers: Summary) -> Section:
     parts, strict = numbers.decomposition, numbers.difference.strict
     title = "What changed strict accuracy, in points"
     bars = [
-        Bar(name, name.capitalize(), 100 * part.value, points(part))
-        for name in ("mathematics", "readability", "format")
+        Bar(name, label, 100 * part.value, points(part))
+        for name, label in PARTS.items()
         for part in (getattr(parts, name),)
     ]
     total = Bar("total", QUANTITIES["strict"].label, 100 * strict.value, points(strict))
@@ -169,6 +176,7 @@ def decomposition(run: RunDir, numbers: Summary) -> Section:
     )
 
 
+PARTS = {"mathematics": "Mathematics", "readability": "Readability", "format": "Format gap"}
 STOOD = {
     "marked": "a marked number",
     "unmarked": "the last number of the text",
@@ -194,7 +202,7 @@ def completions(run: RunDir, numbers: Summary) -> Section:
         signed = ("+" if change >= 0 else "") + _count(change).replace("-", "−")
         rules.append((rule, *map(_count, (c.base, c.base_correct, c.tuned, c.tuned_correct)), signed))
     tuned_by = ("tuned, all seeds", "tuned a seed") if numbers.several else ("tuned", "tuned")
-    columns = ("rule that found the answer", "base", "base right", tuned_by[1], f"{tuned_by[1]} right", "Δ right")
+    columns = ("rule that decided", "base", "base right", tuned_by[1], f"{tuned_by[1]} right", "Δ right")
     return Section("Completions", [Table(("completions", "base", tuned_by[0]), rows), Table(columns, rules)])
 
 
@@ -206,7 +214,7 @@ def words(run: RunDir, numbers: Summary) -> Section:
 
 def _count(value: float) -> str:
     """A count, or a mean of counts over seeds."""
-    return str(value) if value == int(value) else f"{value:.1f}"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def questions(run: RunDir, numbers: Summary) -> Section:

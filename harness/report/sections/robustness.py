@@ -57,7 +57,7 @@ def seeds(run: RunDir, numbers: Summary) -> Section | None:
     whole, rows, drawn = numbers.difference, [], []
     for entry in numbers.seeds:
         d = entry.difference
-        tests = (str(d.accuracy.gained), str(d.accuracy.lost), spell_p(d.accuracy.mid_p))
+        tests = (f"{d.accuracy.gained:,}", f"{d.accuracy.lost:,}", spell_p(d.accuracy.mid_p))
         others = (points(d.strict), points(d.format))
         rows.append((f"seed {entry.seed}", rate_text(entry.tuned.accuracy), points(d.accuracy), *tests, *others))
         drawn.append(_row(f"seed {entry.seed}", d.accuracy))

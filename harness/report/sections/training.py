@@ -53,7 +53,10 @@ def training(run: RunDir, numbers: Summary) -> Section:
     metrics = _metrics(run)
     blocks: list[Block] = [*watched(metrics)]
     if numbers.seeds:
-        blocks.append(f"Of seed {numbers.train.seed}, the first; the section on seeds has the rewards of all.")
+        blocks.append(
+            f"The sentences below are about seed {numbers.train.seed}, the first; the section on seeds has the "
+            "rewards of all."
+        )
     told = "\n".join(_outcome(run, numbers, metrics[run.label(numbers.train.seed)]))
     return Section("Training", [*blocks, told, *_pinned(run, numbers)])
 
@@ -198,7 +201,7 @@ def proof(run: RunDir, numbers: Summary) -> Section:
     first = f"Of seed {numbers.train.seed}: the" if each else "The"
     blocks.append(
         f"{first} engine loaded {p.modules_loaded} of the adapter's {p.modules} modules. With B scaled by "
-        f"{p.scale:g} its log-probs on {p.tokens} probe tokens change in correlation "
+        f"{p.scale:g} its log-probs on {p.tokens:,} probe tokens change in correlation "
         f"{spell(p.correlation_amplified, 4)} with PEFT's own (0.95 is needed); a zeroed copy gives "
         f"{spell(p.correlation_zeroed, 4)} and a wrongly named one {spell(p.correlation_renamed, 4)}. Of the "
         f"{p.completions_changed_by_peft} probe completions that it changes in PEFT, it changes "

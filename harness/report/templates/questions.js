@@ -18,7 +18,7 @@ const FACETS = {
   format: ["Exact format", (view) => view.pairs.map(([a, b]) => FORMATS[[a.format, b.format]])],
   base: ["The base said", (view) => view.base.map((answer) => answer.why)],
   tuned: ["The tuned model said", (view) => view.tuned.map((answer) => answer.why)],
-  rule: ["Rule that found an answer", (view) => view.answers.map((answer) => answer.rule ?? "none")],
+  rule: ["Rule that decided", (view) => view.answers.map((answer) => answer.rule ?? "none")],
   cut: ["Cut at the token limit", (view) => ["base", "tuned"].filter((side) => view[side].some((answer) => answer.cut))],
   disputed: ["Scorers of others disagree", (view) => view.answers.flatMap((answer) => answer.disputed)],
   tokens: ["Tokens of the tuned answer", (view) => {
@@ -38,7 +38,7 @@ function makeGallery(data) {
   const field = (name) => filters.querySelector(`[name=${name}]`) ?? document.querySelector(`.found [name=${name}]`);
   const chosen = (name) => filters.querySelector(`[name=${name}]:checked`)?.value;
   const several = data.seeds.length > 1;
-  let seed = 0, ordered = [];
+  let seed = 0, ordered = [], fits = 0;
 
   // A question with the answers of one training seed, once for each; the texts for the search are made when needed.
   const views = data.seeds.map((_, of) => data.items.map((item) => {
@@ -159,17 +159,18 @@ function makeGallery(data) {
       label.parentElement.hidden = value === "partly" && !views[seed].some((view) => view.outcome === value);
     }
     byId("facets").firstElementChild.lastElementChild.textContent = facets.length ? ` (${facets.length})` : "";
-    report(outcome, shown.length, fitting.length);
+    fits = fitting.length;
+    report(outcome, shown.length);
   }
 
-  function report(outcome, shown, fitting) {
+  function report(outcome, shown) {
     const some = shown.toLocaleString("en"), missing = data.total - data.items.length;
-    const elsewhere = !shown && fitting && outcome !== "all";
-    output.textContent = elsewhere ? `0 in ${data.outcomes[outcome]?.[1] ?? outcome}, ${fitting.toLocaleString("en")} in all →` :
+    const elsewhere = !shown && fits && outcome !== "all";
+    output.textContent = !fits ? "No question fits the search and the filters." : elsewhere ? `0 in ${data.outcomes[outcome]?.[1] ?? outcome}, ${fits.toLocaleString("en")} in all →` :
       `${some} of ${data.total.toLocaleString("en")} question${data.total === 1 ? "" : "s"} shown` +
       (missing ? `; ${missing.toLocaleString("en")} are not in this page, to keep it small` : "");
-    field("all").hidden = !elsewhere;
-    field("all").textContent = "show";
+    field("all").hidden = !elsewhere && fits > 0;
+    field("all").textContent = fits ? "show" : "clear them";
   }
 
   function sort() {
@@ -232,7 +233,14 @@ function makeGallery(data) {
     list.renew();
     note();
   });
-  field("all").addEventListener("click", () => { pick("outcome", "all"); remember(); });
+  field("all").addEventListener("click", () => {
+    if (!fits) for (const name of ["text", ...Object.keys(FACETS)]) field(name).value = "";
+    else pick("outcome", "all");
+    remember();
+  });
+  // The panel of filters lies over the questions, and closes as a menu does.
+  addEventListener("keydown", (event) => { if (event.key === "Escape") byId("facets").open = false; });
+  addEventListener("click", (event) => { if (!byId("facets").contains(event.target)) byId("facets").open = false; });
   field("open").addEventListener("click", list.openAll);
   field("close").addEventListener("click", list.closeAll);
 
