@@ -159,6 +159,14 @@ def test_runs_that_name_one_reward_file_and_had_two_are_told_apart(tmp_path):
     assert f"{made[0].path.name}: {settings}" in printed and "rewards.content=bbbbbbbb" in printed
 
 
+def test_settings_are_spelled_as_in_an_experiment_file(tmp_path):
+    changed = ("train.micro_batch=8", "train.micro_batch=null")
+    made = [reported(tmp_path, BASE, BASE, each).path for each in changed]
+    assert all(f": {each}" in compare(*made).stdout for each in changed)
+    assert run_groups.spelled([{"name": "check_answer", "weight": 0.5}]) == "[{name: check_answer, weight: 0.5}]"
+    assert [run_groups.spelled(each) for each in (True, 5e-06, "plain")] == ["true", "5.0e-06", "plain"]
+
+
 def test_runs_of_other_bases_stand_apart(runs, tmp_path):
     made = []
     for rank, weights in ((8, "a"), (4, "a"), (2, "b")):

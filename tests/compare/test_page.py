@@ -449,3 +449,14 @@ def test_a_baseline_is_chosen_and_a_question_found_by_who_has_it_right(sweep, tm
     assert none == "0 of 100 questions: lora.r = 2 right, lora.r = 16 wrong"
     assert some == "35 of 100 questions: lora.r = 2 wrong, lora.r = 16 right"
     assert sides == ["base", *(f"lora.r = {rank}" for rank in (2, 4, 16, 64))] and (texts, width) == (5, 360)
+
+
+@needs_browser
+def test_on_a_screen_the_table_of_runs_with_seeds_is_whole(tmp_path):
+    """Three counts a cell make it wide: 1,319 questions, all of which change."""
+    seeds = {5: ["right"] * 1319, 6: ["wrong"] * 1319, 7: ["right"] * 1319}
+    made = [reported(tmp_path, ["wrong"] * 1319, seeds, f"lora.r={rank}").path for rank in (8, 4)]
+    page = tmp_path / "compare.html"
+    page.write_text(drawn(made, tmp_path), encoding="utf-8")
+    whole = "[...d.querySelectorAll('.sortable')].every((t) => t.scrollWidth <= t.parentElement.clientWidth)"
+    assert ask(page, whole, tmp_path, "--window-size=1500,900", width=1440)

@@ -22,6 +22,7 @@ TYPE = (
 )
 SHOWN = "[...d.querySelectorAll('.item:not([hidden])')].map((item) => item.dataset.id)"
 SAID = "d.querySelector('.found output').textContent"
+NONE = "No question fits the search and the filters."
 COUNTS = "[...d.querySelectorAll('#outcomes label:not([hidden])')].map((label) => label.textContent)"
 
 
@@ -125,7 +126,7 @@ def test_typing_filters_the_address_remembers_it_and_the_chips_count(run, tmp_pa
 def test_the_search_finds_no_words_of_the_pages_own(run, tmp_path):
     for text in ("exact format", "rule solution"):
         steps = f"d.querySelector('[value=all]').checked = true; type('text', '{text}')"
-        assert ask(run.page, does(steps, SAID), tmp_path, at="#questions") == "0 of 100 questions shown"
+        assert ask(run.page, does(steps, SAID), tmp_path, at="#questions") == NONE
 
 
 def test_what_is_found_elsewhere_is_one_click_away(run, tmp_path):
@@ -133,6 +134,19 @@ def test_what_is_found_elsewhere_is_one_click_away(run, tmp_path):
     found = f"[before, {SAID}, {SHOWN}.length]"
     asked = ask(run.page, does(steps, found), tmp_path, at="#outcome=lost")
     assert asked == ["0 in lost, 11 in all →", "11 of 100 questions shown", 11]
+
+
+def test_a_search_that_finds_nothing_can_be_cleared_and_the_filters_close_as_a_menu_does(run, tmp_path):
+    steps = (
+        f"type('text', 'zzz'); const before = {SAID}; d.querySelector('[name=all]').click();\n"
+        "const facets = d.getElementById('facets'), open = []; const look = () => open.push(facets.open);\n"
+        "facets.open = true; facets.querySelector('label').click(); look();\n"
+        "d.dispatchEvent(new page.KeyboardEvent('keydown', {key: 'Escape', bubbles: true})); look();\n"
+        "facets.open = true; d.querySelector('h1').click(); look()"
+    )
+    found = f"[before, {SAID}, d.querySelector('[name=all]').hidden, ...open]"
+    asked = ask(run.page, does(steps, found), tmp_path, at="#outcome=all")
+    assert asked == [NONE, "100 of 100 questions shown", True, True, False, False]
 
 
 def test_facets_and_orders(tmp_path, monkeypatch):
@@ -257,6 +271,14 @@ def test_on_a_phone_a_table_is_cards_or_scrolls_in_its_own_box(of_seeds, tmp_pat
         "[...d.querySelectorAll('.tab:not([hidden]) .cards')].map((t) => t.scrollWidth <= t.parentElement.clientWidth)"
     )
     assert all(ask(of_seeds.page, cards, tmp_path, at=at))
+
+
+def test_on_a_phone_each_card_names_its_tables_first_column_and_no_interval_is_broken(of_seeds, tmp_path):
+    found = (
+        "[page.getComputedStyle(d.querySelector('#training-seeds tbody th'), '::before').content, "
+        "[...d.querySelectorAll('.cards .interval')].every((each) => each.getClientRects().length <= 1)]"
+    )
+    assert ask(of_seeds.page, found, tmp_path) == ['"training"', True]
 
 
 def test_answers_are_whole_on_a_phone(run, tmp_path):

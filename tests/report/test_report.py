@@ -303,13 +303,23 @@ def test_time_and_memory_are_told_and_on_a_gpu_its_hours(tmp_path):
     run.note("wall_seconds", {"base evaluation": 100.0, "training": 3400.0, "tuned evaluation": 100.0})
     write.write(run)
     text = run.report.read_text()
-    assert "| base | 65.1 | 20.0 | 1,000 | 50 | 900 | 71000 |" in text
+    assert "| base | 65.1 | 20.0 | 1,000 | 50 | 900 | 71,000 |" in text
     assert (
         "base evaluation 100 s, training 3,400 s, tuned evaluation 100 s. Not in it: an attempt that was killed" in text
     )
     run.note("machine", Machine("Linux", 8, 8, "NVIDIA H100", 79.6))
     write.write(run)
     assert "tuned evaluation 100 s; together 1.000 GPU-hours on one NVIDIA H100." in run.report.read_text()
+
+
+def test_a_total_of_times_names_the_stages_that_it_leaves_out(tmp_path):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    run.note("wall_seconds", {"tuned evaluation": 100.0})
+    write.write(run)
+    assert (
+        "included: tuned evaluation 100 s, without base evaluation, training: run by a command of its own, or taken "
+        "from another run. Not in it: an attempt"
+    ) in run.report.read_text()
 
 
 def test_step_times_tell_the_first_step_from_the_others(tmp_path):

@@ -55,6 +55,8 @@ def _before_after(numbers: Summary) -> Figure:
         f"Percent of {plural(numbers.n, 'question')}, base to tuned, with 95% intervals; at the right "
         "the difference in points"
     )
+    if any(row.difference.series == "unclear" for row in rows):
+        title += f"; dotted: {charts.SERIES['unclear']}"
     return Figure("before_after", title, charts.dumbbell("before_after", title, rows))
 
 
