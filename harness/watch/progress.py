@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 
 from harness.runs import training
 from harness.runs.directory import RunDir
 from harness.runs.stages import complete, stages
 from harness.util import locks, logs
+from harness.util.console import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +44,7 @@ def of(run: RunDir) -> Progress:
         return Progress(state, listed, logs.last_message(run.path) if state == "running" else "", None, rewards)
     steps, reward = run.config.train.steps, rows[-1].numbers.get("reward")
     detail = f"{rows[-1].step} of {steps} steps" + (f", reward {reward:.2f}" if reward is not None else "")
+    seconds = [row.numbers["step_time"] for row in rows if row.numbers.get("step_time")]
+    if running and seconds:  # the first step is slower than the others
+        detail += f", {duration((steps - rows[-1].step) * statistics.median(seconds))} left"
     return Progress(state, listed, detail, rows[-1].step / steps, rewards)

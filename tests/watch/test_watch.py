@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import http.client
+import re
 import shutil
 import signal
 import subprocess
@@ -39,8 +40,10 @@ def test_a_run_is_complete_stopped_or_running(finished, unfinished):
     assert progress.of(directory.existing(finished)).state == "complete"
     stands = progress.of(unfinished)
     assert (stands.state, stands.stage) == ("stopped", "2/4 training") and stands.detail.startswith("2 of 6 steps")
+    assert "left" not in stands.detail
     with locks.lock(unfinished.path):
-        assert progress.of(unfinished).state == "running"
+        working = progress.of(unfinished)
+        assert working.state == "running" and re.search(r", reward .*, \d:\d\d:\d\d left$", working.detail)
         shutil.rmtree(unfinished.base)
         with (unfinished.path / "log.txt").open("a") as log:
             log.write(f"2026-01-01T00:00:00Z evaluate base INFO {PROGRESS}\nwithout a stamp\n")
