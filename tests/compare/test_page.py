@@ -142,8 +142,8 @@ def test_the_charts_draw_the_intervals_of_the_table(runs):
     wilson, bootstrap = (formats.page(groups, intervals, runs[0].parent) for intervals in ("wilson", "bootstrap"))
     # 80 of 100: Wilson 71.1 to 86.7, and of binomial(100, .8) the .025 and .975 quantiles, 72 and 88.
     for page, text, other in ((wilson, "80.0% [71.1, 86.7]", "[72.0"), (bootstrap, "80.0% [72.0, 88.0]", "[71.1")):
-        assert page.count(text) == 3 and other not in page  # the table, the mark, the chart's description
-    assert "intervals (bootstrap)" in bootstrap and "by exact percentile bootstrap" in bootstrap
+        assert Tree(page).text.count(text) == 3 and other not in page  # the table, the mark, the chart's description
+    assert "intervals (exact percentile bootstrap)" in bootstrap and "by exact percentile bootstrap" in bootstrap
 
 
 def test_hostile_settings_and_notes_are_text_and_links_lead_nowhere_else(tmp_path):

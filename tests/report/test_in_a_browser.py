@@ -276,7 +276,7 @@ def test_on_a_phone_a_table_is_cards_or_scrolls_in_its_own_box(of_seeds, tmp_pat
 def test_on_a_phone_each_card_names_its_tables_first_column_and_no_interval_is_broken(of_seeds, tmp_path):
     found = (
         "[page.getComputedStyle(d.querySelector('#training-seeds tbody th'), '::before').content, "
-        "[...d.querySelectorAll('.cards .interval')].every((each) => each.getClientRects().length <= 1)]"
+        "[...d.querySelectorAll('.scroll .cards .interval')].every((each) => each.getClientRects().length <= 1)]"
     )
     assert ask(of_seeds.page, found, tmp_path) == ['"training"', True]
 

@@ -248,7 +248,7 @@ def contradictions(v: Verdict) -> list[str]:
     for way, verb in rose.items():
         check((f"the format {verb} by" in opening) == (f.detected == way), f"opening: format {verb}")
     for name, part in {"mathematics": v.mathematics, "readability": v.readability, "format": v.format_gap}.items():
-        said = re.search(r"(\S+ \[\S+ \S+\]) \(([^)]*)\)(?: are)? " + name, v.parts())
+        said = re.search(r"(\S+ \[\S+ \S+\]) \(([^)]*)\)(?: are)?(?: the)? " + name, v.parts())
         check(said is not None and said[1] == finding.change(part.difference), f"parts: {name}")
         check(said is not None and said[2] == part.word, f"parts: what is claimed of {name}")
     if (split := v.split()) is not None:
