@@ -53,6 +53,9 @@ def main(argv: list[str] | None = None) -> int | None:
     parser.add_argument("--version", action="version", version=f"grpo-harness {__version__}")
     parser.add_argument("--completion", action=Completion, choices=SHELLS, help="print what makes a shell complete")
     chosen = _command_on_the_line() if COMPLETING in os.environ else None
+    if not arguments and not chosen:
+        parser.print_help()
+        return 0
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         hint = did_you_mean(arguments[0], COMMANDS) or "harness --help lists them"
         raise HarnessError(f"{arguments[0]}: no such command; {hint}")

@@ -167,6 +167,7 @@ def test_the_console_script_lists_its_commands_and_refuses_others(capsys):
         main(["--help"])
     said = capsys.readouterr().out
     assert all(f"\n    {command}" in said for command in COMMANDS)
+    assert main([]) == 0 and capsys.readouterr().out == said
     assert importlib.util.find_spec("harness.__main__")
     assert exit_code(lambda: main(["rum"])) == 2
     assert "rum" in capsys.readouterr().err

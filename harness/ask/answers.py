@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -100,6 +101,13 @@ def ask(args: argparse.Namespace) -> int:
     from harness.models import trained
 
     found = trained.find(run, args.train_seed)
+    watched = not args.questions and sys.stdin is not None and sys.stdin.isatty()
+    asked = _questions(args.questions)
+    if not watched:  # before the models are loaded
+        first = next(asked, None)
+        if first is None:
+            raise HarnessError("no question: give one after the run directory, or one on each line of standard input")
+        asked = itertools.chain([first], asked)
     # transformers loads scikit-learn if it is there, for a kind of generation that is not used here.
     with loading("PyTorch and transformers"), hidden("sklearn"):
         from harness.models.base_and_tuned import NAMES, Sides
@@ -109,9 +117,7 @@ def ask(args: argparse.Namespace) -> int:
     new_tokens = args.max_new_tokens or run.config.eval.max_new_tokens
     temperature = 0.0 if args.greedy else args.temperature
     sampling = Sampling(new_tokens, temperature, args.top_p, args.top_k, 0.0, sides.stop_ids)
-    watched = not args.questions and sys.stdin is not None and sys.stdin.isatty()
-    number = -1
-    for number, question in enumerate(_questions(args.questions)):
+    for number, question in enumerate(asked):
         if not watched:
             say(f"\nquestion: {one_line(question)}")
         try:
@@ -123,6 +129,4 @@ def ask(args: argparse.Namespace) -> int:
             continue
         for side, completion in zip(NAMES, completions, strict=True):
             say(f"{side}: {verdict(completion, run.config.prompt.tags.record())}")
-    if number < 0 and not watched:
-        raise HarnessError("no question: give one after the run directory, or one on each line of standard input")
     return 0

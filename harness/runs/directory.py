@@ -165,6 +165,14 @@ class RunDir:
         sides += [each.tuned(seed) for each, trained in tuned for seed in trained]
         return all((side / "result.json").exists() for side in sides)
 
+    @property
+    def _learned(self) -> bool:
+        """Whether a training has left something that another one would go on from."""
+        trained = [(arm, seed) for arm in self.arms for seed in self.config.train.seeds]
+        return any(
+            arm.adapter(seed).exists() or any(arm.train(seed).glob("checkpoints/checkpoint-*")) for arm, seed in trained
+        )
+
     def read_manifest(self) -> Manifest:
         return manifest.read(self.manifest)
 
@@ -202,10 +210,10 @@ class RunDir:
             self.note("inputs", inputs)
 
     def check_pinned(self, inputs: dict[str, str]) -> None:
-        """As pin, but writes nothing."""
-        pinned = self.read_manifest().inputs
+        """As pin, but writes nothing. A reward file may be corrected while nothing that was learned from it is kept."""
+        pinned, learned = self.read_manifest().inputs, self._learned
         for name, value in inputs.items():
-            if pinned.get(name, value) != value:
+            if pinned.get(name, value) != value and (learned or not name.startswith("reward file ")):
                 raise HarnessError(
                     f"{self.path}: the {name} changed since this run began ({pinned[name][:12]} then, {value[:12]} "
                     f"now); restore it, or start a new run: move this directory away, or set another name (name=...)"
@@ -260,7 +268,9 @@ def existing(path: Path) -> RunDir:
             f"report.html or report.md"
         )
     if not file.is_file():
-        raise HarnessError(f"{path}: not a run directory (config.yaml is missing)")
+        raise HarnessError(
+            f"{path}: not a run directory (config.yaml is missing); harness ls FOLDER lists those in a folder"
+        )
     config = loading.load(file, own=True)
     digest8 = path.resolve().name.rpartition("-")[2]
     if config.digest()[:8] != digest8:

@@ -148,6 +148,7 @@ def test_a_complete_run_of_a_reward_that_changed_since_is_no_part_of_the_sweep(t
     (each,) = planned
     directory.open_run("quickstart", each.overrides, tmp_path)
     each.run.pin(inputs.local_inputs(each.run.config))
+    each.run.adapter(3407).mkdir(parents=True)
     monkeypatch.setattr(grid, "complete", lambda run: True)
     assert grid.execute(planned, "quickstart", tmp_path) == {}
     assert "complete already" in capsys.readouterr().out

@@ -504,13 +504,17 @@ def test_a_training_of_one_step_learns(tmp_path):
     assert any(weight.any() for name, weight in weights.items() if "lora_B" in name)
 
 
-def test_a_failing_reward_of_ones_own_ends_the_training_in_one_line(tmp_path):
+def test_a_failing_reward_of_ones_own_ends_the_training_in_one_line_and_may_be_corrected(tmp_path):
     (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    raise SystemExit(0)\n")
     reward = f"rewards.functions=[{{name: {tmp_path}/mine.py:f}}]"
     run = directory.open_run("quickstart", [*SMALL, reward], tmp_path / "results")
     refused(harness("train", run.path), "rewards.functions", "mine.py:f", "SystemExit: 0 (line 2)")
     (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    return [0.0] * len(completions)\n")
-    refused(harness("train", run.path), "the reward file", "changed since this run began")
+    corrected = harness("train", run.path)
+    assert corrected.returncode == 0, corrected.stderr
+    (tmp_path / "mine.py").write_text("def f(completions, **kwargs):\n    return [1.0] * len(completions)\n")
+    with pytest.raises(HarnessError, match=r"the reward file .* changed since this run began"):
+        run.check_pinned(rewards.inputs(run.config))
 
 
 def test_a_finished_training_leaves_what_the_layout_says(finished):
