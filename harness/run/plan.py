@@ -132,9 +132,9 @@ def _detected(n: int, shares: Sequence[float], samples: int, named: Sequence[flo
         if effect is not None:
             words = f"≥ {100 * effect:.2f} points"
         else:
-            words = "nothing" if one_way is None else f"only if all go one way, ≥ {100 * one_way:.2f} points,"
-        found.append(f"{words} at {name:.0%}")
-    return ", ".join(found)
+            words = "nothing" if one_way is None else f"≥ {100 * one_way:.2f} points if all changes go one way"
+        found.append(f"if {name:.0%} change, {words}")
+    return "; ".join(found)
 
 
 def _plan_seeds(n: int, count: int) -> str:

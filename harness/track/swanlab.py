@@ -50,7 +50,8 @@ class SwanLab(TrackerKind):
     def where(self, run: RunDir, mode: str, identity: str) -> str:
         if mode == "local":
             return f"swanlab watch {quoted(run.tracked)}"
-        return f"offline; to see it: python -m harness.track {quoted(run.path)} --mode local (or online)."
+        extra = "" if machine.installed("swanboard") else f", after {DASHBOARD}"
+        return f"offline; to see it: python -m harness.track {quoted(run.path)} --mode local{extra} (or online)."
 
     def open(self, run: RunDir, mode: str, identity: str) -> SwanLabRun:
         return SwanLabRun(run, mode, identity)

@@ -42,7 +42,7 @@ def test_every_shipped_experiment_has_a_plan(name, tmp_path, capsys):
     here = ["model.id=tiny", "data.path=tiny", "eval.max_new_tokens=64"]
     assert run_command.main([f"exp/{name}.yaml", *here, "--dry-run", "--results", str(tmp_path / "results")]) == 0
     plan = capsys.readouterr().out
-    for part in ("digest", "<start_of_turn>user", "Token ids (", "<end_of_turn>", "points at 5%"):
+    for part in ("digest", "<start_of_turn>user", "Token ids (", "<end_of_turn>", "if 5% change"):
         assert part in plan
     assert yaml.safe_load(plan.partition("\nResults: ")[0])["name"] == name
     assert not (tmp_path / "results").exists()

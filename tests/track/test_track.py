@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -412,7 +413,8 @@ def test_ctrl_c_ends_the_wait_for_a_tracker_and_not_the_experiment(finished, tmp
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG)
     assert (done.returncode, done.stderr) == (0, "")
     offline, waits, given_up = done.stdout.splitlines()
-    assert offline == f"SwanLab: offline; to see it: python -m harness.track '{copy}' --mode local (or online)."
+    assert offline.startswith(f"SwanLab: offline; to see it: python -m harness.track '{copy}' --mode local")
+    assert offline.endswith(" (or online).") and ("dashboard" in offline) != bool(find_spec("swanboard"))
     assert waits == "SwanLab is finishing; that may take 60 s, and Ctrl-C skips it."
     assert "(stopped)" in given_up and f"python -m harness.track '{copy}' tracks it again" in given_up
 
