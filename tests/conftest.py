@@ -78,7 +78,8 @@ def wait_until(ready: Callable[[], object], process: subprocess.Popen) -> None:
     """Return as soon as `ready()` holds; the process must still be running then."""
     deadline = time.monotonic() + HANG
     while not ready():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read() if process.stderr else process.returncode
+        assert time.monotonic() < deadline
         time.sleep(0.002)
 
 

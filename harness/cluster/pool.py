@@ -28,6 +28,8 @@ TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}  # by which the processes of 
 STORE = 80 * 2**20  # bytes; about Ray's smallest: only exit codes go through it
 RETRIES = 3  # of a stage whose worker, machine or process was killed
 LOOK_SECONDS = 120  # for a machine to start a worker and answer
+STARTS = 3  # of a Ray of our own: it gives itself 30 s, which may be too few on a busy machine
+TOO_SLOW = "timed out during startup"  # in what Ray says then
 SETTLE = 1.0  # seconds after which Ray's count of free resources is that of now
 DEFAULTS = {  # unless the user sets others
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -147,11 +149,15 @@ def joined(section: ClusterSection, results: Path) -> Iterator[Pool]:
             settings |= {"include_dashboard": False, "object_store_memory": STORE, "num_cpus": _workers(section)}
             if not TOKENS & os.environ.keys():
                 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray writes one into the home folder
-        try:
-            with hushed(), _all_gpus():
-                ray.init(logging_level="ERROR", log_to_driver=False, configure_logging=False, **settings)
-        except (RuntimeError, ConnectionError, ValueError, TimeoutError) as error:
-            raise HarnessError(f"cluster: Ray cannot be used ({' '.join(str(error).split())[:300]})") from None
+        for left in reversed(range(STARTS)):
+            try:
+                with hushed(), _all_gpus():
+                    ray.init(logging_level="ERROR", log_to_driver=False, configure_logging=False, **settings)
+                break
+            except Exception as error:  # Ray's own are of many kinds, plain ones among them
+                ray.shutdown()
+                if given or not left or TOO_SLOW not in str(error):
+                    raise HarnessError(f"cluster: Ray cannot be used ({' '.join(str(error).split())[:300]})") from None
     interrupts.answer_with(interrupts.stop)  # ray.init has set handlers of its own
     try:
         pool = Pool(ray, section)

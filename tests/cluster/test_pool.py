@@ -51,6 +51,25 @@ def test_a_ray_of_another_version_is_one_line(tmp_path, monkeypatch):
         joining(tmp_path)
 
 
+def test_a_ray_of_our_own_that_starts_too_slowly_is_started_again(tmp_path, monkeypatch):
+    tried = []
+
+    def init(**settings):
+        tried.append(settings["address"])
+        raise Exception("The current node timed out during startup. This could happen because ...")
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.delenv(pool.ADDRESS, raising=False)
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init, shutdown=lambda: None))
+    with pytest.raises(HarnessError, match=r"Ray cannot be used \(The current node timed out during startup\. "):
+        joining(tmp_path)
+    assert tried == ["local"] * pool.STARTS
+    monkeypatch.setenv(pool.ADDRESS, "head:6379")
+    with pytest.raises(HarnessError, match="Ray cannot be used"):
+        joining(tmp_path)
+    assert tried[pool.STARTS :] == ["head:6379"]
+
+
 OURS = provenance.versions()
 
 
