@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int | None:
     parser.add_argument("--version", action="version", version=f"grpo-harness {__version__}")
     parser.add_argument("--completion", action=Completion, choices=SHELLS, help="print what makes a shell complete")
     chosen = _command_on_the_line() if COMPLETING in os.environ else None
-    if not arguments and not chosen:
+    if not arguments and COMPLETING not in os.environ:
         parser.print_help()
         return 0
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
