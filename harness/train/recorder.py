@@ -202,4 +202,5 @@ def _note(history: Sequence[dict[str, float]]) -> str:
     if not last:
         return ""
     reward, length = (sum(e[key] for e in last) / len(last) for key in ("reward", "completions/mean_length"))
-    return f"reward {reward:.2f}, {length:.0f} tokens a completion (mean of the last {len(last)})"
+    steps = f"mean of the last {len(last)} steps" if len(last) > 1 else "in the last step"
+    return f"reward {reward:.2f}, {length:.0f} tokens a completion ({steps})"

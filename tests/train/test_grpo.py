@@ -537,5 +537,7 @@ def test_a_finished_training_leaves_what_the_layout_says(finished):
 def test_the_bar_shows_the_mean_of_the_last_ten_steps():
     """Of 1 … 12 the last ten have mean 7.5; an entry without a reward, as the closing one, counts for nothing."""
     history = [{"reward": n, "completions/mean_length": 20.0 + n} for n in range(1, 13)]
-    assert _note([*history, {"train_runtime": 3.0}]) == "reward 7.50, 28 tokens a completion (mean of the last 10)"
-    assert _note(history[:1]) == "reward 1.00, 21 tokens a completion (mean of the last 1)" and _note([]) == ""
+    assert (
+        _note([*history, {"train_runtime": 3.0}]) == "reward 7.50, 28 tokens a completion (mean of the last 10 steps)"
+    )
+    assert _note(history[:1]) == "reward 1.00, 21 tokens a completion (in the last step)" and _note([]) == ""

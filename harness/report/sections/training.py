@@ -94,8 +94,9 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         limit = run.config.train.max_prompt_tokens
         yield f"Left out, because longer than {limit} tokens: {plural(trained.dropped_prompts, 'training prompt')}."
     for name, share in trained.profiles_disagree.items():
+        part = f"{share:.1%}" if share else "none"
         yield (
-            f"In {share:.1%} of the completions the tutorial's {name} and the robust one, which follows our scorer's "
+            f"In {part} of the completions the tutorial's {name} and the robust one, which follows our scorer's "
             f"rules, gave different rewards."
         )
 
