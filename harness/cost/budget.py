@@ -13,6 +13,7 @@ from itertools import product
 
 from harness.cost.estimate import HOUR, Pace
 from harness.stats import power
+from harness.util.text import plural
 
 DISCORDANCE = 0.10  # assumed share of the questions that change with one sample each
 CHANCE = 0.5  # assumed part of it that is chance between samples, which more samples average out
@@ -49,9 +50,7 @@ class Design:
         return DISCORDANCE * (1 - CHANCE + CHANCE / self.samples)
 
     def __str__(self) -> str:
-        seeds = "1 seed" if self.seeds == 1 else f"{self.seeds} seeds"
-        samples = "1 sample" if self.samples == 1 else f"{self.samples} samples"
-        return f"{self.questions:,} questions x {samples} x {seeds}"
+        return f"{self.questions:,} questions x {plural(self.samples, 'sample')} x {plural(self.seeds, 'seed')}"
 
 
 def best(pace: Pace, hours: float, questions: int, seeds: Sequence[int]) -> Design | None:

@@ -10,12 +10,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from harness.config import plugins
 from harness.evaluate import evaluation, generation
 from harness.evaluate.generation import LazyEngine
 from harness.models import prompts, registry
 from harness.models.prompts import Questions
-from harness.runs import comparable, provenance, results, seals
+from harness.runs import comparable, seals
 from harness.runs.comparable import Choice, Tried
 from harness.runs.directory import RunDir
 from harness.runs.results import Evaluation, read_evaluation
@@ -31,14 +30,13 @@ def elicit(run: RunDir) -> None:
 
     Raises HarnessError if the choice was made on another number of questions.
     """
-    config, task = run.config, plugins.task(run.config)
+    config = run.config
     comparable.check_choice(run)
-    data = task.load(config.data.source())
-    training = data if task.name == TRAINING else gsm8k.load(config.data.source())
-    own = prompts.prepare(config, data)
-    of = "data" if task.name == TRAINING else f"questions of {task.name}"
-    run.pin(provenance.inputs(data.content_hash(), of) | own.checkpoint.inputs)
-    proven = results.run_selftest(task, generation.asked_questions(own), config.prompt.tags.record())
+    asking = evaluation.Asked.of(run, config)
+    data, own = asking.data, asking.questions
+    training = data if asking.task.name == TRAINING else gsm8k.load(config.data.source())
+    run.pin(asking.inputs | own.checkpoint.inputs)
+    proven = asking.proven()
     dev = dataclasses.replace(own, problems=training.asked("dev", config.eval.elicit))
     ways = promptings(config.prompt.system, training.train)
     asked = dict(_fitting(run, dev, own, ways))
@@ -51,9 +49,9 @@ def elicit(run: RunDir) -> None:
     engine = LazyEngine(lambda: registry.load(config.eval, own.checkpoint, own.tokenizer, made_for))
 
     def score(name: str, questions: Questions, split: str) -> Evaluation:
-        asking = config.model_copy(update={"eval": config.eval.model_copy(update={"split": split})})
-        conditions = generation.conditions(asking, questions, version)
-        content = generation.content(asking, questions, conditions)
+        of_split = config.model_copy(update={"eval": config.eval.model_copy(update={"split": split})})
+        conditions = generation.conditions(of_split, questions, version)
+        content = generation.content(of_split, questions, conditions)
         final = split != "dev"
         folder = run.elicited if final else run.tried(name)
         what = f"elicited base ({name})" if final else f"prompt on dev ({name})"

@@ -53,8 +53,8 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     if side in ("curve", "tuned"):
         for arm in run.arms if side == "tuned" else [run]:
             _check_trained(arm)
-    own = _Asked.of(run, config)
-    further = [_Asked.of(each, each.config, own.questions) for each in run.further] if side in ("base", "tuned") else []
+    own = Asked.of(run, config)
+    further = [Asked.of(each, each.config, own.questions) for each in run.further] if side in ("base", "tuned") else []
     asked = [own, *further]
     if side == "base" and config.eval.curve:  # find a dev question that does not fit before the training
         prompts.prepare(learning_curve.watching(config), own.data)
@@ -104,7 +104,7 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """One task of an evaluation."""
 
     run: RunDir  # as the task sees it
@@ -114,14 +114,14 @@ class _Asked:
     questions: Questions
 
     @staticmethod
-    def of(run: RunDir, config: Config, beside: Questions | None = None) -> _Asked:
+    def of(run: RunDir, config: Config, beside: Questions | None = None) -> Asked:
         """Load the questions of the config's first task. Raises HarnessError."""
         task = plugins.task(config)
         data = task.load(config.data.source())
         questions = prompts.prepare(config, data, beside=beside)
         for reason, count in data.left_out.items():
             say(f"{task.name}: {count:,} of {count + len(data.test):,} questions are left out: {reason}.")
-        return _Asked(run, config, task, data, questions)
+        return Asked(run, config, task, data, questions)
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from harness.stats import seeds
 from harness.stats.intervals import ALPHA, NORMAL
 
 NOTHING = 1e-12  # a standard error nearer to 0 is rounding
@@ -39,9 +40,7 @@ def quantile(df: int | None, tail: float = ALPHA / 2) -> float:
     """What Student's t, or without df the normal distribution, exceeds with the chance `tail`."""
     if df is None:
         return -NORMAL.inv_cdf(tail)
-    from scipy.special import stdtrit  # not at the top: its import takes most of a second
-
-    return -float(stdtrit(df, tail))
+    return seeds.quantile(df + 1, tail)
 
 
 def half_width(parts: Sequence[Part], tail: float = ALPHA / 2) -> float:
