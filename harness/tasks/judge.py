@@ -81,7 +81,7 @@ def judge(gold: str, answer: str, *, whole: bool = False) -> Ruling:
 _BASE = re.compile(r"\d_\{?(\d+)\}?$")
 _DELIMITED = re.compile(r"\\boxed|\\\(|\\\[|\$[^$]+\$")
 _BARE_FRACTION = re.compile(r"\\[dt]?frac\s*(\\[A-Za-z]+|\w)\s*(\\[A-Za-z]+|\w)")
-_UNIT = re.compile(r"(?<=[\d}])\s+((?:[A-Za-z]{2,}\s*)+)$")
+_UNIT = re.compile(r"(?<=[\d}])\s+([A-Za-z]{2,}(?:\s+[A-Za-z]{2,})*)$")  # no word can be read in two ways: linear
 _NO_UNIT = re.compile(
     r"\b(?:and|or|to|half|halves|thirds?|quarters?|fourths?|i|pi|sqrt|if|for|times|plus|minus"
     r"|hundred|thousand|million|billion|trillion)\b"

@@ -128,7 +128,11 @@ def test_verdicts_depend_on_neither_order_nor_thread():
     assert found[0] == found[1] == found[2] and len({said for said, _ in found[0].values()}) == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "\\frac{", "$", "\\boxed{", "}" * 3000, "(" * 100, "\x00", "\ud800"])
+REPEATED = "7 " + "Let" * 150 + "!"  # as a model writes that has lost its way
+HOSTILE = ["", "{", "\\frac{", "$", "\\boxed{", "}" * 3000, "(" * 100, "\x00", "\ud800", REPEATED, "7 ab " * 300 + "1"]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_is_too_much(text):
     assert judge.judge("18", text).verdict in (DIFFERENT, UNREAD, TIME_OUT)
     assert not score(f"<SOLUTION>{text}</SOLUTION>", "18").correct
