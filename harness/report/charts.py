@@ -221,13 +221,15 @@ def waterfall(name: str, title: str, parts: Sequence[Bar], total: Bar) -> Markup
 def curve(name: str, title: str, lines: Mapping[str, Curve], *, share: bool = False) -> Markup:
     """A curve over the training's steps, or one for each name; a single step is a dot.
 
-    A curve that is alone is drawn with its band. `share`: the values lie between 0 and 1. Over every step lies a column
-    with the values as its title, which a browser shows where it is pointed at.
+    A curve that is alone is drawn with its band. `share`: the values lie between 0 and 1, drawn in percent. Over
+    every step lies a column with the values as its title, which a browser shows where it is pointed at.
     """
-    alone = len(lines) == 1
+    alone, unit = len(lines) == 1, "%" if share else ""
     drawn = {label: data if alone else Curve(data.steps, data.values) for label, data in lines.items()}
+    if share:
+        drawn = {label: _in_percent(data) for label, data in drawn.items()}
     ends = [end for data in drawn.values() for end in (*data.low, *data.high, *data.values)]
-    reach = _span(ends, 0.1, 0.0, 1.0) if share else _span(ends, 1e-3)
+    reach = _span(ends, 10.0, 0.0, 100.0) if share else _span(ends, 1e-3)
     steps = sorted({step for data in drawn.values() for step in data.steps})
     top = 30 if alone else 48
     across = Scale(steps[0], max(steps[-1], steps[0] + 1), 44, WIDTH - 12)
@@ -235,15 +237,15 @@ def curve(name: str, title: str, lines: Mapping[str, Curve], *, share: bool = Fa
     parts = [_text("label", 10, 16, title), *([] if alone else _names(enumerate(drawn)))]
     for tick in up.ticks:
         parts.append(_tag('<line class="grid" x1="44" x2="{0}" y1="{1}" y2="{1}"/>', WIDTH - 12, up(tick)))
-        parts.append(_text("tick end", 38, up(tick) + 4, _number(tick)))
+        parts.append(_text("tick end", 38, up(tick) + 4, _number(tick) + unit))
     for tick in across.ticks:
         if tick == int(tick):
             parts.append(_text("tick middle", across(tick), top + 148, _number(tick)))
     for number, data in enumerate(drawn.values()):
         parts += _line(data, number, across, up)
-    parts += _columns(drawn, steps, across, top)
+    parts += _columns(drawn, steps, across, top, unit)
     parts.append(_text("tick end", WIDTH - 12, top + 164, "step"))
-    described = "; ".join(f"{label or title}: {_course(data)}" for label, data in drawn.items())
+    described = "; ".join(f"{label or title}: {_course(data, unit)}" for label, data in drawn.items())
     return _svg(name, title, described, top + 170, parts)
 
 
@@ -312,7 +314,11 @@ def _names(labels: Iterable[tuple[int, str]]) -> Iterator[Markup]:
         x += 40 + 6.6 * len(label)
 
 
-def _columns(lines: Mapping[str, Curve], steps: list[float], across: Scale, top: float) -> Iterator[Markup]:
+def _in_percent(data: Curve) -> Curve:
+    return Curve(data.steps, *([100 * value for value in each] for each in (data.values, data.low, data.high)))
+
+
+def _columns(lines: Mapping[str, Curve], steps: list[float], across: Scale, top: float, unit: str) -> Iterator[Markup]:
     """An unseen column over every step, or over every second, third, … of very many, whose title has the values."""
     shown = steps[:: -(-len(steps) // COLUMNS)]
     places = [across(step) for step in shown]
@@ -322,19 +328,19 @@ def _columns(lines: Mapping[str, Curve], steps: list[float], across: Scale, top:
         bands = zip(data.low, data.high, strict=True) if data.low else [None] * len(data.values)
         for step, value, band in zip(data.steps, data.values, bands, strict=True):
             if step in told:
-                between = f" ({_number(band[0])} to {_number(band[1])})" if band else ""
-                told[step].append(f"{label} {_number(value)}{between}".strip())
+                between = f" ({_number(band[0])} to {_number(band[1])}{unit})" if band else ""
+                told[step].append(f"{label} {_number(value)}{unit}{between}".strip())
     for step, (left, right) in zip(shown, pairwise(edges), strict=True):
         column = '<rect class="column" x="{}" y="{}" width="{}" height="130"><title>{}</title></rect>'
         yield _tag(column, left, top, right - left, f"step {_number(step)}: {', '.join(told[step])}")
 
 
-def _course(data: Curve) -> str:
-    values = data.values
-    return (
-        f"{_number(values[0])} at step {_number(data.steps[0])}, {_number(values[-1])} at step "
-        f"{_number(data.steps[-1])}; lowest {_number(min(values))}, highest {_number(max(values))}"
+def _course(data: Curve, unit: str) -> str:
+    first, last, low, high = (
+        _number(value) + unit for value in (data.values[0], data.values[-1], min(data.values), max(data.values))
     )
+    steps = _number(data.steps[0]), _number(data.steps[-1])
+    return f"{first} at step {steps[0]}, {last} at step {steps[1]}; lowest {low}, highest {high}"
 
 
 @cache

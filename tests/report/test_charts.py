@@ -97,11 +97,16 @@ def test_rates_stand_over_the_value_of_their_setting():
     assert len(places([5])) == 1
 
 
-def test_the_axis_of_a_share_stays_between_0_and_1():
-    for values, ends in (([0.0, 0.0], ("0", "0.06")), ([1.0, 0.99], ("0.94", "1")), ([0.2, 0.9], ("0.2", "1"))):
+def test_a_share_is_drawn_in_percent_on_an_axis_that_stays_between_0_and_100():
+    for values, ends in (([0.0, 0.0], ("0%", "6%")), ([1.0, 0.99], ("94%", "100%")), ([0.2, 0.9], ("20%", "100%"))):
         root = drawn(charts.curve("c", "C", {"": Curve([1, 2], values)}, share=True))
         ticks = [text.text for text in all_of(root, "text", "end")][:-1]
         assert (ticks[0], ticks[-1]) == ends
+    root = drawn(charts.curve("c", "C", {"": Curve([1, 2], [0.25, 1 / 3], [0.2, 0.3], [0.3, 0.5])}, share=True))
+    assert [column[0].text for column in all_of(root, "rect", "column")] == [
+        "step 1: 25% (20 to 30%)", "step 2: 33.3% (30 to 50%)",
+    ]  # fmt: skip
+    assert all_of(root, "desc")[0].text == "C: 25% at step 1, 33.3% at step 2; lowest 25%, highest 33.3%"
 
 
 def test_constant_values_and_no_change_have_an_axis_all_the_same():

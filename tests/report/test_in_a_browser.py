@@ -381,7 +381,7 @@ def test_a_curve_tells_its_values_to_a_pointer_and_to_the_arrow_keys(trained, tm
 def test_every_metric_of_the_steps_has_its_curve_or_is_said_to_be_0(trained, tmp_path):
     found = "[...d.querySelectorAll('#training svg title')].filter((e) => e.id).map((e) => e.textContent)"
     assert ask(trained.page, found, tmp_path, at="#training") == [
-        "Mean reward", "Accuracy of the rollouts", "Groups of equal rewards, share",
+        "Mean reward", "Accuracy of the rollouts", "Groups of equal rewards",
         "KL divergence from the base, nats", "Entropy of a token, nats", "Gradient norm",
     ]  # fmt: skip
-    assert "0 at every step: Tokens whose ratio is clipped, share." in trained.page.read_text()
+    assert "0 at every step: Tokens whose ratio is clipped." in trained.page.read_text()

@@ -256,6 +256,19 @@ def test_a_long_table_behind_the_curves_is_thinned_over_all_steps(tmp_path):
     assert [row[0] for row in folded.blocks[0].rows] == [str(step) for step in range(1, 151, 3)]
 
 
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.0, "none"), (1.0, "all"), (0.0003, "less than 0.1%"), (0.001, "0.1%"), (0.25, "25.0%")]
+)
+def test_how_often_the_two_kinds_of_rewards_differ_is_said_in_words_at_the_ends(tmp_path, share, words):
+    run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
+    row = {"step": 1, "reward": 1.0, "profiles_disagree/format": share, "profiles_disagree/answer": 0.5}
+    files.write_lines(run.train(3407) / "metrics.jsonl", [row])
+    write.write(run)
+    said = run.report.read_text()
+    assert f"In {words} of the completions the tutorial's format" in said
+    assert "In 50.0% of the completions the tutorial's answer" in said
+
+
 def test_different_precisions_stand_in_the_report(tmp_path):
     run = reported(tmp_path, ["right"] * 30, ["right"] * 30, "model.precision=bf16")
     assert "| Weights | fp32 | fp32 | **trained in bf16** |" in run.report.read_text()

@@ -29,12 +29,12 @@ def learning_curve(run: RunDir, numbers: Summary) -> Section | None:
 
 
 def _figure(made: Curve, name: str, seed: int, whose: str) -> Figure:
-    title = f"Dev {QUANTITIES[name].label.lower()}, %, with 95% intervals{whose}"
+    title = f"Dev {QUANTITIES[name].label.lower()} with 95% intervals{whose}"
     rates = [getattr(point, name) for point in made.points]
-    values, low, high = ([100 * getattr(rate, end) for rate in rates] for end in ("value", "low", "high"))
+    values, low, high = ([getattr(rate, end) for rate in rates] for end in ("value", "low", "high"))
     place = f"dev-{name}-{seed}"
     steps = [point.step for point in made.points]
-    return Figure(place, title, charts.curve(place, title, {"": charts.Curve(steps, values, low, high)}))
+    return Figure(place, title, charts.curve(place, title, {"": charts.Curve(steps, values, low, high)}, share=True))
 
 
 def _table(seed: int, made: Curve, several: bool) -> Table:

@@ -19,6 +19,7 @@ from harness.stats.scores import COMPARED, QUANTITIES
 from harness.util.text import plural
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
+SMALLEST_SHARE = 0.001  # that is written as a number
 
 
 class Drawn(NamedTuple):
@@ -30,7 +31,7 @@ class Drawn(NamedTuple):
     band: str = ""  # what lies between the ends of its band, in words
     spread: str = ""  # the column whose value is the band's half width
     ends: tuple[str, ...] = ()  # the columns between which the band lies
-    share: bool = False  # of something: between 0 and 1
+    share: bool = False  # between 0 and 1: drawn in percent
 
 
 REWARD = Drawn("reward", "Mean reward", "reward", band="± SD in a group", spread="reward_std")
@@ -40,12 +41,12 @@ CURVES = (
     Drawn("rollout-strict", "Strict accuracy of the rollouts", f"{ROLLOUT}strict", share=True),
     Drawn("rollout-format", "Exact format of the rollouts", f"{ROLLOUT}format", share=True),
     Drawn("length", "Mean tokens of a completion", "completions/mean_length", band="and range", ends=LENGTHS),
-    Drawn("clipped", "Completions cut at the limit, share", "completions/clipped_ratio", share=True),
-    Drawn("no-signal", "Groups of equal rewards, share", "frac_reward_zero_std", share=True),
+    Drawn("clipped", "Completions cut at the limit", "completions/clipped_ratio", share=True),
+    Drawn("no-signal", "Groups of equal rewards", "frac_reward_zero_std", share=True),
     Drawn("kl", "KL divergence from the base, nats", "kl"),
     Drawn("entropy", "Entropy of a token, nats", "entropy"),
     Drawn("gradient", "Gradient norm", "grad_norm"),
-    Drawn("clip-ratio", "Tokens whose ratio is clipped, share", "clip_ratio/region_mean", share=True),
+    Drawn("clip-ratio", "Tokens whose ratio is clipped", "clip_ratio/region_mean", share=True),
 )
 
 
@@ -94,11 +95,16 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         limit = run.config.train.max_prompt_tokens
         yield f"Left out, because longer than {limit} tokens: {plural(trained.dropped_prompts, 'training prompt')}."
     for name, share in trained.profiles_disagree.items():
-        part = f"{share:.1%}" if share else "none"
         yield (
-            f"In {part} of the completions the tutorial's {name} and the robust one, which follows our scorer's "
-            f"rules, gave different rewards."
+            f"In {_part(share)} of the completions the tutorial's {name} and the robust one, which follows our "
+            f"scorer's rules, gave different rewards."
         )
+
+
+def _part(share: float) -> str:
+    if 0 < share < SMALLEST_SHARE:
+        return f"less than {SMALLEST_SHARE:.1%}"
+    return {0: "none", 1: "all"}.get(share, f"{share:.1%}")
 
 
 def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
