@@ -229,6 +229,24 @@ def test_keys_walk_among_questions_alone_and_the_focus_is_not_under_the_bars(run
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("width", [360, 1000])
+def test_the_outline_of_a_question_with_the_focus_is_not_cut(run, tmp_path, width):
+    """What is drawn outside a row, which is contained, is not seen."""
+    steps = (
+        "const head = d.querySelectorAll('.item:not([hidden]) summary')[3];\n"
+        "d.dispatchEvent(new page.KeyboardEvent('keydown', {key: 'j', bubbles: true})); head.focus(); await later();\n"
+        "const look = page.getComputedStyle(head), inner = head.getBoundingClientRect();\n"
+        "const outer = head.parentNode.getBoundingClientRect();\n"
+        "const reach = parseFloat(look.outlineWidth) + parseFloat(look.outlineOffset)"
+    )
+    found = (
+        "[head.matches(':focus-visible'), reach, Math.min(inner.left - outer.left, outer.right - inner.right, "
+        "inner.top - outer.top, outer.bottom - inner.bottom), outer.left >= 0 && outer.right <= page.innerWidth]"
+    )
+    focused, reach, room, seen = ask(run.page, does(steps, found), tmp_path, at="#outcome=all", width=width)
+    assert focused and seen and 0 < reach <= room
+
+
 def test_a_word_says_what_it_means_where_it_is_pointed_at_or_focused(run, tmp_path):
     steps = (
         "const word = d.querySelector('.term'), hint = d.getElementById('hint'), found = [hint.hidden];\n"
