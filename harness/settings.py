@@ -10,14 +10,12 @@ A setting is named as on the command line, by section.key; a section means all o
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.config import arguments
+from harness.config import arguments, meanings
 from harness.util.cli import Parser, exit_code
 from harness.util.errors import HarnessError
 
@@ -29,7 +27,6 @@ HEAD = """# Every setting
 Made from the schema by `python -m harness.settings`. An experiment file names those that differ from the default. On
 the command line each can be given as `section.key=value`; `null` stands for nothing.
 """
-_LINE = re.compile(r"    (\w+): .*?(?:  # (.*))?$")
 
 
 def markdown() -> str:
@@ -40,7 +37,7 @@ def markdown() -> str:
     lines = [HEAD]
     for name, field in Config.model_fields.items():
         kind = field.annotation
-        if not _is_section(kind):
+        if not meanings.is_section(kind):
             continue
         lines += [f"## {name}", "", *([_sentence(kind.__doc__), ""] if kind.__doc__ else [])]
         lines += [*table_lines(("setting", "allowed", "default", ""), _rows(kind, f"{name}.")), ""]
@@ -66,9 +63,9 @@ def chosen(asked: list[str]) -> str:
 
 
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
-    comments, allowed = _comments(section), section.model_json_schema()
+    comments, allowed = meanings.of_section(section), section.model_json_schema()
     for name, field in section.model_fields.items():
-        if _is_section(field.annotation):
+        if meanings.is_section(field.annotation):
             yield from _rows(field.annotation, f"{prefix}{name}.")
             continue
         default = _plain(field.get_default(call_default_factory=True))
@@ -77,27 +74,10 @@ def _rows(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, ...]]:
         yield f"`{prefix}{name}`", found, shown, comments[name]
 
 
-def _is_section(kind: Any) -> bool:
-    return inspect.isclass(kind) and hasattr(kind, "model_fields")
-
-
 def _plain(value: Any) -> Any:
-    if _is_section(type(value)):
+    if meanings.is_section(type(value)):
         return value.model_dump()
     return [_plain(each) for each in value] if isinstance(value, list) else value
-
-
-def _comments(section: type[BaseModel]) -> dict[str, str]:
-    """What the schema's source says of each setting: the comment behind it, or those on the lines before it."""
-    found, before = {}, []
-    for line in inspect.getsource(section).splitlines():
-        if comment := re.fullmatch(r"    # (.*)", line):
-            before.append(comment[1])
-            continue
-        if setting := _LINE.match(line):
-            found[setting[1]] = setting[2] or " ".join(before)
-        before = []
-    return found
 
 
 def _allowed(schema: dict[str, Any], kinds: dict[str, Any]) -> str:

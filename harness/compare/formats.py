@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.compare import conditions
 from harness.compare import groups as run_groups
 from harness.compare import pairs as run_pairs
 from harness.compare.groups import Group, Run
@@ -79,7 +80,7 @@ def page(parted: Sequence[Group], intervals: str, folder: Path) -> str:
             runs=group,
             rows=[run_groups.row(run, intervals) for run in group],
             parted_by=run_groups.parted_by(group, fields),
-            conditions={name: run_groups.shown_value(value) for name, value in group[0].conditions.items()},
+            conditions={name: conditions.spelled(value) for name, value in group[0].conditions.items()},
             settings={
                 key: [run_groups.spelled(run.settings[key]) if key in run.settings else "" for run in group]
                 for key in run_groups.differing(group)

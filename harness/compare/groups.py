@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from harness.compare import conditions
+from harness.compare.conditions import BASE
 from harness.report import summary
 from harness.report.summary import Summary
 from harness.report.wording import counts_text, demo, identity_parts, p_text, points_text, rate_text
@@ -41,7 +43,6 @@ HASHES = {
     ),
     "rewards.content": "a hash of the files with your own reward functions: they changed between the runs",
 }
-BASE = "base weights"
 ASIDE = ("README.md", "reference", "sweep-*.html")  # what results/* names beside the runs
 
 
@@ -89,8 +90,8 @@ def _load(path: Path) -> Run:
         raise HarnessError(f"{run.summary}: has changed since it was written; python -m harness.run {path} mends it")
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # Gains of different bases are not comparable, so runs of another base get their own table.
-    conditions = plain(numbers.conditions) | {BASE: numbers.base_weights}
-    return Run(one_line(path.resolve().name), path, settings, conditions, numbers)
+    shared = plain(numbers.conditions) | {BASE: numbers.base_weights}
+    return Run(one_line(path.resolve().name), path, settings, shared, numbers)
 
 
 def plain(value: Any) -> Any:
@@ -108,9 +109,9 @@ def comparable(runs: Sequence[Run]) -> list[Group]:
 
 def parting_fields(parted: Sequence[Group]) -> list[str]:
     """The conditions in which the groups differ."""
-    conditions = [group[0].conditions for group in parted]
-    names = sorted({name for each in conditions for name in each})
-    return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in conditions}) > 1]
+    shared = [group[0].conditions for group in parted]
+    names = sorted({name for each in shared for name in each})
+    return [name for name in names if len({json.dumps(each.get(name), sort_keys=True) for each in shared}) > 1]
 
 
 def row(run: Run, intervals: str) -> dict[str, str]:
@@ -134,7 +135,7 @@ def row(run: Run, intervals: str) -> dict[str, str]:
 
 def parted_by(group: Group, fields: list[str]) -> dict[str, str]:
     """The conditions in which a group differs from others; the hash of a base is followed by its model.id."""
-    values = {name: shown_value(group[0].conditions.get(name)) for name in fields}
+    values = {name: conditions.shown(group[0].conditions.get(name)) for name in fields}
     if BASE in values:
         values[BASE] += f" ({group[0].settings['model.id']})"
     return values
@@ -187,12 +188,6 @@ def spelled(value: Any) -> str:
     if isinstance(value, str):
         return value
     return yaml.safe_dump([value], default_flow_style=True, width=math.inf, allow_unicode=True).strip()[1:-1]
-
-
-def shown_value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    is_hash = len(text) == 64 and not set(text) - set("0123456789abcdef")
-    return text[:8] if is_hash else text
 
 
 def numbers(run: Run) -> dict[str, Value]:

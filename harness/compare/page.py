@@ -15,10 +15,11 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from harness.compare import across, findings, groups
+from harness.compare import across, conditions, findings, groups
 from harness.compare import pairs as run_pairs
 from harness.compare.groups import Group, Run
 from harness.compare.pairs import Pairs
+from harness.config import meanings
 from harness.report import charts, html
 from harness.report.charts import Row
 from harness.report.document import Figure
@@ -103,6 +104,8 @@ def draw(sections: list[Section], folder: Path, intervals: str) -> str:
         sort_keys=_sort_keys,
         link=lambda run: _link(run.path / "report.html", folder),
         measured=groups.measured,
+        words=conditions.WORDS,
+        meanings=meanings.by_key() | groups.HASHES,
         largest=run_pairs.LARGEST,
     )
 

@@ -8,10 +8,11 @@ import shutil
 
 import pytest
 
-from harness.compare import findings, formats
+from harness.compare import conditions, findings, formats
 from harness.compare import groups as run_groups
 from harness.compare import page as compare_page
 from harness.compare import pairs as run_pairs
+from harness.config import meanings
 from harness.report.page import packed
 from harness.stats import finding
 from harness.util import files
@@ -104,8 +105,19 @@ def test_scores_are_means_over_the_samples_of_a_question_a_row_for_each_seed(tmp
 
 def test_settings_that_differ_and_conditions_that_are_shared_are_listed(runs):
     page = drawn(runs[:3], runs[0].parent)
-    assert '<th scope="row">train.seeds</th><td class="long">[1]</td><td class="long">[2]</td>' in page
-    assert '<th scope="row">max_new_tokens</th><td class="long">72</td>' in page
+    rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in re.findall("<tr>.*?</tr>", page, re.DOTALL)]
+    assert {
+        "train.seeds [1] [2] [3]", "longest answer, tokens 72", "seed of the answers none",
+        "how a token is drawn min_p 0, temperature 0, top_k 0, top_p 1",
+    } <= set(rows)  # fmt: skip
+    assert 'title="of data order and rollouts; one training for each seed">train.seeds</abbr>' in page
+
+
+def test_every_condition_and_setting_has_words(runs):
+    (run,) = run_groups.load(runs[:1])
+    assert conditions.WORDS.keys() == run.conditions.keys()
+    assert not [named for named in conditions.WORDS.values() if "_" in named.words or not named.meaning]
+    assert run.settings.keys() <= meanings.by_key().keys() | run_groups.HASHES.keys()
 
 
 def test_links_lead_to_the_reports_from_where_the_page_lies(runs, tmp_path):
