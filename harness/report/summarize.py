@@ -217,7 +217,7 @@ def _transfer(run: RunDir) -> Transfer:
     for at, against in enumerate(differences):
         record = Against(**typed.fields(against), p_holm=other[at])
         tasks.append(_task(scored[at + 1], gains[at + 1], len(differences), own[at], record))
-    return Transfer(tasks=tuple(tasks), sentence=tasks_section.sentence(tasks))
+    return Transfer(tasks=tuple(tasks), sentence=tasks_section.sentence(tasks_section.named(tasks, identity(run))))
 
 
 def _gain(scored: _Scored) -> Gain:

@@ -152,6 +152,8 @@ class Verdict:
         else:
             moved = f"The reward is not detected to have risen ({ends})"
         came = {"up": "rose", "down": "fell", None: "is not detected to have changed"}[self.accuracy.detected]
+        if self.accuracy.kind == "borderline":
+            came = f"shows {FOUND[self.accuracy.outcome]}"
         return f"{moved}, and accuracy on these questions {came}."
 
     def reward_apart(self) -> bool:

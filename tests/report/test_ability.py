@@ -54,6 +54,7 @@ def test_the_report_says_what_each_is_worth(elicited):
         "Another prompt alone: a detected gain (+30.0 [",
         "points of accuracy). Training beyond that prompt: a borderline gain (+5.0 [",
         "| steps (chosen) | steps it is | 21 of 40 | 1 | 20 |".replace("steps (chosen)", "**steps (chosen)**"),
+        "The base answered 40 dev questions with each prompt",
         "so that the intervals need no correction for the choice.",
         "Left out, because this model cannot be asked so: examples.",
         "once with the base and another prompt",
@@ -67,7 +68,8 @@ def test_where_the_own_prompt_is_best_the_elicited_base_is_the_base(tmp_path):
     in_both(
         run, "no other prompt did better than the experiment's own, so that the elicited base is the base. Training"
     )
-    assert "prompt alone" not in (run.plots / "elicited.svg").read_text()
+    drawn = (run.plots / "elicited.svg").read_text()
+    assert "prompt alone" not in drawn and drawn.count('class="label"') == 1
 
 
 def test_only_the_prompt_may_differ(elicited):

@@ -80,6 +80,12 @@ def test_weights_that_hardly_moved_are_measured_by_the_adapter_proof(tmp_path, p
     assert ("with a learning rate of 1e-07 over 60 steps" in first) == named
 
 
+def test_a_model_whose_format_changed_has_moved(tmp_path):
+    run = make_run(tmp_path, SAME, ["right, no format"] * 30 + ["wrong"] * 30)
+    first = said(run, {3407: {}}, PROOF | {"adapter_change": 0.9 * MOVED, "rerun_change": 0.0})
+    assert WHY in first and "hardly moved" not in first
+
+
 @pytest.mark.parametrize(("changed", "named"), [(0.9 * CHANGED, True), (1.1 * CHANGED, False)])
 def test_so_are_all_weights(tmp_path, changed, named):
     first = alone(tmp_path, {}, "model.full_finetuning=true", proof=WEIGHTS_PROOF | {"changed": changed})

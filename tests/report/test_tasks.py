@@ -86,7 +86,7 @@ def test_verdicts_come_from_tests_alone(run):
         assert task.gain.value == pytest.approx(task.gain.tuned - task.gain.base)
         assert (task.gain.per_seed is None) == (len(run.config.train.seeds) == 1)
     assert found.sentence == (
-        "Beyond gsm8k, the gain carries to svamp; carries, but is less, on gsm_symbolic_p2; is less, and by itself "
+        "Beyond tiny, the gain carries to svamp; carries, but is less, on gsm_symbolic_p2; is less, and by itself "
         "not detected, on gsm_plus; turns into a loss on asdiv."
     )
 
@@ -98,8 +98,7 @@ def test_the_texts_say_the_same_on_both_pages(run):
     for text in (
         numbers.transfer.sentence,
         "There is no mean over tasks",
-        "made from GSM8K's test questions",
-        "svamp: 3 published questions are left out: the answer is words.",
+        "svamp: 3 published questions are left out (the answer is words).",
         "ChilleD/SVAMP, commit 5e0bf1e5e7c0, MIT",
     ):
         assert text in report and text.replace("'", "&#39;") in page
@@ -117,11 +116,24 @@ def test_without_a_gain_on_the_first_task_nothing_carries(tmp_path):
             evaluated(side, answered)
     found = summarize.summarize(run).transfer
     assert found.sentence == (
-        "On gsm8k no gain is detected; of the further tasks, accuracy rose on svamp; is not detected to have changed "
+        "On tiny no gain is detected; of the further tasks, accuracy rose on svamp; is not detected to have changed "
         "on asdiv."
     )
     asdiv = found.tasks[2]
     assert asdiv.verdict == UNDETECTED and "too few questions changed" in verdict_text(asdiv)
+
+
+def test_the_first_task_is_named_by_its_data_and_gsm8k_alone_overlaps(tmp_path):
+    for data, name in (("tiny", "tiny"), ("openai/gsm8k", "gsm8k")):
+        own = outcomes(100, 50), outcomes(100, 51)
+        run = make_run(tmp_path / name, *own, "eval.tasks=[gsm8k, gsm_plus]", "train.seeds=[0]", f"data.path={data}")
+        for each in run.further:
+            evaluated(each.base, own[0])
+            evaluated(each.tuned(0), own[1])
+        write.write(run)
+        report = run.report.read_text()
+        assert f"On {name} no gain is detected" in report and f"| {name} | the first task | 100 |" in report
+        assert ("it is made from GSM8K's test questions" in report) == (name == "gsm8k")
 
 
 def test_an_undetected_task_says_what_it_would_detect(tmp_path):

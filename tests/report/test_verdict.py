@@ -273,7 +273,8 @@ def contradictions(v: Verdict) -> list[str]:
     check(v.cut_changes() == (ends != {a.outcome}), "truncation: what it changes")
     if said := v.reward():
         came = {"up": "questions rose.", "down": "questions fell.", None: "questions is not detected to have changed."}
-        check(said.endswith(came[a.detected]), "reward: accuracy")
+        borderline = f"questions shows {FOUND[a.outcome]}." if a.kind == "borderline" else None
+        check(said.endswith(borderline or came[a.detected]), "reward: accuracy")
         check(
             said.startswith("The reward rose") == all(each.reward_rose for each in v.trained), "reward: whether it rose"
         )

@@ -30,7 +30,8 @@ def elicited(run: RunDir, numbers: Summary) -> Section | None:
         ("training beyond: tuned minus elicited", found.training),
         ("both: tuned minus base", whole),
     )
-    drawn = [Row(label, (difference_mark(d),)) for label, d in named[1 if choice.chosen == OWN else 0 :]]
+    # Where the base's own prompt is the best, the elicited base is the base, and all are the same difference.
+    drawn = [Row(label, (difference_mark(d),)) for label, d in (named[2:] if choice.chosen == OWN else named)]
     rows = [
         (
             Loud(f"{each.name} (chosen)") if each is chosen else each.name,
@@ -72,13 +73,14 @@ def _claimed(difference: AnyDifference) -> str:
 
 
 def _chosen(numbers: Summary, found: Elicited, chosen: Tried) -> Iterator[str]:
-    choice = found.choice
+    choice, answers = found.choice, chosen.completions // found.choice.questions
+    times = f" {answers} times" if answers > 1 else ""
     yield (
-        f"The base answered {choice.questions:,} dev questions with each prompt, with at most {choice.max_new_tokens} "
-        "new tokens an answer; the one with the most right answers in any format (of equals the first) was then asked "
-        f"once on the {numbers.conditions.split} questions, where its accuracy is {rate_text(found.accuracy)}. It was "
-        f"chosen without the {numbers.conditions.split} questions, so that the intervals need no correction for the "
-        "choice."
+        f"The base answered {choice.questions:,} dev questions{times} with each prompt, with at most "
+        f"{choice.max_new_tokens} new tokens an answer; the one with the most right answers in any format (of equals "
+        f"the first) was then asked once on the {numbers.conditions.split} questions, where its accuracy is "
+        f"{rate_text(found.accuracy)}. It was chosen without the {numbers.conditions.split} questions, so that the "
+        "intervals need no correction for the choice."
     )
     yield (
         "The tuned model is asked with the experiment's own prompt. These are a few prompts, not the best there are; "
@@ -109,7 +111,10 @@ def of_samples(run: RunDir, numbers: Summary) -> Section | None:
         _finding(found, count),
         Figure("pass_at_k", title, chart),
         "\n".join(_words(found, count)),
-        Table(("pass@k", "base", "tuned", "difference, points"), [_at(each) for each in at if _told(each.k, count)]),
+        Table(
+            ("pass@k", "base", "tuned", "difference, points, and band"),
+            [_at(each) for each in at if _told(each.k, count)],
+        ),
         *_newly(found.newly, count, numbers.n),
     ]
     rows = [

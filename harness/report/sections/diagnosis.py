@@ -17,15 +17,15 @@ from harness.runs.directory import RunDir
 from harness.runs.proof import Proof, WeightsProof
 from harness.runs.training import Numbers, metrics_log, read_metrics
 from harness.stats.finding import in_points, of
+from harness.stats.scores import COMPARED
 from harness.util.text import plural
 
 EQUAL = 0.9  # share of groups: above it, under a tenth of what was sampled teaches anything
 CUT = 0.9  # share of completions: above it, under a tenth of them came to their answer
 CHOICES = 2.0  # completions: exp of a whole one's entropy, so with fewer a group is nearly always the same text
 PULL = 1.0  # beta times KL in advantages' standard deviations: from there the penalty is as large as what is to be won
-MOVED = (
-    0.01  # nats: below it a token's probability changes by under 1%, and greedy decoding hardly ever chooses another
-)
+# Nats: below it a token's probability changes by under 1%, and greedy decoding hardly ever chooses another.
+MOVED = 0.01
 CHANGED = 0.01  # share of all weights that differ in the evaluation's precision: below it rounding took nearly all
 WIDE = 0.02  # upper end of the interval, from which it hides gains of the size that is usually reported
 
@@ -51,7 +51,10 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
         return
     proofs = {entry.seed: entry.proof for entry in numbers.seeds or ()} or {numbers.train.seed: numbers.proof}
     trained = [_measured(run, seed, proof) for seed, proof in proofs.items()]
-    named = [said for cause in CAUSES if (said := cause(trained, run.config))]
+    # A model whose answers changed in any quantity has moved, whatever the probe's tokens say.
+    changed = any(of(getattr(numbers.difference, name)).kind == "detected" for name in COMPARED)
+    causes = [cause for cause in CAUSES if not (changed and cause is still)]
+    named = [said for cause in causes if (said := cause(trained, run.config))]
     high = numbers.difference.accuracy.high
     if high >= WIDE:
         named.append(

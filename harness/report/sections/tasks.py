@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from harness.config.schema import EMBEDDED
 from harness.report import charts
 from harness.report.charts import Row
 from harness.report.document import Block, Figure, Section, Table
-from harness.report.summary import Summary, TaskGain, TaskSummary
+from harness.report.summary import Identity, Summary, TaskGain, TaskSummary
 from harness.report.wording import difference_mark, points
 from harness.runs.directory import RunDir
 from harness.stats.finding import spell_p
 from harness.stats.power import POWER
 from harness.stats.records import Difference
 from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED
+from harness.tasks.registry import TRAINING
 
 BOTH = f"{CARRIES}, but {LESS}"
 _SAID = {  # where the first task has a gain, and where none is detected
@@ -29,14 +32,14 @@ def tasks(run: RunDir, numbers: Summary) -> Section | None:
     """A row a task, a plot of the gains, and rows for the kinds of questions; None with one task."""
     if not numbers.transfer:
         return None
-    found = numbers.transfer.tasks
+    found = named(numbers.transfer.tasks, numbers.identity)
     title = "Gain by task in points, with 95% intervals"
     drawn = [Row(task.name, (difference_mark(task.gain),), f"{task.gain.n:,} questions") for task in found]
     blocks: list[Block] = [
         numbers.transfer.sentence,
         Figure("tasks", title, charts.forest("tasks", title, drawn, zero=True)),
         Table(_columns(found[0].name), [_row(task) for task in found]),
-        "\n".join(_words(found)),
+        "\n".join(_words(found, demo=run.config.data.path == EMBEDDED)),
     ]
     for task in found:
         if task.kinds:
@@ -44,6 +47,12 @@ def tasks(run: RunDir, numbers: Summary) -> Section | None:
             columns = (f"{task.name}, by kind of question", "n", "base", "tuned", "difference, points")
             blocks.append(Table(columns, rows))
     return Section("Other tasks", blocks)
+
+
+def named(found: Sequence[TaskSummary], identity: Identity) -> list[TaskSummary]:
+    """The tasks, the first by the name of its data: a run that is not on GSM8K's has gsm8k's rules alone."""
+    first, *further = found
+    return [replace(first, name=identity.data.rpartition("/")[2]) if first.name == TRAINING else first, *further]
 
 
 def sentence(found: Sequence[TaskSummary]) -> str:
@@ -91,7 +100,7 @@ def _of(difference: Difference | TaskGain) -> tuple[str, str, str, str]:
     return (f"{difference.n:,}", *rates, points(difference))
 
 
-def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
+def _words(found: Sequence[TaskSummary], *, demo: bool) -> Iterator[str]:
     first = found[0].name
     yield (
         "Difference: accuracy of the tuned model minus the base's on the same questions, with its 95% interval. "
@@ -104,15 +113,16 @@ def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
         f"be below {first}'s gain. Undetected: none of these; beside it stands the smallest gain that is detected with "
         f"{POWER:.0%} power. There is no mean over tasks: they have different questions."
     )
-    if overlapping := [task for task in found if task.overlap]:
-        each = "; ".join(f"{task.name}: {task.overlap}" for task in overlapping)
+    overlapping = [f"{task.name}: {task.overlap}" for task in found if task.overlap]
+    if overlapping and not demo:
         yield (
-            f"Not independent of GSM8K: {each}. Their difference from a gain on GSM8K is computed as if they were, and "
-            "what they show is how the same kind of question is answered in other words and numbers."
+            f"Not independent of GSM8K: {'; '.join(overlapping)}. Their difference from a gain on GSM8K is computed as "
+            "if they were independent of it; they show how the same kind of question is answered in other words and "
+            "numbers."
         )
     for task in found:
         for reason, count in task.left_out.items():
-            yield f"{task.name}: {count:,} published questions are left out: {reason}."
+            yield f"{task.name}: {count:,} published questions are left out ({reason})."
         if task.time_outs and any(task.time_outs):
             base, tuned = task.time_outs
             yield f"{task.name}: {base:,} of the base's and {tuned:,} of the tuned answers could not be judged: wrong."
