@@ -19,10 +19,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from harness.report import charts
+from harness.report.document import Table
 from harness.report.wording import TERMS
 from harness.util.text import shown
 
 FOLDER = Path(__file__).parent / "templates"
+LONGEST_WORD = 40  # characters of a table's cell that is no sentence
 
 
 def page(template: str, scripts: Sequence[str], **values: Any) -> str:
@@ -46,6 +48,7 @@ def environment() -> Environment:
     made.filters["paragraphs"] = lambda text: text.split("\n")
     made.filters["written"] = _written
     made.filters["measured"] = _measured
+    made.filters["prose"] = _prose
     made.globals["terms"] = TERMS
     made.globals["zip"] = partial(zip, strict=True)
     made.tests["a"] = lambda block, kind: type(block).__name__ == kind
@@ -58,8 +61,14 @@ def _written(text: str) -> Markup:
 
 
 def _measured(text: str) -> Markup:
-    """A table's cell whose intervals stay on one line."""
-    return Markup(re.sub(r"\[[−+\d., ]+\]", r'<span class="interval">\g<0></span>', str(escape(shown(text)))))
+    """A table's cell whose intervals stay on one line, and so do a few counts."""
+    cell = re.sub(r"\[[−+\d., ]+\]", r'<span class="interval">\g<0></span>', str(escape(shown(text))))
+    return Markup(re.sub(r"^[−\d.,]+%?(?: / [−\d.,]+%?){1,3}$", r'<span class="counts">\g<0></span>', cell))
+
+
+def _prose(table: Table) -> set[int]:
+    """The columns that hold sentences."""
+    return {at for row in table.rows for at, cell in enumerate(row) if len(cell) > LONGEST_WORD}
 
 
 @lru_cache(maxsize=8)

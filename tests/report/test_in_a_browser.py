@@ -299,6 +299,23 @@ def test_on_a_phone_each_card_names_its_tables_first_column_and_no_interval_is_b
     assert ask(of_seeds.page, found, tmp_path) == ['"training"', True]
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_on_a_phone_no_interval_of_the_first_screen_and_no_count_is_broken(run, of_seeds, tmp_path, several):
+    lines = (
+        "(element) => { const range = d.createRange(); range.selectNodeContents(element); "
+        "return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size; }"
+    )
+    found = (
+        "[[...d.querySelectorAll('.answer .cards td')].every((cell) => cell.offsetHeight && "
+        f"[...cell.childNodes].filter((node) => node.textContent.trim()).every((node) => ({lines})(node) === 1)), "
+        "[...d.querySelectorAll('.tab:not([hidden]) .counts')].every((each) => each.getClientRects().length === 1), "
+        "[...d.querySelectorAll('.answer .cards, .tabs')].every((e) => e.scrollWidth <= e.clientWidth), "
+        "d.documentElement.scrollWidth]"
+    )
+    page = (of_seeds if several else run).page
+    assert ask(page, found, tmp_path) == [True, True, True, 360]
+
+
 def test_answers_are_whole_on_a_phone(run, tmp_path):
     found = "[...d.querySelectorAll('.item .answers')].every((e) => e.offsetHeight && e.scrollWidth <= e.clientWidth)"
     assert ask(run.page, found, tmp_path, at="#outcome=all")

@@ -31,7 +31,9 @@ def elicited(run: RunDir, numbers: Summary) -> Section | None:
         ("both: tuned minus base", whole),
     )
     # Where the base's own prompt is the best, the elicited base is the base, and all are the same difference.
-    drawn = [Row(label, (difference_mark(d),)) for label, d in (named[2:] if choice.chosen == OWN else named)]
+    if choice.chosen == OWN:
+        named = (("tuned minus base", whole),)
+    drawn = [Row(label, (difference_mark(d),)) for label, d in named]
     rows = [
         (
             Loud(f"{each.name} (chosen)") if each is chosen else each.name,
@@ -123,7 +125,7 @@ def of_samples(run: RunDir, numbers: Summary) -> Section | None:
     ]
     blocks += [
         f"pass^{count} is the chance that all {count} answers are right, maj@{count} that the commonest one is (ties "
-        "share; cut and unparsed ones have no vote). Questions are resampled, never pooled answers.",
+        "share; cut and unparsed ones have no vote). The intervals are over questions, each with all of its answers.",
         Table(("measure", "base", "tuned", "difference, points", "p"), rows),
     ]
     return Section("Several samples a question", blocks)
@@ -199,7 +201,7 @@ def _newly(found: Newly, count: int, n: int) -> Iterator[Block]:
         ("base to tuned, expected", drawn, f"{found.solved_of_drawn:.1f}", f"{found.lost_of_drawn:.1f}"),
         ("base to itself, expected", drawn, f"{found.by_chance:.1f}", f"{found.by_chance:.1f}"),
         (
-            "the first of the two minus the second",
+            "base to tuned minus base to itself",
             drawn,
             _scaled(found.solved_beyond, n),
             _scaled(found.lost_beyond, n),
