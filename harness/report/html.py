@@ -57,13 +57,19 @@ def environment() -> Environment:
 
 def _written(text: str) -> Markup:
     """A paragraph in which what stands between back quotes is set as code, as Markdown has it."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", _whole_intervals(text)))
 
 
 def _measured(text: str) -> Markup:
     """A table's cell whose intervals stay on one line, and so do a few counts."""
-    cell = re.sub(r"\[[−+\d., ]+\]", r'<span class="interval">\g<0></span>', str(escape(shown(text))))
-    return Markup(re.sub(r"^[−\d.,]+%?(?: / [−\d.,]+%?){1,3}$", r'<span class="counts">\g<0></span>', cell))
+    counted = re.sub(
+        r"^[−\d.,]+%?(?: / [−\d.,]+%?){1,3}$", r'<span class="counts">\g<0></span>', _whole_intervals(text)
+    )
+    return Markup(counted)
+
+
+def _whole_intervals(text: str) -> str:
+    return re.sub(r"\[[−+\d., ]+\]", r'<span class="interval">\g<0></span>', str(escape(shown(text))))
 
 
 def _prose(table: Table) -> set[int]:

@@ -203,7 +203,7 @@ def test_a_reward_that_rises_alone_is_in_the_first_lines(tmp_path, base, tuned, 
     first = text.partition("## How to read this")[0]
     assert ("**The reward rose (from 1.00 to 10.00), " in first) == (said is not None)
     assert said is None or said in first
-    assert "accuracy from 90.0% to 15.0%, strict accuracy from 10.0% to 10.0%, format from 0.0% to 90.0%." in text
+    assert "accuracy went from 90.0% to 15.0%, strict accuracy stayed at 10.0%, format went from 0.0% to 90.0%." in text
     assert (
         "By step 10 the reward had risen from 3.00 to 8.00 while their accuracy had fallen from 73.3% to 31.7%" in text
     )

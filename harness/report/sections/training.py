@@ -71,17 +71,17 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
     trained = numbers.train
     if trained.reward_first is not None:
         yield (
-            f"The mean reward went from {spell(trained.reward_first)} to {spell(trained.reward_last)} (first and last "
+            f"The mean reward {_moved(spell(trained.reward_first), spell(trained.reward_last))} (first and last "
             f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
             "reward is what was optimised; accuracy on the questions is what came of it."
         )
     if trained.rollouts:
         shares = ", ".join(
-            f"{QUANTITIES[name].label.lower()} from {each.first:.1%} to {each.last:.1%}"
+            f"{QUANTITIES[name].label.lower()} {_moved(f'{each.first:.1%}', f'{each.last:.1%}')}"
             for name, each in trained.rollouts.items()
             if name in COMPARED
         )
-        yield f"By the evaluation's scorer the completions that it learned from went, over the same steps: {shares}."
+        yield f"Of the completions that it learned from, by the evaluation's scorer and over the same steps: {shares}."
     if trained.drift:
         d = trained.drift
         yield (
@@ -101,6 +101,10 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         )
 
 
+def _moved(first: str, last: str) -> str:
+    return f"stayed at {last}" if first == last else f"went from {first} to {last}"
+
+
 def _part(share: float) -> str:
     if 0 < share < SMALLEST_SHARE:
         return f"less than {SMALLEST_SHARE:.1%}"
@@ -110,7 +114,7 @@ def _part(share: float) -> str:
 def _pinned(run: RunDir, numbers: Summary) -> Iterator[Block]:
     t, trained, lora = run.config.train, numbers.train, run.config.lora
     pinned = "Pinned, because library defaults have moved: " + ", ".join(
-        f"{name} {getattr(t, name)}"
+        f"{name} {str(getattr(t, name)).lower()}"  # true and false as in an experiment file
         for name in (
             "loss_type", "beta", "kl_importance_weighted", "scale_rewards", "importance_sampling", "epsilon",
             "num_iterations", "mask_truncated_completions", "temperature", "top_p", "top_k", "min_p", "optimizer",
