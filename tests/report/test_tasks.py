@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.report import summarize, summary, write
@@ -119,6 +121,9 @@ def test_without_a_gain_on_the_first_task_nothing_carries(tmp_path):
         "On tiny no gain is detected; of the further tasks, accuracy rose on svamp; is not detected to have changed "
         "on asdiv."
     )
+    for count, why in ((2, "two seeds do not bound"), (3, "too few questions changed")):
+        gain = replace(found.tasks[2].gain, per_seed=(0.01,) * count)
+        assert why in verdict_text(replace(found.tasks[2], gain=gain))
     asdiv = found.tasks[2]
     assert asdiv.verdict == UNDETECTED and "too few questions changed" in verdict_text(asdiv)
 

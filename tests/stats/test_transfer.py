@@ -150,6 +150,16 @@ def test_what_is_detectable_grows_with_the_number_of_tests_and_with_clusters():
     assert transfer.detectable(two, 1) is None
 
 
+@pytest.mark.parametrize("names", [None, [f"template {n // 2}" for n in range(32)]])
+def test_what_few_changed_questions_detect_is_not_said_to_be_less_than_their_interval(names):
+    """Trainings that hardly change an answer vary hardly; the interval is then that of the few changes, and wider."""
+    base, tuned = np.zeros(32), np.zeros((3, 32))
+    for right in (0, 1):
+        tuned[0, 0] = right
+        found = transfer.gain(base, tuned, names)
+        assert transfer.detectable(found, 3) > (found.high - found.low) / 2 > 0.05
+
+
 def test_coverage_of_the_clustered_interval():
     """The truth is the superpopulation mean, to which simulated clusters and questions are drawn."""
     rng, hits, narrow = np.random.default_rng(8), 0, 0

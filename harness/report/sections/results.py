@@ -20,6 +20,7 @@ from harness.stats.finding import spell_p
 from harness.stats.power import POWER
 from harness.stats.records import PairedRecord
 from harness.stats.scores import COMPARED, QUANTITIES
+from harness.tasks.elicitation import OWN
 from harness.util import typed
 from harness.util.errors import HarnessError
 from harness.util.text import plural
@@ -96,7 +97,8 @@ def _methods(held: Iterable[Any]) -> str:
 
 
 def _decoding(sampling: SamplingParameters) -> str:
-    return f"sampled {dict(sorted(typed.plain(sampling).items()))}" if sampling.temperature else "greedy"
+    values = ", ".join(f"{name} {value:g}" for name, value in typed.fields(sampling).items())
+    return f"sampled ({values})" if sampling.temperature else "greedy"
 
 
 def _precision(numbers: Summary) -> Iterator[str]:
@@ -133,7 +135,8 @@ def _looks(numbers: Summary) -> str:
     base = "twice" if numbers.noise_floor else "once"
     tuned = f"each of {numbers.several} tuned models" if numbers.several else "the tuned model"
     control = " and its control" if numbers.control else ""
-    other = ", once with the base and another prompt," if numbers.elicited else ""
+    prompted = numbers.elicited and numbers.elicited.choice.chosen != OWN
+    other = ", once with the base and another prompt," if prompted else ""
     return f"{base} with the base{other} and once with {tuned}{control}"
 
 

@@ -13,7 +13,7 @@ from harness.report.summary import Identity, Summary, TaskGain, TaskSummary
 from harness.report.wording import difference_mark, points
 from harness.runs.directory import RunDir
 from harness.stats.finding import spell_p
-from harness.stats.power import POWER
+from harness.stats.power import FEWEST, POWER
 from harness.stats.records import Difference
 from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED
 from harness.tasks.registry import TRAINING
@@ -76,8 +76,9 @@ def verdict_text(task: TaskSummary) -> str:
     if task.verdict != UNDETECTED:
         return task.verdict
     if task.detectable is None:
-        why = "two seeds do not bound how much trainings vary" if task.gain.per_seed else "too few questions changed"
-        return f"{UNDETECTED}; {why} to say what it detects"
+        two = task.gain.per_seed is not None and len(task.gain.per_seed) < FEWEST
+        why = "two seeds do not bound how much trainings vary" if two else "too few questions changed"
+        return f"{UNDETECTED}; what it detects is not known: {why}"
     return f"{UNDETECTED}, detects ≥ {100 * task.detectable:.1f} points"
 
 
