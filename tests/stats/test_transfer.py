@@ -157,7 +157,11 @@ def test_what_few_changed_questions_detect_is_not_said_to_be_less_than_their_int
     for right in (0, 1):
         tuned[0, 0] = right
         found = transfer.gain(base, tuned, names)
-        assert transfer.detectable(found, 3) > (found.high - found.low) / 2 > 0.05
+        half = (found.high - found.low) / 2
+        assert transfer.detectable(found, 3) > half > 0.05
+        assert transfer.half_width(found.parts) == pytest.approx(half)
+        other = transfer.against(found, found)
+        assert (other.high - other.low) / 2 >= half
 
 
 def test_coverage_of_the_clustered_interval():

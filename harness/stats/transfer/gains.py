@@ -77,9 +77,9 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
         if few:
             low, high, p = min(low, few.low), max(high, few.high), max(p, few.exact_p)
             method = f"{method} (no narrower than {few.method})"
-    seen = half_width((own,))
-    if (widened := (high - low) / 2) > seen and (grouped is None or "no narrower" in method) and not several:
-        own = Part(widened / quantile(own.df), own.df)
+    trained, half = _over_seeds(per_seed), (high - low) / 2
+    if half > half_width((own, *trained)) + NOTHING:  # few questions changed: what they say is wider than they varied
+        own = Part(math.sqrt(half**2 - half_width(trained) ** 2) / quantile(own.df), own.df)
     return Gain(
         base=first,
         tuned=second,
@@ -133,8 +133,8 @@ def detectable(found: Gain, tests: int) -> float | None:
     """The smallest gain that this design detects with 80% power as one of so many tests; None: none, or not known.
 
     Tested at .05 / tests, which is what Holm asks of the smallest p. Single questions: as harness.stats.power. Clusters
-    and seeds: the half-width at that level plus 0.84 standard errors, at the observed variation, or where few questions
-    changed at the wider one of the interval; unknown for two seeds.
+    and seeds: the half-width at that level plus 0.84 standard errors, at the variation of the interval; unknown for two
+    seeds.
     """
     if found.per_seed is None and found.clusters is None:
         share = power.discordance_high(found.n, found.moved)
@@ -142,14 +142,8 @@ def detectable(found: Gain, tests: int) -> float | None:
         return power.minimum_detectable_effect(found.n, share, alpha=ALPHA / tests, correction=1.0, whole=whole)
     if found.per_seed is not None and len(found.per_seed) < power.FEWEST:
         return None
-    parts, half, seen = found.parts, (found.high - found.low) / 2, half_width(found.parts)
-    if half > seen + NOTHING:
-        wider = (
-            [Part(part.se * half / seen, part.df) for part in parts] if seen else [Part(half / quantile(None), None)]
-        )
-        parts = tuple(wider)
-    se = math.hypot(*(part.se for part in parts))
-    effect = half_width(parts, ALPHA / tests / 2) + NORMAL.inv_cdf(POWER) * se
+    se = math.hypot(*(part.se for part in found.parts))
+    effect = half_width(found.parts, ALPHA / tests / 2) + NORMAL.inv_cdf(POWER) * se
     return effect if NOTHING < effect <= 1 else None
 
 
