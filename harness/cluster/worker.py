@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.runs import machine, provenance, stages
 from harness.util import locks, processes, startup
+from harness.util.errors import BUSY
 from harness.util.logs import names_secret
 
 # What can change a number, or is said to our libraries by the user: a stage has these as the command has them, on every
@@ -52,7 +53,7 @@ def environment() -> dict[str, str]:
 
 
 def work(order: Order) -> Ended:
-    """Run a stage. Raises Killed if it was ended by SIGKILL."""
+    """Run a stage. Raises Killed if it was ended by SIGKILL, or by itself because another program is in its way."""
     own = {name: value for name, value in os.environ.items() if not COMMANDS_OWN.match(name) or names_secret(name)}
     own.setdefault("CUDA_VISIBLE_DEVICES", "")  # Ray gave it none
     # NVML numbers the GPUs by bus, and Ray goes by NVML; so must CUDA.
@@ -82,6 +83,8 @@ def work(order: Order) -> Ended:
         stages.clear_up(gpus, before)
     if code == -signal.SIGKILL:
         raise Killed("ended by SIGKILL; the machine may be out of memory")
+    if code == BUSY:
+        raise Killed(Path(order.errors).read_text(errors="replace").strip().removeprefix("error: "))
     return Ended(code, time.perf_counter() - began)
 
 

@@ -30,7 +30,7 @@ from harness.models.prompts import quiet
 from harness.runs import machine
 from harness.tasks.records import Completion
 from harness.util.console import hushed, say
-from harness.util.errors import HarnessError, in_short
+from harness.util.errors import BusyError, HarnessError, in_short
 from harness.util.files import file_hash
 
 # Raised whenever a change of this module could change a completion.
@@ -51,6 +51,7 @@ HARMLESS = {  # variables that change no completion, or that the evaluation sect
 # Compilation and CUDA graph capture take a minute or more at the start, which pays off only for many tokens.
 COMPILE_FROM = 200_000  # tokens to be generated at most
 LENGTH_STEP = 512  # tokens; lengths are rounded up to a multiple, so that similar experiments share a compile cache
+CONTEXT_GIB = 2.0  # more than this process's CUDA context and a desktop take; who holds more is at work
 WORKSPACE_GIB = 2.0  # for activations and the smallest useful KV cache, in addition to the weights
 
 # With vLLM 0.26's batch-invariant kernels, completions of one request in a large and in a small batch were equal with
@@ -123,12 +124,15 @@ def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
     began = time.perf_counter()
     atexit.register(_leave)
     try:
-        with hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET):
+        with (
+            memory_told("eval.gpu_memory_utilization", section.gpu_memory_utilization, "eval.max_new_tokens"),
+            hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET),
+        ):
             yield
     except ImportError as error:
         raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
     except (ValueError, RuntimeError, AssertionError) as error:
-        raise _out_of_memory(error, section) or _start_error(error) from error
+        raise _start_error(error) from error
     say(f"vLLM is ready after {time.perf_counter() - began:.0f} s.")
 
 
@@ -221,7 +225,7 @@ class VllmEngine:
         try:
             ended = [output for output in engine.step() if output.finished]
         except torch.OutOfMemoryError as error:
-            raise _out_of_memory(error, self.section) from error
+            raise _overrun(error, "eval.gpu_memory_utilization", self.section.gpu_memory_utilization) from error
         for output in ended:
             if (reason := output.outputs[0].finish_reason) not in ("stop", "length"):
                 raise RuntimeError(f"vLLM ended a request with reason {reason!r}; expected 'stop' or 'length'")
@@ -318,26 +322,47 @@ def needed_gib(checkpoint: Checkpoint) -> float:
     return 2 * checkpoint.parameters / 2**30 + WORKSPACE_GIB
 
 
-def _out_of_memory(error: Exception, section: EvalSection) -> HarnessError | None:
-    """The one line for vLLM's ways of reporting too little memory; None for any other error."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return HarnessError(
-            f"eval.gpu_memory_utilization: the GPU ran out of memory outside the share that vLLM reserves "
-            f"({section.gpu_memory_utilization:g} of what was free; {in_short(error)}); lower the setting or end other "
-            f"programs on the GPU"
-        )
-    reason = str(error).strip().partition("\n")[0]
-    if "Free memory on device" in reason or "memory profiling" in reason:
-        return HarnessError(
-            f"eval.gpu_memory_utilization: another program takes or frees GPU memory while vLLM starts ({reason}); run "
-            f"again, or lower the setting (now {section.gpu_memory_utilization:g})"
-        )
-    if any(words in reason for words in ("cache blocks", "KV cache")):
-        return HarnessError(
-            f"eval.gpu_memory_utilization: vLLM does not get the memory it needs ({reason}); raise the setting (now "
-            f"{section.gpu_memory_utilization:g}), end other programs on the GPU, or lower eval.max_new_tokens"
-        )
-    return None
+@contextmanager
+def memory_told(setting: str, share: float, length: str) -> Iterator[None]:
+    """The context in which vLLM starts with this setting's share of the free memory: its words about memory in a line.
+
+    length: the setting of the longest completion. Raises BusyError if other programs that use the GPU may be the cause,
+    and HarnessError if vLLM needs more than it may take.
+    """
+    crowded = _others_gib() > CONTEXT_GIB
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise _overrun(error, setting, share) from error
+    except (ValueError, RuntimeError, AssertionError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        lacking = any(words in reason for words in ("cache blocks", "KV cache"))
+        if any(words in reason for words in ("Free memory on device", "memory profiling")) or (lacking and crowded):
+            raise BusyError(
+                f"{setting}: another program takes or frees GPU memory while vLLM starts ({reason}); run again, or "
+                f"lower the setting (now {share:g})"
+            ) from error
+        if lacking:
+            raise HarnessError(
+                f"{setting}: vLLM does not get the memory it needs ({reason}); raise the setting (now {share:g}), end "
+                f"other programs on the GPU, or lower {length}"
+            ) from error
+        raise
+
+
+def _others_gib() -> float:
+    """What other programs hold of the GPU's memory, and the drivers' contexts, GiB."""
+    if not torch.cuda.is_available():
+        return 0.0
+    free, total = torch.cuda.mem_get_info()
+    return (total - free - torch.cuda.memory_reserved()) / 2**30
+
+
+def _overrun(error: Exception, setting: str, share: float) -> HarnessError:
+    return HarnessError(
+        f"{setting}: the GPU ran out of memory outside the share that vLLM reserves ({share:g} of what was free; "
+        f"{in_short(error)}); lower the setting or end other programs on the GPU"
+    )
 
 
 def _start_error(error: Exception) -> Exception:

@@ -8,7 +8,6 @@ the environment, which accelerate's launcher would set too; that launcher also r
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -75,7 +74,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], count: int, th
         COUNT: str(count),
         "LOCAL_RANK": "0",  # each sees one GPU
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(processes.free_port()),
         "OMP_NUM_THREADS": str(threads),
         interrupts.COMMAND: interrupts.command(),
         startup.TIED_TO: str(os.getpid()),
@@ -107,8 +106,3 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], count: int, th
         for process in started:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]

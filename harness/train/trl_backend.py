@@ -60,7 +60,7 @@ class Trl(TrainerBackend):
             return
         from harness.train import trl_rollouts
 
-        with trl_rollouts.starting():
+        with trl_rollouts.starting(config):
             yield
 
     def built(self, trainer: GRPOTrainer) -> None:

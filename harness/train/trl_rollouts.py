@@ -19,6 +19,7 @@ from peft.tuners.lora import LoraLayer
 
 from harness.config.schema import Config
 from harness.models import vllm_engine
+from harness.util import processes
 from harness.util.console import hushed, say
 
 if TYPE_CHECKING:
@@ -36,13 +37,19 @@ def arguments(config: Config) -> dict[str, Any]:
 
 
 @contextmanager
-def starting() -> Iterator[None]:
+def starting(config: Config) -> Iterator[None]:
     """The context in which the trainer and its engine are built: vLLM's environment set, output dropped."""
+    # TRL takes 29500 if that is free when it looks; another training may have it by the time the engine does.
+    os.environ.setdefault("MASTER_PORT", str(processes.free_port()))
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the weights are accessed in this process
     for name, value in vllm_engine.DEFAULTS.items():
         os.environ.setdefault(name, value)
     say("Starting vLLM for the rollouts (compiled, with CUDA graphs: minutes the first time).")
-    with hushed(os.environ["VLLM_LOGGING_LEVEL"] == vllm_engine.QUIET):
+    share = config.train.gpu_memory_utilization
+    with (
+        vllm_engine.memory_told("train.gpu_memory_utilization", share, "model.max_seq_length"),
+        hushed(os.environ["VLLM_LOGGING_LEVEL"] == vllm_engine.QUIET),
+    ):
         yield
 
 

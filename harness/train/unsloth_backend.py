@@ -16,7 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,8 @@ def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerB
     import torch
     from unsloth import FastModel
 
+    from harness.models.vllm_engine import memory_told
+
     model, lora, train = config.model, config.lora, config.train
     engine: dict[str, Any] = {}
     if train.rollouts == "vllm":
@@ -164,7 +166,12 @@ def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerB
             "max_num_seqs": config.completions_per_step,
         }
     inductor = os.environ["TORCHINDUCTOR_CACHE_DIR"]
-    with hushed(not _loud()), _tokenizer_folder(checkpoint, tokenizer) as folder:
+    starts = memory_told("train.gpu_memory_utilization", train.gpu_memory_utilization, "model.max_seq_length")
+    with (
+        starts if engine else nullcontext(),
+        hushed(not _loud()),
+        _tokenizer_folder(checkpoint, tokenizer) as folder,
+    ):
         loaded, _ = FastModel.from_pretrained(
             model_name=str(checkpoint.path.resolve()),
             tokenizer_name=folder,

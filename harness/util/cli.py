@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from harness.util import interrupts, startup
-from harness.util.errors import HarnessError, in_short
+from harness.util.errors import BUSY, BusyError, HarnessError, in_short
 from harness.util.interrupts import COMMAND, Stopped
 from harness.util.logs import LOG
 from harness.util.text import did_you_mean, spelled_out
@@ -127,7 +127,8 @@ def _how_to_resume() -> str:
 def _report_error(error: Exception) -> int | None:
     """Report an error that is not a bug of ours and return its exit code; None, and no report, for any other."""
     if isinstance(error, HarnessError):
-        return _print_error(str(error))
+        code = _print_error(str(error))
+        return BUSY if isinstance(error, BusyError) and COMMAND in os.environ else code
     if isinstance(error, BrokenPipeError) and _output_is_closed():  # head and less end before us: only the log says so
         LOG.error(_line(f"Stopped: the output is no longer read. {_how_to_resume()}"))
         interrupts.silence(1)

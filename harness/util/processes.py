@@ -8,19 +8,25 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 import psutil
 
 from harness.util import startup
-from harness.util.console import show_cursor
+from harness.util.console import say, show_cursor
+from harness.util.errors import BUSY
 from harness.util.interrupts import COMMAND, STOPPED, Stopped, command
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # from <linux/prctl.h>
 GRACE = 3  # seconds for processes that end by themselves, such as torch's compile workers
+TRIES = 3  # of a process in whose way another program is
+PAUSE = (1.0, 5.0)  # seconds between two of them, drawn at random
 SECONDS = 10  # to wait for a killed process to end, and for one that was asked to end before it is killed
 
 
@@ -48,9 +54,20 @@ def adopt_orphans() -> None:
 def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequence[int] = ()) -> int:
     """Run `python ARGUMENTS` as a process that does not outlive this one, and return its exit code (-n: by signal n).
 
-    If this process is asked to stop, it passes the signal on, waits until the other has ended (a second Ctrl-C kills
+    One that ends because another program is in its way for now is run again, TRIES times in all. If this process is
+    asked to stop, it passes the signal on, waits until the other has ended (a second Ctrl-C kills
     it) and raises Stopped.
     """
+    for number in range(2, TRIES + 1):
+        if (code := _once(arguments, environment, pass_fds)) != BUSY:
+            return code
+        time.sleep(random.uniform(*PAUSE))  # two that are in each other's way must not stay in step
+        say(f"Once more, attempt {number} of {TRIES}.")
+    code = _once(arguments, environment, pass_fds)
+    return 2 if code == BUSY else code
+
+
+def _once(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequence[int]) -> int:
     process = subprocess.Popen(
         [sys.executable, *arguments],
         env=dict(environment) | {COMMAND: command()},
@@ -82,6 +99,12 @@ def _end(process: subprocess.Popen, number: int) -> None:
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
         process.wait()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
 
 
 def descendants() -> set[psutil.Process]:

@@ -17,7 +17,7 @@ from harness.config.schema import ClusterSection
 from harness.runs import directory, provenance
 from harness.runs.stages import stages
 from harness.util import console, locks
-from harness.util.errors import HarnessError
+from harness.util.errors import BUSY, HarnessError
 
 SECTION = ClusterSection(scheduler="ray")
 
@@ -124,6 +124,12 @@ def test_a_stage_has_the_threads_of_the_command_and_the_keys_of_its_machine(tmp_
 def test_a_killed_stage_is_for_another_worker_to_do(tmp_path):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     with pytest.raises(worker.Killed):
+        worker.work(worker.Order(("-c", code), str(tmp_path), {}, str(tmp_path / "errors")))
+
+
+def test_a_stage_in_whose_way_another_program_is_is_for_another_worker_to_do(tmp_path):
+    code = f"import sys; print('error: a.b: taken', file=sys.stderr); sys.exit({BUSY})"
+    with pytest.raises(worker.Killed, match=r"^a\.b: taken$"):
         worker.work(worker.Order(("-c", code), str(tmp_path), {}, str(tmp_path / "errors")))
 
 

@@ -18,7 +18,7 @@ from harness.models.vllm_engine import VllmEngine
 from harness.runs import machine
 from harness.runs.directory import RunDir
 from harness.util import files
-from harness.util.errors import HarnessError
+from harness.util.errors import BusyError, HarnessError
 from tests import fake_vllm
 from tests.conftest import harness, refused, without_gpu
 from tests.models.test_hf_engine import CHECKPOINT, MODULES, STOPS, adapter, prove, requests, sampling, texts
@@ -254,7 +254,7 @@ def test_of_a_shared_gpu_the_memory_does_not_depend_on_what_the_others_have_take
         ),
         (
             ValueError("Free memory on device cuda:0 (9.1/79.2 GiB) on startup is less than desired"),
-            "lower the setting",
+            "another program takes or frees",
         ),
         (AssertionError("Error in memory profiling. Initial free memory 70 GiB"), "another program takes or frees"),
         (ValueError("No available memory for the cache blocks. Try"), "raise the setting"),
@@ -269,6 +269,17 @@ def test_vllms_own_ways_of_lacking_memory_are_one_line_too(llm, questions, monke
     with pytest.raises(HarnessError, match="gpu_memory_utilization") as refusal:
         VllmEngine(CONFIG.eval, questions.checkpoint, questions.tokenizer, WORK)
     assert says in str(refusal.value)
+    assert isinstance(refusal.value, BusyError) is (says == "another program takes or frees")
+
+
+def test_too_little_memory_on_a_gpu_that_others_use_may_be_enough_a_moment_later(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 30 * 2**30)
+    for free, kind in ((49, HarnessError), (40, BusyError)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free * 2**30, 80 * 2**30))
+        with pytest.raises(HarnessError) as refusal, vllm_engine.memory_told("a.b", 0.5, "a.c"):
+            raise ValueError("No available memory for the cache blocks. Try")
+        assert type(refusal.value) is kind
 
 
 def test_what_vllm_does_not_take_is_one_line_and_a_bug_stays_a_bug(llm, questions, monkeypatch):

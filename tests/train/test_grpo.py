@@ -190,6 +190,18 @@ def test_the_weights_that_vllm_is_given_are_the_adapted_ones_and_the_base_stays(
         torch.testing.assert_close(weight, merged[name])
 
 
+def test_two_trainings_that_start_at_once_do_not_meet_at_one_port(monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", "")  # restored at the end, whatever is set below
+    ports = set()
+    for given in (None, None, "29500"):
+        monkeypatch.delenv("MASTER_PORT", raising=False)
+        if given:
+            monkeypatch.setenv("MASTER_PORT", given)
+        with trl_rollouts.starting(VLLM):
+            ports.add(os.environ["MASTER_PORT"])
+    assert len(ports) == 3 and "29500" in ports
+
+
 def test_an_engine_that_takes_fewer_tokens_than_asked_stops_the_run(built, sampled_by_vllm):
     sampled_by_vllm.llm.llm_engine.model_config.max_model_len = 256
     with pytest.raises(HarnessError, match=r"vllm_tokens \(asked 1024, got 256\)"):

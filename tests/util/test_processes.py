@@ -11,6 +11,7 @@ import time
 import psutil
 import pytest
 
+from harness.util import processes
 from tests.conftest import HANG, ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone")
@@ -31,6 +32,34 @@ def test_an_orphan_of_a_stage_is_ended():
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.strip().rsplit(" ", 1)
     assert "python" in first and second == "[]"
+
+
+BUSY_UNTIL = """
+import os, sys
+from harness.util import cli, errors
+def main():
+    with open(sys.argv[1], "a+") as tries:
+        tries.write("x")
+        if tries.tell() < int(sys.argv[2]):
+            raise errors.BusyError("a.b: another program is in the way")
+sys.exit(cli.exit_code(main))
+"""
+
+
+@pytest.mark.parametrize(("free_at", "code", "tries"), [(1, 0, 1), (3, 0, 3), (9, 2, 3)])
+def test_a_stage_in_whose_way_another_program_is_is_run_again(tmp_path, capfd, monkeypatch, free_at, code, tries):
+    monkeypatch.setattr(processes, "PAUSE", (0.0, 0.0))
+    count = tmp_path / "tries"
+    assert processes.run(["-c", BUSY_UNTIL, str(count), str(free_at)], os.environ) == code
+    assert len(count.read_text()) == tries
+    said, errors = capfd.readouterr()
+    assert said.count("Once more, attempt") == tries - 1
+    assert errors.count("error: a.b: another program is in the way\n") == tries - (code == 0)
+
+
+def test_by_itself_a_command_that_is_busy_ends_as_for_any_error(tmp_path):
+    command = [sys.executable, "-c", BUSY_UNTIL, str(tmp_path / "tries"), "9"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 2
 
 
 def test_a_stage_dies_with_its_run():
