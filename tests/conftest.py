@@ -153,9 +153,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
 def _the_process_that_forks_goes_on() -> None:
     """Also if a test calls, in its own process, code that ends everything that this process has started."""
     found = processes.descendants
-    processes.descendants = lambda: {
-        each for each in found() if not warm.Popen.server or each.pid != warm.Popen.server.pid
-    }
+    processes.descendants = lambda: {each for each in found() if each.pid != warm.Popen.server}
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,15 @@ normal process (with its own streams, environment, signals and exit code, a chil
 can be killed with -9). It runs `python -m harness.NAME` from the first line of our code on, and starts its stages in
 the same way. What only a new interpreter can show is tested with `cold=True`.
 
+Ray's workers are such forks too, where a test wants that (`ray_workers`), and so are the stages that they start.
+
 Linux only, because processes are adopted; elsewhere all commands start a new interpreter.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -23,14 +26,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import warnings
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
+RAY = "HARNESS_TESTS_RAY_WORKERS"  # the name of the socket that ray_workers listens on
+WORKER = "ray._private.workers.default_worker"  # the program of Ray's workers
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LIBRARIES = (
     "torch", "transformers", "trl", "peft", "datasets", "safetensors.torch", "pydantic.main", "pydantic.json_schema",
@@ -68,28 +74,85 @@ class _Popen(subprocess.Popen):
 class Popen(_Popen):
     """A command as a fork of the process that has imported the libraries; it becomes a child of this one."""
 
-    server: subprocess.Popen | None = None
+    server: int | None = None  # the id of the process that forks
     _orders: socket.socket
+    _one_at_a_time = threading.Lock()
 
     def _forked(self, command, streams, preexec_fn, pass_fds) -> int:
         assert preexec_fn is None and not pass_fds
-        if Popen.server is None:
+        return Popen.fork(json.dumps(command).encode(), streams)
+
+    @staticmethod
+    def fork(command: bytes, streams: Sequence[int]) -> int:
+        with Popen._one_at_a_time:
             _serve_here()
-        socket.send_fds(Popen._orders, [json.dumps(command).encode()], streams)
-        return int(Popen._orders.recv(32))
+            socket.send_fds(Popen._orders, [command], streams)
+            return int(Popen._orders.recv(32))
+
+
+@contextmanager
+def ray_workers() -> Iterator[tuple[dict[str, str], dict[int, int]]]:
+    """Workers of Ray that have imported the libraries, for Rays that are started with the variables this yields.
+
+    With them, it yields which process of Ray has asked for a worker (its raylet), by the worker's process id: the
+    worker is a child of this process and not of the raylet. This process must not call ray.init itself, which keeps
+    its other threads from running until the first workers are there.
+    """
+    name, raylets = f"harness-tests-{os.getpid()}", {}
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests" / "ray_worker"), str(ROOT), os.environ.get("PYTHONPATH")]))
+    _serve_here()  # it imports the libraries while Ray starts
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asked:
+        asked.bind(f"\0{name}")
+        asked.listen()
+        threading.Thread(target=_answer, args=(asked, raylets), daemon=True).start()
+        yield {RAY: name, "PYTHONPATH": path}, raylets
+        asked.shutdown(socket.SHUT_RDWR)  # ends the thread
+
+
+def _answer(asked: socket.socket, raylets: dict[int, int]) -> None:
+    with suppress(OSError):  # it was shut down
+        while True:
+            with asked.accept()[0] as orders:
+                message, streams, _, _ = socket.recv_fds(orders, 1 << 20, 3)
+                worker = Popen.fork(message, streams)
+                raylets[worker] = json.loads(message)["raylet"]
+                orders.send(b"done")
+            for descriptor in streams:
+                os.close(descriptor)
 
 
 def _serve_here() -> None:
-    """Start the process that forks. It ends when this one does, because its socket is then closed."""
-    from harness.util import processes  # here, because the process that forks must not have imported our code
-
-    processes.adopt_orphans()
+    """Start the process that forks, once. It ends when this one does, because its socket is then closed."""
+    if Popen.server is not None:
+        return
+    _adopt_orphans()
     Popen._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        Popen.server = subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, Path(__file__), str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=ROOT,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
+        Popen.server = server.pid
+
+
+def _adopt_orphans() -> None:
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER, from <linux/prctl.h>
+
+
+# --- in a process that Ray has started as a worker ------------------------------------------------------------
+
+
+def become_ray_worker() -> NoReturn:
+    """Ask the tests for a worker in place of this process."""
+    command = {
+        "arguments": [WORKER, *sys.orig_argv[2:]],
+        "cwd": os.getcwd(), "environment": dict(os.environ), "session": True, "raylet": os.getppid(),
+    }  # fmt: skip
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as orders:
+        orders.connect(f"\0{os.environ[RAY]}")
+        socket.send_fds(orders, [json.dumps(command).encode()], [0, 1, 2])
+        orders.recv(32)
+    os._exit(0)
 
 
 # --- in the process that forks ------------------------------------------------------------------------------
@@ -103,8 +166,11 @@ def _serve(orders: socket.socket) -> None:
             return
         told, telling = os.pipe()
         if not (between := os.fork()):
-            # The command's parent ends at once: the process of the tests adopts it.
+            # The command's parent ends at once: the process that asked for the command adopts it.
+            parent = os.getpid()
             if not (pid := os.fork()):
+                while os.getppid() == parent:
+                    time.sleep(0.001)
                 _become(json.loads(message), streams)
             os.write(telling, str(pid).encode())
             os._exit(0)
@@ -115,6 +181,18 @@ def _serve(orders: socket.socket) -> None:
 
 
 # --- in a command -------------------------------------------------------------------------------------------
+
+
+def _serve_from_here() -> None:
+    """Let a fork of this process, which will soon have threads of Ray's, do the forking of its commands."""
+    _adopt_orphans()
+    Popen._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if not (pid := os.fork()):
+        Popen._orders.close()
+        _serve(theirs)
+        os._exit(0)
+    theirs.close()
+    Popen.server = pid
 
 
 class _Forking(_Popen):
@@ -154,8 +232,12 @@ def _become(
         os.environ.clear()
         os.environ.update(command["environment"])
         tempfile.tempdir = None  # the environment may name another
-        subprocess.Popen = _Forking
         module, *arguments = command["arguments"]
+        if module == WORKER:
+            _serve_from_here()
+            subprocess.Popen = Popen
+        else:
+            subprocess.Popen = _Forking
         sys.argv = ["-m", *arguments]  # as Python has it until the module is found
         sys.orig_argv = [sys.executable, "-m", module, *arguments]
         sys.stdout.reconfigure(line_buffering=os.isatty(1))
