@@ -19,7 +19,7 @@ from harness.cluster import worker
 from harness.cluster.worker import Ended, Node, Order
 from harness.config.schema import ClusterSection
 from harness.runs import provenance
-from harness.util import interrupts, locks, startup
+from harness.util import interrupts, locks, processes, startup
 from harness.util.console import hushed, say, working
 from harness.util.errors import HarnessError, in_short
 
@@ -149,6 +149,7 @@ def joined(section: ClusterSection, results: Path) -> Iterator[Pool]:
             settings |= {"include_dashboard": False, "object_store_memory": STORE, "num_cpus": _workers(section)}
             if not TOKENS & os.environ.keys():
                 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # else Ray writes one into the home folder
+        others = processes.descendants()
         for left in reversed(range(STARTS)):
             try:
                 with hushed(), _all_gpus():
@@ -156,6 +157,7 @@ def joined(section: ClusterSection, results: Path) -> Iterator[Pool]:
                 break
             except Exception as error:  # Ray's own are of many kinds, plain ones among them
                 ray.shutdown()
+                processes.end_descendants(spared=others)  # it leaves its own, which would slow the next one down
                 if given or not left or TOO_SLOW not in str(error):
                     raise HarnessError(f"cluster: Ray cannot be used ({' '.join(str(error).split())[:300]})") from None
     interrupts.answer_with(interrupts.stop)  # ray.init has set handlers of its own

@@ -8,6 +8,7 @@ import sys
 import types
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.cluster import members, parallel, pool, watch, worker
@@ -52,10 +53,12 @@ def test_a_ray_of_another_version_is_one_line(tmp_path, monkeypatch):
 
 
 def test_a_ray_of_our_own_that_starts_too_slowly_is_started_again(tmp_path, monkeypatch):
-    tried = []
+    tried, left = [], []
 
     def init(**settings):
+        assert not psutil.wait_procs(left, timeout=0)[1]  # nothing of the one before is left
         tried.append(settings["address"])
+        left.append(psutil.Popen([sys.executable, "-c", "import time; time.sleep(1200)"]))
         raise Exception("The current node timed out during startup. This could happen because ...")
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
@@ -68,6 +71,7 @@ def test_a_ray_of_our_own_that_starts_too_slowly_is_started_again(tmp_path, monk
     with pytest.raises(HarnessError, match="Ray cannot be used"):
         joining(tmp_path)
     assert tried[pool.STARTS :] == ["head:6379"]
+    assert not any(each.is_running() for each in left)
 
 
 OURS = provenance.versions()
