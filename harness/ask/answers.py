@@ -15,7 +15,6 @@ from harness.tasks.dataset import problem_id
 from harness.tasks.records import Completion, Tags
 from harness.util.console import loading, say, side_by_side
 from harness.util.errors import HarnessError
-from harness.util.startup import hidden
 from harness.util.text import one_line, visible
 
 if TYPE_CHECKING:
@@ -108,8 +107,7 @@ def ask(args: argparse.Namespace) -> int:
         if first is None:
             raise HarnessError("no question: give one after the run directory, or one on each line of standard input")
         asked = itertools.chain([first], asked)
-    # transformers loads scikit-learn if it is there, for a kind of generation that is not used here.
-    with loading("PyTorch and transformers"), hidden("sklearn"):
+    with loading("PyTorch and transformers"):
         from harness.models.base_and_tuned import NAMES, Sides
         from harness.models.engine import Sampling
 

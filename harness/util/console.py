@@ -31,6 +31,7 @@ from rich.text import Text
 
 from harness.util.interrupts import heed_interruption, importing, interruption
 from harness.util.logs import LOG
+from harness.util.startup import hidden
 
 WIDE = 240  # characters a line where no terminal limits it
 EVERY = 30.0  # seconds between two progress lines, in the log and where no bar is drawn
@@ -61,7 +62,8 @@ def say(message: str, *, wrap: bool = False) -> None:
 def loading(what: str) -> Iterator[None]:
     """Name the libraries that are imported, which takes seconds, and let Ctrl-C end the process at once."""
     say(f"Loading {what}.")
-    with importing():
+    # transformers loads scikit-learn if it is there, for a kind of generation that is not used here.
+    with importing(), hidden("sklearn"):
         yield
 
 

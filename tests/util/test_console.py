@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import pty
@@ -12,7 +13,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from harness.util import console
+from harness.util import console, startup
 from tests.conftest import HANG, ROOT
 
 LIBRARY = """
@@ -216,3 +217,16 @@ def test_markdown_in_a_narrow_terminal_loses_no_word(monkeypatch):
         "- a list item that is longer than forty characters and ends so\n\nAnd a paragraph that does that too"
     )
     assert "ends so" in screen.getvalue() and "too" in screen.getvalue()
+
+
+def test_what_a_command_loads_does_without_a_package_that_it_never_uses(monkeypatch, tmp_path):
+    (tmp_path / "sklearn.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sklearn", raising=False)
+    monkeypatch.setattr(startup, "one_command", True)
+    with console.loading("libraries"), pytest.raises(ModuleNotFoundError):
+        importlib.import_module("sklearn")
+    assert importlib.import_module("sklearn").__file__ == str(tmp_path / "sklearn.py")
+    with console.loading("libraries"):  # one that is there already stays
+        assert sys.modules.get("sklearn")
+    del sys.modules["sklearn"]
