@@ -125,7 +125,7 @@ def test_ctrl_c_ends_a_sweep_on_ray_and_all_that_it_has_started(tmp_path):
 def test_a_sweep_on_ray_is_killed_and_the_same_command_ends_as_its_runs_by_themselves(workers, tmp_path):
     results = tmp_path / "results"
     process, runs = sweep(results, workers[0])
-    wait_until(lambda: locks.parts(runs[1].path), process)
+    wait_until(lambda: "training" in locks.parts(runs[0].path), process)
     process.kill()
     process.communicate(timeout=HANG)
 
