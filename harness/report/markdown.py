@@ -62,7 +62,10 @@ def _bold(text: str, written: str) -> str:
 
 
 def _gallery(gallery: Gallery) -> Iterator[str]:
-    """The first few questions that the first seed gained and lost, fenced so that no markup in them is rendered."""
+    """The first few questions that the first seed gained and lost, fenced so that no markup in them is rendered.
+
+    Of several answers to a question the first right and the first wrong one.
+    """
     whose = f", seed {gallery.seeds[0]}" if gallery.seeds[1:] else ""
     for outcome in list(gallery.outcomes)[:2]:
         chosen = [item for item in gallery.items if item.outcomes[0] == outcome]
@@ -74,7 +77,11 @@ def _gallery(gallery: Gallery) -> Iterator[str]:
             if item.question:
                 yield from fenced(item.question)
             for side, answers in (("base", item.base), ("tuned", item.tuned[0])):
-                for answer in answers:
+                kinds = {answer.score.correct: answer for answer in reversed(answers)}
+                if answers[1:]:
+                    right = sum(answer.score.correct for answer in answers)
+                    yield f"\n{side}: {right} of {len(answers)} answers are right; the first of each kind:"
+                for answer in (kinds[kind] for kind in sorted(kinds, reverse=True)):
                     yield f"\n{side}: answer {prose(one_line(_clipped(answer.score.answer)))}, {answer.score.why}"
                     yield from fenced(answer.text)
 

@@ -148,6 +148,14 @@ def test_a_long_answer_keeps_its_end_where_the_number_is(tmp_path, monkeypatch):
     assert f"b\n[… {left_out:,} characters left out …]\nb" in text and "bbbThe answer is 9.\n```" in text
 
 
+def test_of_several_answers_the_first_right_and_the_first_wrong_one_are_shown(tmp_path):
+    base, tuned = [("wrong", "wrong", "nothing")] * 30, [("wrong", "right", "wrong")] * 30
+    text = reported(tmp_path, base, tuned, "eval.samples=3", "eval.temperature=1.0").report.read_text()
+    assert text.count("base: 0 of 3 answers are right; the first of each kind:\n\nbase: answer ") == markdown.SHOWN
+    assert text.count("tuned: 1 of 3 answers are right; the first of each kind:\n\ntuned: answer ") == markdown.SHOWN
+    assert text.count("\nbase: answer ") == markdown.SHOWN and text.count("\ntuned: answer ") == 2 * markdown.SHOWN
+
+
 def test_a_name_that_acts_on_a_terminal_is_spelled_out(tmp_path):
     run = make_run(tmp_path, ["right"] * 30, ["wrong"] * 30)
     hostile = tmp_path / f"\x1b[2J\n# a|b {run.path.name}"
