@@ -6,11 +6,9 @@ Sources, in `data.path`: "tiny" (the embedded generator), a local folder or file
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,12 +179,18 @@ def _read_files(source: Path, files: list[Path]) -> Iterable[dict[str, Any]]:
         raise HarnessError(f"data.path: {source}: found {kind or 'no'} file type, allowed: .jsonl, .json, .parquet")
     if not any(file.stat().st_size for file in files):
         raise HarnessError(f"data.path: {files[0]}: no rows; a data set needs questions to train and to test on")
-    if kind != ".parquet":
-        return [row for file in files for row in _read_json(file)]
-    # A new cache each time: `datasets` identifies cached files by path and time only. It also reads paths as patterns.
-    places = [glob.escape(str(file)) for file in files]
-    with tempfile.TemporaryDirectory(prefix="harness-") as cache:
-        return load_dataset(str(source), "parquet", data_files=places, cache_dir=cache)
+    read = _read_parquet if kind == ".parquet" else _read_json
+    return [row for file in files for row in read(file)]
+
+
+def _read_parquet(file: Path) -> list[dict[str, Any]]:
+    """Not by `datasets`, whose import alone takes seconds."""
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(file).read().to_pylist()
+    except (OSError, pyarrow.ArrowException) as error:
+        raise HarnessError(f"data.path: {file}: cannot be read ({in_short(error)})") from None
 
 
 def _read_json(file: Path) -> list[dict[str, Any]]:

@@ -60,6 +60,10 @@ def test_parquet_and_the_hubs_layout_hold_the_same_data(tmp_path):
             pyarrow.Table.from_pylist(rows), tmp_path / f"hub/main/{name}-00000-of-00001.parquet"
         )
     assert load(tmp_path / "hub").content_hash() == data.content_hash()
+    broken = tmp_path / "hub/main/test-00001-of-00001.parquet"
+    broken.write_bytes(b"no parquet")
+    with pytest.raises(HarnessError, match=r"data\.path: .*test-00001-of-00001\.parquet: cannot be read \("):
+        load(tmp_path / "hub")
 
 
 def test_one_file_is_cut_by_question_so_that_added_rows_move_none(tmp_path):
