@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.config import arguments
 from harness.util.cli import Parser, exit_code
-from harness.util.errors import HarnessError
+from harness.util.errors import BUSY, BusyError, HarnessError
 
 if TYPE_CHECKING:
     from harness.runs.directory import RunDir
@@ -79,7 +79,8 @@ def _in_several_processes(run: RunDir, seeds: list[int]) -> int:
             return failed.code  # it has said why
         if failed:
             ended = f"process {failed.rank + 1} of the training ended with exit code {failed.code}; run again"
-            raise HarnessError(logs.last_error(run.path, since) or ended)
+            kind = BusyError if failed.code == BUSY else HarnessError
+            raise kind(logs.last_error(run.path, since) or ended)
     return 0
 
 

@@ -94,7 +94,7 @@ def exit_code(main: Callable[[], int | None]) -> int:
     interrupts.asked.clear()
     interrupts.answer_with(interrupts.stop)
     try:
-        return main() or 0
+        return _told(main() or 0)
     except KeyboardInterrupt as error:  # a library may raise its own in place of ours
         if stopped := interrupts.interruption() or (error if isinstance(error, Stopped) else None):
             return _report_stop(stopped)
@@ -105,9 +105,14 @@ def exit_code(main: Callable[[], int | None]) -> int:
         if (code := _report_error(error)) is None:
             LOG.exception(_line(f"{type(error).__name__}: {error}"))
             raise
-        return code
+        return _told(code)
     finally:
         startup.one_command = False
+
+
+def _told(code: int) -> int:
+    """BUSY is for a command that has started this one, and runs it again."""
+    return 2 if code == BUSY and COMMAND not in os.environ else code
 
 
 def _report_stop(stopped: Stopped) -> int:
@@ -128,7 +133,7 @@ def _report_error(error: Exception) -> int | None:
     """Report an error that is not a bug of ours and return its exit code; None, and no report, for any other."""
     if isinstance(error, HarnessError):
         code = _print_error(str(error))
-        return BUSY if isinstance(error, BusyError) and COMMAND in os.environ else code
+        return BUSY if isinstance(error, BusyError) else code
     if isinstance(error, BrokenPipeError) and _output_is_closed():  # head and less end before us: only the log says so
         LOG.error(_line(f"Stopped: the output is no longer read. {_how_to_resume()}"))
         interrupts.silence(1)

@@ -55,16 +55,16 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequ
     """Run `python ARGUMENTS` as a process that does not outlive this one, and return its exit code (-n: by signal n).
 
     One that ends because another program is in its way for now is run again, TRIES times in all. If this process is
-    asked to stop, it passes the signal on, waits until the other has ended (a second Ctrl-C kills
-    it) and raises Stopped.
+    asked to stop, it passes the signal on, waits until the other has ended (a second Ctrl-C kills it) and raises
+    Stopped.
     """
-    for number in range(2, TRIES + 1):
+    for number in range(1, TRIES + 1):
+        if number > 1:
+            time.sleep(random.uniform(*PAUSE))  # two that are in each other's way must not stay in step
+            say(f"Once more, attempt {number} of {TRIES}.")
         if (code := _once(arguments, environment, pass_fds)) != BUSY:
             return code
-        time.sleep(random.uniform(*PAUSE))  # two that are in each other's way must not stay in step
-        say(f"Once more, attempt {number} of {TRIES}.")
-    code = _once(arguments, environment, pass_fds)
-    return 2 if code == BUSY else code
+    return 2
 
 
 def _once(arguments: Sequence[str], environment: Mapping[str, str], pass_fds: Sequence[int]) -> int:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness.util import processes
+from harness.util.errors import BUSY
 from tests.conftest import HANG, ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux alone")
@@ -60,6 +61,8 @@ def test_a_stage_in_whose_way_another_program_is_is_run_again(tmp_path, capfd, m
 def test_by_itself_a_command_that_is_busy_ends_as_for_any_error(tmp_path):
     command = [sys.executable, "-c", BUSY_UNTIL, str(tmp_path / "tries"), "9"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 2
+    passed_on = f"import sys; from harness.util import cli; sys.exit(cli.exit_code(lambda: {BUSY}))"  # of a stage
+    assert subprocess.run([sys.executable, "-c", passed_on], cwd=ROOT).returncode == 2
 
 
 def test_a_stage_dies_with_its_run():
