@@ -100,6 +100,7 @@ def test_the_texts_say_the_same_on_both_pages(run):
     for text in (
         numbers.transfer.sentence,
         "There is no mean over tasks",
+        "made from GSM8K's test questions",
         "svamp: 3 published questions are left out (the answer is words).",
         "ChilleD/SVAMP, commit 5e0bf1e5e7c0, MIT",
     ):
@@ -128,7 +129,7 @@ def test_without_a_gain_on_the_first_task_nothing_carries(tmp_path):
     assert asdiv.verdict == UNDETECTED and "too few questions changed" in verdict_text(asdiv)
 
 
-def test_the_first_task_is_named_by_its_data_and_gsm8k_alone_overlaps(tmp_path):
+def test_the_first_task_is_named_by_its_data(tmp_path):
     for data, name in (("tiny", "tiny"), ("openai/gsm8k", "gsm8k")):
         own = outcomes(100, 50), outcomes(100, 51)
         run = make_run(tmp_path / name, *own, "eval.tasks=[gsm8k, gsm_plus]", "train.seeds=[0]", f"data.path={data}")
@@ -138,7 +139,7 @@ def test_the_first_task_is_named_by_its_data_and_gsm8k_alone_overlaps(tmp_path):
         write.write(run)
         report = run.report.read_text()
         assert f"On {name} no gain is detected" in report and f"| {name} | the first task | 100 |" in report
-        assert ("it is made from GSM8K's test questions" in report) == (name == "gsm8k")
+        assert "it is made from GSM8K's test questions" in report
 
 
 def test_an_undetected_task_says_what_it_would_detect(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from harness.config.schema import EMBEDDED
 from harness.report import charts
 from harness.report.charts import Row
 from harness.report.document import Block, Figure, Section, Table
@@ -39,7 +38,7 @@ def tasks(run: RunDir, numbers: Summary) -> Section | None:
         numbers.transfer.sentence,
         Figure("tasks", title, charts.forest("tasks", title, drawn, zero=True)),
         Table(_columns(found[0].name), [_row(task) for task in found]),
-        "\n".join(_words(found, demo=run.config.data.path == EMBEDDED)),
+        "\n".join(_words(found)),
     ]
     for task in found:
         if task.kinds:
@@ -101,7 +100,7 @@ def _of(difference: Difference | TaskGain) -> tuple[str, str, str, str]:
     return (f"{difference.n:,}", *rates, points(difference))
 
 
-def _words(found: Sequence[TaskSummary], *, demo: bool) -> Iterator[str]:
+def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
     first = found[0].name
     yield (
         "Difference: accuracy of the tuned model minus the base's on the same questions, with its 95% interval. "
@@ -114,8 +113,7 @@ def _words(found: Sequence[TaskSummary], *, demo: bool) -> Iterator[str]:
         f"be below {first}'s gain. Undetected: none of these; beside it stands the smallest gain that is detected with "
         f"{POWER:.0%} power. There is no mean over tasks: they have different questions."
     )
-    overlapping = [f"{task.name}: {task.overlap}" for task in found if task.overlap]
-    if overlapping and not demo:
+    if overlapping := [f"{task.name}: {task.overlap}" for task in found if task.overlap]:
         yield (
             f"Not independent of GSM8K: {'; '.join(overlapping)}. Their difference from a gain on GSM8K is computed as "
             "if they were independent of it; they show how the same kind of question is answered in other words and "
