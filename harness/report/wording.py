@@ -30,12 +30,21 @@ TERMS = {
         "Tuned minus base in points (100 points are all questions), with its 95% interval. Paired: both models "
         "answered the same questions, and each question is compared with itself."
     ),
-    "gained": "Questions that the base had wrong and the tuned model has right.",
-    "lost": "Questions that the base had right and the tuned model has wrong.",
+    "gained": (
+        "Questions that the base had wrong and the tuned model has right; with several answers a question, those of "
+        "whose answers the tuned model has more right."
+    ),
+    "lost": (
+        "Questions that the base had right and the tuned model has wrong; with several answers a question, those of "
+        "whose answers the tuned model has fewer right."
+    ),
     "rose": "Questions of whose samples the tuned model has more right than the base.",
     "fell": "Questions of whose samples the tuned model has fewer right than the base.",
-    "mid-p": "Two-sided p of McNemar's test of gained against lost, an equally extreme result counted half.",
-    "exact p": "Two-sided p of McNemar's exact test of gained against lost: the more cautious of the two.",
+    "mid-p": (
+        "Two-sided p of McNemar's test of gained against lost, or with several answers a question of the sign-flip "
+        "test of the questions' differences; an equally extreme result is counted half."
+    ),
+    "exact p": "The same with an equally extreme result counted whole: the more cautious of the two.",
     "p": "Two-sided p of the interval's own formula, over questions and training seeds.",
     "marked": (
         'Of an answer: pointed out by the text, in a solution block, behind a phrase such as "the answer is", in a box '
@@ -52,7 +61,10 @@ TERMS = {
         "The widely copied GRPO tutorial that this experiment follows: of rewards, its four functions with their "
         "quirks; of scorers, the same functions' reading of an answer."
     ),
-    "robust": "The rewards that judge a completion by the evaluation's own scorer, instead of the tutorial's patterns.",
+    "robust": (
+        "The rewards that judge a completion by the evaluation's own scorer, instead of the tutorial's patterns. One "
+        "that was cut earns what its text so far earns, while the evaluation counts it as wrong."
+    ),
     "rollout": "A completion that the model wrote in training, and was rewarded for.",
     "correlation": (
         "Between the engine's and PEFT's changes of log-probs under a strengthened adapter: near 1 if the engine uses "
