@@ -180,6 +180,11 @@ def against_control(reward: str, difference: PairedRecord | SeedsRecord, gain: E
     found, what = finding.of(difference), CONTROL_REWARDS[reward]
     shown = f"{change(difference)} points, p {spell_p(difference.p)}"
     own = f"The control itself changed accuracy by {change(gain)} points."
+    if gain.high < 0 < difference.value:  # then the difference is no measure of what this training gave
+        own = (
+            f"The control itself lost accuracy ({change(gain)} points), so that the difference is more than this "
+            "training gained over the base."
+        )
     if found.kind == "not detected":
         return (
             f"No difference in accuracy detected between this training and the same one on {what} ({shown}; "

@@ -85,6 +85,17 @@ def test_a_gain_that_the_control_has_too_is_loud(tmp_path, control, kind, said):
     assert said in first(with_control(tmp_path, GAINED, control, kind))
 
 
+def test_what_the_control_lost_is_not_taken_for_a_gain_and_its_format_is_told(tmp_path):
+    control = ["right"] * 20 + ["wrong"] * 80
+    text = with_control(tmp_path / "lost", ["right, no format"] * 80 + ["wrong"] * 20, control).report.read_text()
+    assert "The control itself lost accuracy (−20.0 [" in text and "the difference is more than this training" in text
+    told = text.partition("compared with the control: ")[2].partition("\n")[0]
+    assert told.startswith("strict accuracy is lower (−20.0 [") and "; format is lower (−" in told
+    same = with_control(tmp_path / "same", GAINED, BASE).report.read_text()
+    assert "itself changed accuracy by +0.0" in same and "Each is one training" in same
+    assert "compared with the control: strict accuracy is higher (+40.0 [" in same
+
+
 def test_over_seeds_each_is_compared_with_its_own_control(tmp_path):
     tuned = {1: GAINED, 2: ["right"] * 70 + ["wrong"] * 30, 3: GAINED[:-4] + ["right"] * 4}
     control = {

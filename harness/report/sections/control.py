@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from harness.report import charts
 from harness.report.charts import Row
 from harness.report.document import Figure, Section, Table
-from harness.report.summary import Summary
+from harness.report.summary import Control, Summary
 from harness.report.wording import CONTROL_REWARDS, difference_mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
+from harness.stats import finding
 from harness.stats.scores import COMPARED, QUANTITIES
 
 
@@ -29,15 +32,30 @@ def control(run: RunDir, numbers: Summary) -> Section | None:
             ("difference of the two gains", found.difference),
         )
     ]
-    several = " Each seed is compared with its own control." if numbers.several else ""
+    compared = (
+        "Each seed is compared with its own control."
+        if numbers.several
+        else "Each is one training: how much another seed of either would change is not included."
+    )
     words = (
         f"The control is the same training, with the same seed, questions and number of steps, on {what}. "
-        "What it gains, too, is not owed to rewards for right answers. Both gains are over the same base, so that "
-        f"their difference is tuned minus control, question by question.{several}"
+        "A gain that it shows too does not come from rewards for right answers. Both gains are over the same base, so "
+        f"that their difference is tuned minus control, question by question. {compared}"
     )
+    if others := "; ".join(_others(found)):
+        words += f" After this training, compared with the control: {others}."
     columns = ("", "base", "control", "tuned", "control's gain", "gain", "difference of the gains", "p")
     return Section(
         "Against a control",
         [found.sentence, Figure("control", title, charts.forest("control", title, drawn, zero=True)), words,
          Table(columns, rows)],
     )  # fmt: skip
+
+
+def _others(found: Control) -> Iterator[str]:
+    """What else is detected to differ from the control, as a reader of the sentence on accuracy would not guess."""
+    for name in COMPARED:
+        difference = getattr(found.difference, name)
+        if name != "accuracy" and (way := finding.of(difference).detected):
+            side = {"up": "higher", "down": "lower"}[way]
+            yield f"{QUANTITIES[name].label.lower()} is {side} ({points(difference)} points, p {p_text(difference)})"
