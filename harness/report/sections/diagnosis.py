@@ -63,7 +63,11 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
     if named:
         yield f"Why no gain was detected, as far as it was measured: {'; '.join(named)}."
     else:
-        yield "Nothing that was measured in the training says why no gain was detected."
+        yield (
+            "None of the causes that this report looks for in the training says why no gain was detected: groups of "
+            "equal rewards, cut completions, always the same text, the penalty for leaving the base, weights that "
+            "hardly moved. What the rewards paid for is in the training's curves."
+        )
 
 
 def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
