@@ -93,7 +93,8 @@ def _rollouts(block: Rollouts) -> Iterator[str]:
     for group in (groups[0], groups[-1])[: len({group.step for group in groups})]:
         ranked = sorted(group.rollouts, key=lambda rollout: rollout.reward)
         for rollout in (ranked[-1], ranked[0]):
-            yield f"\nStep {group.step}, reward {_number(rollout.reward)}, gold {prose(one_line(group.gold))}:"
+            cut = "" if rollout.tokens < block.kept.limit else f", at the limit of {block.kept.limit} tokens"
+            yield f"\nStep {group.step}, reward {_number(rollout.reward)}, gold {prose(one_line(group.gold))}{cut}:"
             yield from fenced(rollout.text)
 
 

@@ -187,6 +187,18 @@ def test_hostile_settings_golds_and_rollouts_are_text(tmp_path):
     ]
 
 
+def test_a_rollout_at_the_token_limit_is_marked(tmp_path):
+    run = make_run(tmp_path, BASE, TUNED, "train.max_completion_tokens=9")
+    group = {"step": 1, "problem_id": "a", "question": "What?", "gold": "18", "completion": "so 18"}
+    rows = [group | {"reward": r, "reward_numbers": r, "tokens": tokens} for r, tokens in ((1.5, 9), (0.0, 8))]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), run.train(3407) / "completions.parquet")
+    write.write(run)
+    text = run.report.read_text()
+    assert "\nStep 1, reward 1.5, gold 18, at the limit of 9 tokens:\n" in text
+    assert "\nStep 1, reward 0, gold 18:\n" in text
+    assert data_of(run.page.read_text(), "rollouts")["limit"] == 9
+
+
 def test_1319_long_answers_are_drawn_in_one_page(tmp_path, monkeypatch):
     """Every answer has 2,000 characters, and all questions are in the page."""
     for name, text in constructed.TEXTS.items():

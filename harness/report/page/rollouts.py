@@ -41,6 +41,7 @@ class Kept:
 
     functions: list[str]
     groups: dict[int, list[Group]]
+    limit: int  # tokens, at which a completion was cut
 
 
 def read(run: RunDir) -> Kept:
@@ -57,7 +58,7 @@ def read(run: RunDir) -> Kept:
                 for row in made
             ]
             groups.setdefault(seed, []).append(Group(step, question, gold, rollouts))
-    return Kept([name.removeprefix(PART) for name in functions], groups)
+    return Kept([name.removeprefix(PART) for name in functions], groups, run.config.train.max_completion_tokens)
 
 
 def data(kept: Kept, tags: Tags) -> str:
@@ -74,6 +75,7 @@ def data(kept: Kept, tags: Tags) -> str:
             "tags": [readable(tag) for tag in astuple(tags)],
             "functions": kept.functions,
             "every": every,
+            "limit": kept.limit,
             "seeds": list(seeds),
             "groups": list(seeds.values()),
         }

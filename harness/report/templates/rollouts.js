@@ -42,7 +42,7 @@ async function makeRollouts(place) {
     return make("div", { className: "rollout" },
       make("p", { className: "meta" }, make("b", { className: better }, `reward ${number(each.reward)}`),
         ` (${each.reward >= mean ? "+" : "−"}${number(Math.abs(each.reward - mean))} to the mean) · ${parts.join(" · ")} · ` +
-        `${each.tokens.toLocaleString("en")} tokens`),
+        `${each.tokens.toLocaleString("en")} tokens${each.tokens < data.limit ? "" : ", the limit"}`),
       textOf([each.text], data.tags));
   }
 
