@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from harness.report import summarize, summary, write
-from harness.report.sections.tasks import verdict_text
+from harness.report.sections.tasks import sentence, verdict_text
 from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED
 from harness.util import files
 from tests.constructed import Outcomes, evaluated, make_run
@@ -151,6 +151,16 @@ def test_an_undetected_task_says_what_it_would_detect(tmp_path):
     (_, svamp) = summarize.summarize(run).transfer.tasks
     assert verdict_text(svamp) == f"undetected, detects ≥ {100 * svamp.detectable:.1f} points"
     assert 0.05 < svamp.detectable < 0.2
+
+
+def test_a_task_whose_uncorrected_interval_excludes_0_is_said_to_be_corrected(run):
+    first, *further = summarize.summarize(run).transfer.tasks
+    task = replace(further[0], verdict=UNDETECTED)
+    found = [first, replace(task, gain=replace(task.gain, low=0.01)), *further[1:]]
+    said = f"corrected for the {len(further)} further tasks: by itself the change on {task.name} would be detected."
+    assert sentence(found).endswith(said)
+    found[1] = replace(task, gain=replace(task.gain, low=-0.01, high=0.02))
+    assert "corrected" not in sentence(found)
 
 
 def test_answers_that_could_not_be_judged_are_counted(tmp_path):

@@ -63,9 +63,16 @@ def sentence(found: Sequence[TaskSummary]) -> str:
         if names := [task.name for task in further if task.verdict == verdict]:
             said.setdefault(words[0 if gained else 1], []).extend(names)
     listed = "; ".join(f"{words} {_listed(names)}" for words, names in said.items())
+    undetected = [task for task in further if task.verdict in (LESS, UNDETECTED)]
+    corrected = ""  # an interval that excludes 0 would look like a contradiction
+    if alone := [task.name for task in undetected if task.gain.low > 0 or task.gain.high < 0]:
+        corrected = (
+            f" All of this is corrected for the {len(further)} further tasks: by itself the change on "
+            f"{_listed(alone)} would be detected."
+        )
     if gained:
-        return f"Beyond {first.name}, the gain {listed}."
-    return f"On {first.name} no gain is detected; of the further tasks, accuracy {listed}."
+        return f"Beyond {first.name}, the gain {listed}.{corrected}"
+    return f"On {first.name} no gain is detected; of the further tasks, accuracy {listed}.{corrected}"
 
 
 def verdict_text(task: TaskSummary) -> str:
@@ -103,15 +110,15 @@ def _of(difference: Difference | TaskGain) -> tuple[str, str, str, str]:
 def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
     first = found[0].name
     yield (
-        "Difference: accuracy of the tuned model minus the base's on the same questions, with its 95% interval. "
-        "Questions made from one template or seed question are a cluster, and the interval is that of the clusters' "
-        f"sums. p, Holm: corrected for the {len(found) - 1} further tasks, once for their gains and once for their "
-        f"differences from {first}'s gain."
+        "Difference: accuracy of the tuned model minus the base's on the same questions, with its 95% interval, "
+        "which is not corrected for the number of tasks. Questions made from one template or seed question are a "
+        "cluster, and the interval is that of the clusters' sums. p, Holm, which the verdicts follow: corrected for "
+        f"the {len(found) - 1} further tasks, once for their gains and once for their differences from {first}'s gain."
     )
     yield (
         "Carries: the task's own gain is detected above 0. Hurts: it is detected below 0. Less here: it is detected to "
         f"be below {first}'s gain. Undetected: none of these; beside it stands the smallest gain that is detected with "
-        f"{POWER:.0%} power. There is no mean over tasks: they have different questions."
+        f"{POWER:.0%} power as one of so many tests. There is no mean over tasks: they have different questions."
     )
     if overlapping := [f"{task.name}: {task.overlap}" for task in found if task.overlap]:
         yield (
