@@ -60,6 +60,7 @@ def test_the_report_says_what_each_is_worth(elicited):
         "once with the base and another prompt",
     )
     assert (elicited.plots / "elicited.svg").exists()
+    assert "\n**Another prompt alone: a detected gain (+30.0 [" in elicited.report.read_text().partition("\n## ")[0]
 
 
 def test_where_the_own_prompt_is_best_the_elicited_base_is_the_base(tmp_path):

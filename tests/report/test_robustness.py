@@ -86,7 +86,7 @@ def test_scorers_that_detect_the_opposite_are_loud_and_say_why(tmp_path):
     run = reported(tmp_path, base, ["right in the block"] * 80 + ["wrong"] * 20)
     assert (
         "\n**Our scorer detects a rise in accuracy (+80.0 points). "
-        "Of the published scorers of others, 4 can read most of these answers: 2 agree" in first_screen(run)
+        "Of the published scorers of others, 4 can read most of these answers: 2 find the same" in first_screen(run)
     )
     in_both(
         run,
@@ -131,9 +131,10 @@ def test_several_samples_have_their_measures(tmp_path):
     assert "maj@4 that the commonest one is" in run.report.read_text()
     in_both(run, "| pass@1 | 25.0% | 41.7% | +16.7 [", "| pass@4 | 50.0% | 50.0% | +0.0 (no variance)")
     assert (
-        "With 1 and 2 answers a question the tuned model solves more questions than the base; with 4 no difference is "
-        "detected, and the curves are not shown to cross."
+        "With 1 and 2 answers a question the tuned model solves more questions than the base; with 3 and 4 answers no "
+        "difference is detected, and the curves are not shown to cross."
     ) in run.report.read_text()
+    in_both(run, "With several answers a question that end is cautious: smaller differences are detected, too.")
     in_both(run, "With 3 and 4 answers the difference is the same on every question: no variance, so no band.")
     assert "plots/pass_at_k.svg" in run.report.read_text() and (run.plots / "pass_at_k.svg").exists()
 

@@ -47,7 +47,7 @@ def elicited(run: RunDir, numbers: Summary) -> Section | None:
     return Section(
         "Would another prompt have done it?",
         [
-            _worth(found),
+            worth(found),
             Figure("elicited", title, charts.forest("elicited", title, drawn, zero=True)),
             "\n".join(_chosen(numbers, found, chosen)),
             Table(("prompt", "what it is", "right on dev", "cut", "mean tokens"), rows),
@@ -55,7 +55,7 @@ def elicited(run: RunDir, numbers: Summary) -> Section | None:
     )
 
 
-def _worth(found: Elicited) -> str:
+def worth(found: Elicited) -> str:
     """One sentence: what the prompt does alone, and what the training adds."""
     if found.choice.chosen == OWN:
         return (
@@ -110,7 +110,7 @@ def of_samples(run: RunDir, numbers: Summary) -> Section | None:
         [(None, None) if each.low is None or each.high is None else (100 * each.low, 100 * each.high) for each in at],
     )
     blocks: list[Block] = [
-        _finding(found, count),
+        curves(found, count),
         Figure("pass_at_k", title, chart),
         "\n".join(_words(found, count)),
         Table(
@@ -131,7 +131,7 @@ def of_samples(run: RunDir, numbers: Summary) -> Section | None:
     return Section("Several samples a question", blocks)
 
 
-def _finding(found: Curves, count: int) -> str:
+def curves(found: Curves, count: int) -> str:
     """One sentence: whether the curves cross, and what else the band shows."""
     more, fewer, last = found.more, found.fewer, found.at[-1]
     if more and fewer:
@@ -147,7 +147,10 @@ def _finding(found: Curves, count: int) -> str:
     said = f"With {_numbers(detected)} a question the tuned model solves {which} questions than the base"
     if count in detected:
         return f"{said}; the curves are not shown to cross."
-    return f"{said}; with {count} no difference is detected{_end(last)}, and the curves are not shown to cross."
+    others = [each.k for each in found.at if each.k not in detected]
+    return (
+        f"{said}; with {_numbers(others)} no difference is detected{_end(last)}, and the curves are not shown to cross."
+    )
 
 
 def _end(last: AtK) -> str:

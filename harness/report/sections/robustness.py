@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from harness.report import charts, verdict
 from harness.report.charts import Row
 from harness.report.document import Figure, Loud, Section, Table
+from harness.report.sections.ability import curves, worth
 from harness.report.summary import REWARD_SHARE, Summary
 from harness.report.verdict import FOUND, NOTABLE
 from harness.report.wording import difference_mark, p_text, points, rate_text, stopped
@@ -46,6 +47,11 @@ def alerts(numbers: Summary) -> Iterator[str]:
     if control := numbers.control:
         alone = found.accuracy.detected == "up" and finding.of(control.difference.accuracy).detected != "up"
         yield Loud(control.sentence) if alone else control.sentence
+    if prompted := numbers.elicited:
+        alone = found.accuracy.detected == "up" and finding.of(prompted.training).detected != "up"
+        yield Loud(worth(prompted)) if alone else worth(prompted)
+    if numbers.curves:
+        yield curves(numbers.curves, numbers.samples)
     if numbers.noise_floor:
         yield numbers.noise_floor.accuracy.sentence
 
