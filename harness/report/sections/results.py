@@ -16,6 +16,7 @@ from harness.report.summary import Summary
 from harness.report.wording import TERMS, counts_text, difference_mark, mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import SamplingParameters, question_ids
+from harness.stats import finding
 from harness.stats.finding import spell_p
 from harness.stats.power import POWER
 from harness.stats.records import PairedRecord
@@ -118,11 +119,19 @@ def _precision(numbers: Summary) -> Iterator[str]:
     if details:
         yield f"Accuracy: {', '.join(details)}."
     share, high = numbers.verdict.discordance, numbers.verdict.discordance_high
-    if d.detectable is not None and share is not None and high is not None and numbers.samples == 1:
+    if d.detectable is not None and share is not None and high is not None:
+        what, cautious = "share of the questions that changed", ""
+        if numbers.samples > 1:
+            what = "mean of the questions' squared changes"
+            cautious = " With several answers a question that end is cautious: smaller differences are detected, too."
         yield (
-            f"The stated power is computed as in the plan of --dry-run: from the share of the questions that changed, "
-            f"{share:.1%}, at the upper end of its 95% interval, {high:.1%}."
+            f"The stated power is computed as in the plan of --dry-run: from the {what}, {share:.1%}, at the upper end "
+            f"of its 95% interval, {high:.1%}.{cautious}"
         )
+    for name in COMPARED:
+        found = finding.of(getattr(numbers.difference, name))
+        if name != "accuracy" and found.kind == "borderline":
+            yield f"{QUANTITIES[name].label} is borderline: {found.disagreement}. The first sentence does not claim it."
 
 
 def _retraining(numbers: Summary) -> str:
@@ -172,7 +181,7 @@ def decomposition(run: RunDir, numbers: Summary) -> Section:
     columns = ("the wrong answer was", *(f"{way}, right one {right}" for way in _WAYS for right in _RIGHT))
     words = "Questions gained and lost, by how both answers stood; where both are marked, it is mathematics."
     if numbers.samples > 1:
-        words += " Of one sample of each model drawn at random."
+        words += " Expected numbers, were each model asked once: one of its answers drawn at random."
     if numbers.seeds:
         words += " Means over the seeds."
     return Section(
