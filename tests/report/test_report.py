@@ -273,8 +273,8 @@ def test_how_often_the_two_kinds_of_rewards_differ_is_said_in_words_at_the_ends(
     files.write_lines(run.train(3407) / "metrics.jsonl", [row])
     write.write(run)
     said = run.report.read_text()
-    assert f"In {words} of the completions the tutorial's format" in said
-    assert "In 50.0% of the completions the tutorial's answer" in said
+    assert f"In {words} of the completions the tutorial's reward for the format" in said
+    assert "In 50.0% of the completions the tutorial's reward for the answer" in said
 
 
 def test_different_precisions_stand_in_the_report(tmp_path):

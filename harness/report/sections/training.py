@@ -96,8 +96,8 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
         yield f"Left out, because longer than {limit} tokens: {plural(trained.dropped_prompts, 'training prompt')}."
     for name, share in trained.profiles_disagree.items():
         yield (
-            f"In {_part(share)} of the completions the tutorial's {name} and the robust one, which follows our "
-            f"scorer's rules, gave different rewards."
+            f"In {_part(share)} of the completions the tutorial's reward for the {name} and the robust one, which "
+            "follows our scorer's rules, differ."
         )
 
 
