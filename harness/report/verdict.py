@@ -246,14 +246,14 @@ class Verdict:
             )
         groups = {found: [view for view in voters if view.outcome == found] for found in FOUND}
         agree = groups.pop(own)
-        do = f"{len(agree) or 'none'} agree{'' if agree[1:] else 's'}{_named(agree)}"
+        do = f"{len(agree) or 'none'} find{'' if agree[1:] else 's'} the same{_named(agree)}"
         said = [f"{ours} Of the published scorers of others, {len(voters)} can read most of these answers: {do}"]
         for found, views in groups.items():
             if views:
                 said.append(f"{len(views)} detect{'' if views[1:] else 's'} {FOUND[found]}{_named(views)}")
         sentence = "; ".join(said) + "."
         if unlike := [view.name for view in voters if view.differs]:
-            sentence += f" The difference is detected to be of another size than ours under: {', '.join(unlike)}."
+            sentence += f" The size of the difference is detected to be another than ours under: {', '.join(unlike)}."
         return sentence
 
 

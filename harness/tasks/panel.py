@@ -119,7 +119,7 @@ SCORERS = (
     Scorer(
         "Inspect match(numeric)",
         "UKGovernmentBEIS/inspect_ai 0.3.285, scorer/_match.py: match(numeric=True), as in inspect_evals 0.26.0",
-        "the last number between blanks, which one between two tags without blanks is not",
+        "the last number that stands between blanks, and none that stands between two tags without them",
         _inspect,
     ),
     Scorer(
@@ -131,7 +131,7 @@ SCORERS = (
     Scorer(
         "tutorial check_numbers",
         "the tutorial's reward check_numbers, at 1.5",
-        "the first digits and dots after the first solution tag, right for no gold with a comma or a minus",
+        "the first digits and dots after the first solution tag; where the gold has a comma or a minus, none is right",
         _tutorial_numbers,
     ),
 )

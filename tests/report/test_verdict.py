@@ -109,9 +109,9 @@ SITUATIONS = {
         ["wrong"] * 100,
         (
             "**Our scorer detects no difference in accuracy (+0.0 points). "
-            "Of the published scorers of others, 4 can read most of these answers: 2 agree",
+            "Of the published scorers of others, 4 can read most of these answers: 2 find the same",
             "; 2 detect a fall (lm-eval flexible-extract −60.0, Inspect match(numeric) −60.0)",
-            "of another size than ours under: lm-eval flexible-extract",
+            "The size of the difference is detected to be another than ours under: lm-eval flexible-extract",
         ),
     ),
     "scorers of others that detect the opposite": Situation(
@@ -119,7 +119,7 @@ SITUATIONS = {
         ["right in the block"] * 80 + ["wrong"] * 20,
         (
             "**Our scorer detects a rise in accuracy (+80.0 points). "
-            "Of the published scorers of others, 4 can read most of these answers: 2 agree",
+            "Of the published scorers of others, 4 can read most of these answers: 2 find the same",
             "; 2 detect a fall (lm-eval flexible-extract −60.0",
         ),
     ),
@@ -128,9 +128,9 @@ SITUATIONS = {
         ["right"] * 80 + ["right in the block"] * 20,
         (
             "\nOur scorer detects a rise in accuracy (+60.0 points). "
-            "Of the published scorers of others, 4 can read most of these answers: 3 agree (",
+            "Of the published scorers of others, 4 can read most of these answers: 3 find the same (",
             "lm-eval flexible-extract +40.0",
-            " The difference is detected to be of another size than ours under: "
+            " The size of the difference is detected to be another than ours under: "
             "lm-eval flexible-extract, Inspect match(numeric).\n",
         ),
     ),
@@ -145,7 +145,7 @@ SITUATIONS = {
         (
             "**No difference in accuracy detected; no power is given: two seeds",
             "\nOur scorer detects no difference in accuracy (+2.5 points). "
-            "Of the published scorers of others, 4 can read most of these answers: 4 agree (",
+            "Of the published scorers of others, 4 can read most of these answers: 4 find the same (",
         ),
         ("a rise",),
     ),
@@ -266,7 +266,7 @@ def contradictions(v: Verdict) -> list[str]:
     )
     for view in v.scorers:
         check((f"{view.name} {signed(view.difference.value)[0]}" in panel) == view.applicable, f"panel: {view.name}")
-    unlike = panel.rpartition("size than ours under: ")[2].rstrip(".") if "another size" in panel else ""
+    unlike = panel.partition(" detected to be another than ours under: ")[2].rstrip(".")
     check(unlike == ", ".join(s.name for s in v.scorers if s.applicable and s.differs), "panel: size")
     ends = {bound.outcome for bound in v.cut_bounds}
     check(("at both ends" in v.truncation()) == (len(ends) == 1), "truncation")
