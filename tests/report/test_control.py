@@ -62,6 +62,7 @@ def test_both_gains_share_the_base_so_that_their_difference_is_tuned_minus_contr
     assert "once with the base and once with the tuned model and its control" in text
     page = run.page.read_text(encoding="utf-8")
     check_one_file(page)
+    assert ", control on random rewards}}" in page and found.sentence.replace("<", "&lt;") in page  # as plain text
     assert words(found.sentence) in words(Tree(page).text) and "Against a control" in page
 
 

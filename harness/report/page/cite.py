@@ -7,7 +7,7 @@ import re
 from harness.report.document import Table
 from harness.report.markdown import table_lines
 from harness.report.summary import Summary
-from harness.report.wording import ended, identity_line, model_text
+from harness.report.wording import CONTROL_REWARDS, ended, identity_line, model_text
 from harness.runs.directory import RunDir
 
 AUTHOR = "The GRPO harness authors"  # as in CITATION.cff; who ran an experiment is not known
@@ -32,6 +32,9 @@ def texts(run: RunDir, numbers: Summary, evidence: Table) -> dict[str, str]:
         f"base model {model_text(numbers.identity)}, settings {numbers.digest}, "
         f"questions {numbers.conditions.data[:16]}"
     )
+    control = numbers.control
+    if control:  # a run without one, or with another, has the same name and settings
+        made_of += f", control on {CONTROL_REWARDS[control.reward]}"
     fields = {"author": AUTHOR, "title": f"{name}: {sentence}"}
     if day := ended(manifest):
         fields["year"] = day[:4]
@@ -48,6 +51,7 @@ def texts(run: RunDir, numbers: Summary, evidence: Table) -> dict[str, str]:
                 f"**{name}**: {sentence}",
                 "",
                 identity_line(numbers, manifest),
+                *(["", control.sentence] if control else []),
                 "",
                 *table_lines(evidence.head, evidence.rows),
             ]
