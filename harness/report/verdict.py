@@ -194,11 +194,11 @@ class Verdict:
         """All three parts, each with its interval and whether it is detected."""
         return (
             f"Of the {change(self.strict.difference)} points of strict accuracy, {self._part('mathematics')} are "
-            "mathematics (between answers that both models marked), "
-            f"{self._part('readability')} readability (where one of the two is unmarked or was cut: what marking, "
-            "parsing and the token limit gave or took, and mathematics that cannot be told from it) and "
-            f"{self._part('format_gap')} the format gap (right answers that are not in the exact format, so that "
-            "strict accuracy does not count them: fewer is a gain, even where they are wrong now)."
+            f"mathematics, {self._part('readability')} readability and {self._part('format_gap')} the format gap. "
+            "Mathematics is between answers that both models marked. Readability is where one of the two is unmarked "
+            "or was cut: what marking, parsing and the token limit gave or took, and mathematics that cannot be told "
+            "from it. The format gap is right answers that are not in the exact format, which strict accuracy does "
+            "not count: fewer of them is a gain, even where they are wrong now."
         )
 
     def _part(self, name: str) -> str:
