@@ -21,10 +21,7 @@ GIB = 2**30
 SHARE = "HARNESS_GPU_SHARE"  # the share of its GPU that this process has; unset: all of it
 BF16 = (8, 0)  # lowest compute capability with bf16
 # How torch, its CPU allocator, cuBLAS and vLLM report too little memory; their error classes are too many to list.
-OUT_OF_MEMORY = (
-    "out of memory", "can't allocate memory", "ALLOC_FAILED", "Free memory on device", "No available memory",
-    "KV cache is needed",
-)  # fmt: skip
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True, slots=True)
