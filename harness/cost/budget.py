@@ -53,19 +53,29 @@ class Design:
         return f"{self.questions:,} questions x {plural(self.samples, 'sample')} x {plural(self.seeds, 'seed')}"
 
 
-def best(pace: Pace, hours: float, questions: int, seeds: Sequence[int]) -> Design | None:
-    """Of the designs that take no longer, the one that detects the smallest difference, then the shortest; or None."""
+def best(pace: Pace, hours: float, tasks: Sequence[int], seeds: Sequence[int]) -> Design | None:
+    """Of the designs that take no longer, the one that detects the smallest difference, then the shortest; or None.
+
+    tasks: the questions of each; those of the first are what the difference is of.
+    """
+    questions = tasks[0]
     sizes = [questions // part for part in (1, 2, 4, 8, 16) if questions // part >= FEWEST] or [questions]
     found = []
     for design in map(Design, *zip(*product(sizes, SAMPLES, seeds), strict=True)):
-        seconds = pace.run(design.questions, design.samples, design.seeds)
+        seconds = _seconds(pace, design, tasks)
         if seconds <= hours * HOUR and (effect := design.detects) is not None:
             found.append((round(effect, 6), seconds, design))
     return min(found, key=lambda each: each[:2])[2] if found else None
 
 
-def lines(pace: Pace | None, hours: float, questions: int) -> Iterator[str]:
-    """How to spend the hours, in words; questions: as many as there are."""
+def _seconds(pace: Pace, design: Design, tasks: Sequence[int]) -> float:
+    """What a design takes; eval.limit is of every task."""
+    limit = design.questions if design.questions < tasks[0] else max(tasks)
+    return pace.run(sum(min(limit, size) for size in tasks), design.samples, design.seeds)
+
+
+def lines(pace: Pace | None, hours: float, tasks: Sequence[int]) -> Iterator[str]:
+    """How to spend the hours, in words; tasks: the questions that each has, the first task first."""
     if pace is None:
         yield (
             f"How to spend {hours:g} h is not known: no run of this kind was measured on this machine. Run it once "
@@ -77,12 +87,12 @@ def lines(pace: Pace | None, hours: float, questions: int) -> Iterator[str]:
         ("one training, so about this checkpoint alone", SEEDS[:1]),
         ("several, so about trainings like these", SEEDS[1:]),
     ):
-        design = best(pace, hours, questions, seeds)
+        design = best(pace, hours, tasks, seeds)
         if design is None:
-            least = pace.run(min(questions, FEWEST), 1, seeds[0]) / HOUR
+            least = _seconds(pace, Design(min(tasks[0], FEWEST), 1, seeds[0]), tasks) / HOUR
             yield f"- {what}: nothing that detects a difference; {seeds[0]} with {FEWEST} questions take {least:.2f} h."
             continue
-        took = pace.run(design.questions, design.samples, design.seeds) / HOUR
+        took = _seconds(pace, design, tasks) / HOUR
         found, said = (f"≥ {100 * each:.2f}" if each else "none" for each in (design.detects, design.stated))
         yield f"- {what}: {design}, {took:.2f} h, detect {found} points with 80% power (the report will state {said})."
     yield "Set them by eval.limit, eval.samples (with eval.temperature: greedy answers are all alike) and train.seeds."

@@ -18,8 +18,11 @@ ALIKE = 0.15  # relative difference of two numbers of parameters that count as o
 HOUR = 3600
 
 
-def lines(config: Config, data: Data | None, found: list[Gpu]) -> Iterator[str]:
-    """Memory and, with a GPU, its hours, or why they are not known. data: of the evaluation; None: not loaded."""
+def lines(config: Config, data: Data | None, found: list[Gpu], further: int = 0) -> Iterator[str]:
+    """Memory and, with a GPU, its hours, or why they are not known.
+
+    data: of the evaluation; None: not loaded. further: questions of the further tasks, which base and tuned are asked.
+    """
     count = memory.parameters(config)
     if count is None:
         yield (
@@ -33,7 +36,7 @@ def lines(config: Config, data: Data | None, found: list[Gpu]) -> Iterator[str]:
     if not found:
         return
     gpu = found[0].name
-    trained, evaluated = _training(config, gpu, count), _evaluations(config, data, gpu, count)
+    trained, evaluated = _training(config, gpu, count), _evaluations(config, data, further, gpu, count)
     yield f"GPU hours on {gpu}: {trained[1]}; {evaluated[1]}."
     if trained[0] is not None and evaluated[0] is not None:
         yield f"Together about {_hours(trained[0] + evaluated[0])}."
@@ -49,7 +52,7 @@ class Pace:
     source: str  # where it was measured
 
     def run(self, questions: int, samples: int, seeds: int) -> float:
-        """Seconds of the base's evaluation, the trainings and the tuned evaluations."""
+        """Seconds of the base's evaluation, the trainings and the tuned evaluations. questions: of all tasks."""
         return seeds * self.training + 2 * self.start + (1 + seeds) * questions * samples * self.completion
 
 
@@ -99,7 +102,7 @@ def _training(config: Config, gpu: str, count: float) -> tuple[float | None, str
     )
 
 
-def _evaluations(config: Config, data: Data | None, gpu: str, count: float) -> tuple[float | None, str]:
+def _evaluations(config: Config, data: Data | None, further: int, gpu: str, count: float) -> tuple[float | None, str]:
     """The same for all evaluations, if every completion were as long as it may be."""
     e, seeds = config.eval, len(config.train.seeds)
     row = _evaluation(config, gpu, count)
@@ -107,7 +110,7 @@ def _evaluations(config: Config, data: Data | None, gpu: str, count: float) -> t
         return None, "those of the evaluations are not known: none of this kind and size was measured on it"
     if data is None:
         return None, "those of the evaluations follow from the number of questions, which is not known"
-    questions = len(data.asked(e.split, e.limit)) * (1 + e.noise_floor + config.trainings)
+    questions = len(data.asked(e.split, e.limit)) * (1 + e.noise_floor + config.trainings) + further * (1 + seeds)
     if e.curve:
         questions += len(data.dev) * seeds * (1 + len(config.kept_steps))
     if e.elicit:

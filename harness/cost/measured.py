@@ -56,13 +56,15 @@ def _pieces(made: Manifest, settings: Config, config: Config) -> Pace | None:
     seeds = settings.train.seeds
     trained = made.stages.get(f"training (seed {seeds[0]})")
     whole = made.wall_seconds.get("training" if len(seeds) == 1 else f"training (seed {seeds[0]})")
-    based, evaluation = made.stages.get("base"), made.wall_seconds.get("base evaluation")
-    if not (trained and trained.steps and whole and based and based.completions and evaluation):
+    based = [cost for name, cost in made.stages.items() if name.partition(", ")[0] == "base"]  # of every task
+    completions, evaluation = sum(cost.completions or 0 for cost in based), made.wall_seconds.get("base evaluation")
+    if not (trained and trained.steps and whole and completions and evaluation):
         return None
+    answering = sum(cost.seconds for cost in based)
     beside = max(whole - trained.seconds, trained.start_seconds)
     return Pace(
         training=beside + config.train.steps * trained.seconds / trained.steps,
-        start=max(evaluation - based.seconds, based.start_seconds),
-        completion=based.seconds / based.completions,
+        start=max(evaluation - answering, based[0].start_seconds),
+        completion=answering / completions,
         source=f"{settings.run_name()} in the results folder",
     )

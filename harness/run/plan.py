@@ -49,13 +49,16 @@ def show(run: RunDir, hours: float | None = None) -> None:
         f"Data: {data.source}, {len(data.train)} train, {len(data.dev)} dev, {len(data.test)} test problems"
         + (f", {data.repeated} repeated ones left out" if data.repeated else "")
     )
-    for name, more in further_data(config).items():
+    further = further_data(config)
+    others = 0
+    for name, more in further.items():
         problems = more.asked("test", config.eval.limit)
+        others += len(problems)
         groups = len({problem.cluster for problem in problems if problem.cluster})
         left_out = "".join(f"; {count:,} left out: {reason}" for reason, count in more.left_out.items())
         say(f"Also {name}: {len(problems)} questions{f' in {groups} clusters' if groups else ''}{left_out}.")
     if config.eval.tasks[1:]:
-        say(f"What is said below of evaluations and of what can be detected is of {config.eval.tasks[0]} alone.")
+        say(f"What can be detected is of {config.eval.tasks[0]} alone; hours are of all tasks, at the mean completion.")
     base = "base (twice, for the noise floor)" if config.eval.noise_floor else "base"
     times = f", {config.eval.samples} completions each" if config.eval.samples > 1 else ""
     say(f"Evaluation: {asked(config, data)}{times}, {base} and tuned, on {config.eval.engine}.")
@@ -77,19 +80,21 @@ def show(run: RunDir, hours: float | None = None) -> None:
             f"Elicited base: {config.eval.elicit} dev questions with each of the prompts {names}; the best of them "
             f"once on the {n} questions."
         )
-    for line in estimate.lines(config, data, gpus):
+    for line in estimate.lines(config, data, gpus, others):
         say(line)
     pace = measured.pace(config, gpus, run.path.parent)
     if pace:
-        took = pace.run(n, config.eval.samples, len(t.seeds)) / estimate.HOUR
+        took = pace.run(n + others, config.eval.samples, len(t.seeds)) / estimate.HOUR
         say(f"Hours: about {took:.2f} for base, training and tuned evaluation, as measured in {pace.source}.")
     elif not gpus:
         say("Hours: not known, because no run of this kind was measured on this machine.")
     for line in _power(n, config.eval.samples, len(t.seeds)):
         say(line)
     if hours is not None:
-        most = len(data.asked(config.eval.split, None))
-        for line in budget.lines(pace or estimate.pace(config, gpus), hours, most):
+        sizes = [
+            len(data.asked(config.eval.split, None)), *(len(more.asked("test", None)) for more in further.values()),
+        ]  # fmt: skip
+        for line in budget.lines(pace or estimate.pace(config, gpus), hours, sizes):
             say(line)
     checkpoint.resolve(config.model, weights=False)  # before seconds of imports
     say("Loading the tokenizer.")

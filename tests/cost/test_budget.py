@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 
 import pytest
 
@@ -21,7 +23,7 @@ PACE = Pace(training=1800, start=60, completion=0.5, source="a measurement")
 
 def test_the_best_design_fits_and_none_that_fits_detects_less():
     for hours, seeds in itertools.product((1, 3, 12), ((1,), budget.SEEDS[1:])):
-        found = budget.best(PACE, hours, 1319, seeds)
+        found = budget.best(PACE, hours, (1319,), seeds)
         fitting = [
             design
             for design in itertools.starmap(Design, itertools.product((1319, 659, 329, 164, 82), budget.SAMPLES, seeds))
@@ -31,7 +33,17 @@ def test_the_best_design_fits_and_none_that_fits_detects_less():
         assert (found is None) == (not effects)
         if found:
             assert found in fitting and found.detects == pytest.approx(min(effects), abs=1e-6)
-    assert budget.best(PACE, 0.1, 1319, (1,)) is None
+    assert budget.best(PACE, 0.1, (1319,), (1,)) is None
+
+
+def test_further_tasks_take_their_time_and_the_limit_is_of_each():
+    one = budget.best(PACE, 1, (1319,), (1,))
+    assert budget.best(PACE, 1, (1319, 0), (1,)) == one == Design(1319, 1, 1)
+    seconds = 1800 + 120 + 2 * 0.5 * (1319 + 400)
+    assert seconds > 3600 > 1800 + 120 + 2 * 0.5 * (659 + 400)
+    assert budget.best(PACE, 1, (1319, 400), (1,)) == Design(659, 1, 1)
+    assert budget.best(PACE, 1, (1319, 10_000), (1,)) == Design(659, 1, 1)  # with eval.limit=659: 659 of each
+    assert budget.best(PACE, (seconds + 1) / 3600, (1319, 400), (1,)) == Design(1319, 1, 1)
 
 
 def test_more_of_anything_detects_smaller_differences():
@@ -42,7 +54,7 @@ def test_more_of_anything_detects_smaller_differences():
 
 
 def test_the_lines_say_what_is_assumed_and_what_does_not_fit():
-    text = "\n".join(budget.lines(PACE, 1, 1319))
+    text = "\n".join(budget.lines(PACE, 1, (1319,)))
     assert "if 10% of the questions change with one sample each, 50% of that by chance" in text
     assert "times as in a measurement" in text and "train.seeds" in text
     assert (
@@ -51,7 +63,7 @@ def test_the_lines_say_what_is_assumed_and_what_does_not_fit():
     assert (
         "- several, so about trainings like these: nothing that detects a difference; 3 with 32 questions take" in text
     )
-    (unknown,) = budget.lines(None, 2, 1319)
+    (unknown,) = budget.lines(None, 2, (1319,))
     assert "How to spend 2 h is not known" in unknown and "Run it once" in unknown
 
 
@@ -66,6 +78,8 @@ def test_on_a_measured_gpu_the_times_are_those_of_the_table(monkeypatch):
     said = "\n".join(estimate.lines(config, DATA, [H200]))
     whole = found.run(1319, 1, seeds) + config.eval.noise_floor * 1319 * found.completion
     assert f"Together about {whole / 3600:.2f} h." in said
+    more = whole + (1 + seeds) * 90_000 * found.completion
+    assert f"Together about {more / 3600:.2f} h." in "\n".join(estimate.lines(config, DATA, [H200], 90_000))
 
 
 def test_a_finished_run_tells_the_times_of_its_kind_alone(finished):
@@ -85,6 +99,21 @@ def test_a_finished_run_tells_the_times_of_its_kind_alone(finished):
         assert measured.pace(config.model_copy(update={section: changed}), [], results) is None
     assert measured.pace(config, [H200], results) is None
     assert measured.pace(config, [], results / "none") is None
+
+
+def test_of_a_run_with_several_tasks_all_their_completions_are_measured(finished, tmp_path):
+    run = tmp_path / finished.name
+    run.mkdir()
+    shutil.copy(finished / "config.yaml", run)
+    noted = json.loads((finished / "manifest.json").read_text())
+    more = noted["stages"]["base"] | {"seconds": 50.0, "completions": 100, "start_seconds": 0.0}
+    noted["stages"]["base, svamp"] = more
+    noted["wall_seconds"]["base evaluation"] += 50
+    files.write_json(run / "manifest.json", noted)
+    config, before = directory.existing(finished).config, noted["stages"]["base"]
+    one, both = measured.pace(config, [], finished.parent), measured.pace(config, [], tmp_path)
+    assert both.start == pytest.approx(one.start)
+    assert both.completion == pytest.approx((before["seconds"] + 50) / (before["completions"] + 100))
 
 
 def test_a_broken_manifest_of_another_run_does_not_stop_a_plan(tmp_path):

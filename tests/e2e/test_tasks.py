@@ -167,6 +167,7 @@ def test_the_plan_names_the_tasks(place):
     done = harness("run", *SEVERAL, "--dry-run", "--results", "elsewhere", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "Also gsm_plus: 16 questions in " in done.stdout and "6 left out: critical thinking" in done.stdout
+    assert "What can be detected is of gsm8k alone; hours are of all tasks, at the mean completion." in done.stdout
 
 
 @pytest.mark.parametrize(
