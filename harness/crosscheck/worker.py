@@ -112,8 +112,7 @@ def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint,
         longest=_longest(material, check.shots),
         lora_rank=0 if adapter is None else run.config.lora.r,
     )
-    settings = vllm_engine.llm_settings(section, checkpoint, work)
-    with vllm_engine.starting(section, settings):
+    with vllm_engine.starting(section, checkpoint, work) as settings:
         from lm_eval.models.vllm_causallms import VLLM
 
         model = settings.pop("model")

@@ -115,11 +115,14 @@ def llm_settings(section: EvalSection, checkpoint: Checkpoint, work: Work) -> di
 
 
 @contextmanager
-def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
-    """The context in which vLLM is imported and started: its environment set, output dropped, errors in one line."""
+def starting(section: EvalSection, checkpoint: Checkpoint, work: Work) -> Iterator[dict[str, Any]]:
+    """The context in which vLLM is imported and started: its environment set, output dropped, errors in one line.
+
+    Yields the arguments of vLLM's LLM. Raises HarnessError if there is not enough memory.
+    """
     environment(section)
     quiet()
-    how = "eager" if settings["enforce_eager"] else "compiled, with CUDA graphs: minutes the first time"
+    how = "eager" if eager(section, work) else "compiled, with CUDA graphs: minutes the first time"
     say(f"Starting vLLM ({how}).")
     began = time.perf_counter()
     atexit.register(_leave)
@@ -128,7 +131,7 @@ def starting(section: EvalSection, settings: dict[str, Any]) -> Iterator[None]:
             memory_told("eval.gpu_memory_utilization", section.gpu_memory_utilization, "eval.max_new_tokens"),
             hushed(os.environ.get("VLLM_LOGGING_LEVEL") == QUIET),
         ):
-            yield
+            yield llm_settings(section, checkpoint, work)
     except ImportError as error:
         raise HarnessError(f'eval.engine: vllm cannot be imported ({error}); pip install -e ".[gpu]"') from None
     except (ValueError, RuntimeError, AssertionError) as error:
@@ -141,12 +144,10 @@ class VllmEngine:
         self, section: EvalSection, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase, work: Work
     ) -> None:
         self.section, self.tokenizer = section, tokenizer
-        settings = llm_settings(section, checkpoint, work)
-        with starting(section, settings):
+        with starting(section, checkpoint, work) as settings:
             from vllm import LLM
 
-            with machine.engine_start():
-                self.llm = LLM(**settings)
+            self.llm = LLM(**settings)
         self._adapters: dict[str, int] = {}
 
     def generate(
@@ -326,17 +327,21 @@ def needed_gib(checkpoint: Checkpoint) -> float:
 def memory_told(setting: str, share: float, length: str) -> Iterator[None]:
     """The context in which vLLM starts with this setting's share of the free memory: its words about memory in a line.
 
-    length: the setting of the longest completion. Raises BusyError if other programs that use the GPU may be the cause,
-    and HarnessError if vLLM needs more than it may take.
+    It waits until no other process of this user starts one on this GPU. length: the setting of the longest completion.
+    Raises BusyError if other programs that use the GPU may be the cause, and HarnessError if vLLM needs more than it
+    may take.
     """
-    crowded = _others_gib() > CONTEXT_GIB
+    others = 0.0
     try:
-        yield
+        with machine.engine_start():
+            others = _others_gib()
+            yield
     except torch.OutOfMemoryError as error:
         raise _overrun(error, setting, share) from error
     except (ValueError, RuntimeError, AssertionError) as error:
         reason = str(error).strip().partition("\n")[0]
         lacking = any(words in reason for words in ("cache blocks", "KV cache"))
+        crowded = max(others, _others_gib() - others) > CONTEXT_GIB  # before, or since then
         if any(words in reason for words in ("Free memory on device", "memory profiling")) or (lacking and crowded):
             raise BusyError(
                 f"{setting}: another program takes or frees GPU memory while vLLM starts ({reason}); run again, or "

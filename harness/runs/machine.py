@@ -109,15 +109,15 @@ def gpu_share() -> float:
 
 @contextmanager
 def engine_start() -> Iterator[None]:
-    """The context in which an engine takes its memory: processes that share a GPU go one after the other.
+    """The context in which an engine takes its memory: a user's processes on one GPU go one after the other.
 
-    An engine measures what is free while it starts.
+    An engine measures what is free while it starts, and another start beside it would change that.
     """
-    if gpu_share() == 1:
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # they wait for each other while their engines start
         yield
         return
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with locks.lock(Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-gpu-{gpu}", wait=True):
+    with locks.in_turn(Path(tempfile.gettempdir()) / f"harness-{os.getuid()}-gpu-{gpu}"):
         yield
 
 

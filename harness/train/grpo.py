@@ -207,8 +207,8 @@ def _build(
     model, adapter = backend.load(config, checkpoint, tokenizer)
     if config.model.full_finetuning:
         full_finetuning.freeze_vision(model)
-    arguments = _arguments(config, seed, folder, tokenizer.eos_token_id, backend)
     with backend.building(config):
+        arguments = _arguments(config, seed, folder, tokenizer.eos_token_id, backend)
         trainer = GRPOTrainer(
             model=model,
             reward_funcs=recorder.wrap(rewards.of(config, seed)),

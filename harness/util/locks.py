@@ -58,6 +58,17 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[int | None]:
 
 
 @contextlib.contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock alone, after whoever holds it, and only as long as this lasts, whatever it started."""
+    with lock(folder, wait=True) as descriptor:
+        try:
+            yield
+        finally:
+            if descriptor is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a forked process still has the file open
+
+
+@contextlib.contextmanager
 def shared(folder: Path, descriptor: int) -> Iterator[str]:
     """Share the folder's lock, held alone by this descriptor, with processes that know the token, which is yielded."""
     with _held(part_file(folder, COMMAND), folder, wait=True):

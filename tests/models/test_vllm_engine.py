@@ -275,8 +275,9 @@ def test_vllms_own_ways_of_lacking_memory_are_one_line_too(llm, questions, monke
 def test_too_little_memory_on_a_gpu_that_others_use_may_be_enough_a_moment_later(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 30 * 2**30)
-    for free, kind in ((49, HarnessError), (40, BusyError)):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free * 2**30, 80 * 2**30))
+    for before, after, kind in ((49, 49, HarnessError), (40, 49, BusyError), (49, 40, BusyError)):
+        free = iter([before, after])
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (next(free) * 2**30, 80 * 2**30))
         with pytest.raises(HarnessError) as refusal, vllm_engine.memory_told("a.b", 0.5, "a.c"):
             raise ValueError("No available memory for the cache blocks. Try")
         assert type(refusal.value) is kind

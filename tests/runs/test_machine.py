@@ -242,12 +242,13 @@ def test_what_to_do_about_a_trainings_memory_is_what_would_work(overrides, ways)
     assert len(named) == len(ways), said
 
 
-def test_engines_that_share_a_gpu_start_one_after_the_other(monkeypatch, tmp_path, capsys):
+def test_engines_on_one_gpu_start_one_after_the_other(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with machine.engine_start():
-        assert not list(tmp_path.iterdir())  # alone on its GPU, it waits for nobody
-    monkeypatch.setenv(machine.SHARE, "0.5")
+        assert not list(tmp_path.iterdir())  # one process of several that train together waits for nobody
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     order: list[str] = []
 
     def start(name: str) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness.runs import directory
@@ -49,6 +50,21 @@ def test_one_holds_it_alone_and_a_killed_one_leaves_no_lock(tmp_path):
     holder.wait()
     with locks.lock(tmp_path) as descriptor:
         assert descriptor is not None
+
+
+def test_a_turn_ends_with_its_context_whatever_was_started_in_it(tmp_path):
+    with locks.in_turn(tmp_path):
+        opened = psutil.Process().open_files()
+        (inherited,) = (each.fd for each in opened if each.path == str(tmp_path / ".lock"))
+        with pytest.raises(HarnessError, match="another process"), locks.lock(tmp_path):
+            pass
+        kept = subprocess.Popen(["sleep", "600"], pass_fds=[inherited])
+    try:
+        with locks.lock(tmp_path):
+            assert kept.poll() is None
+    finally:
+        kept.kill()
+        kept.wait()
 
 
 def test_a_command_shares_its_lock_with_the_parts_that_it_started_elsewhere(tmp_path):
