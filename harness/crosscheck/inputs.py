@@ -121,6 +121,7 @@ def conditions(run: RunDir, check: Check, material: Material, trained: str | Non
         "chat template": check.chat,
         "device": gpus[0].name if gpus else "cpu",
         "examples": _hash(material.examples),
+        "new tokens": section.max_new_tokens if check.our_prompt else None,  # None: lm-eval's default
         "our prompt": check.our_prompt,
         "precision": section.precision,
         "questions": _hash(material.asked),

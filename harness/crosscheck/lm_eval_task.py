@@ -31,12 +31,13 @@ def installed() -> str:
 
 
 def build(
-    asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, bare: bool = False, name: str = "gsm8k"
+    asked: Sequence[Problem], examples: Sequence[Problem], shots: int, *, own: int | None = None, name: str = "gsm8k"
 ) -> Any:
     """The task on these questions, with worked examples drawn from `examples`: lm-eval's ConfigurableTask.
 
-    bare: the question alone instead of lm-eval's "Question: … Answer:", for the run's own prompt. Raises HarnessError
-    if there are fewer examples than shots. name: ours, a key of FILES.
+    own: for the run's own prompt, the new tokens of a completion at most, as in its evaluation; the question then
+    stands alone instead of lm-eval's "Question: … Answer:". Raises HarnessError if there are fewer examples than shots.
+    name: ours, a key of FILES.
     """
     import datasets
     import lm_eval
@@ -51,8 +52,9 @@ def build(
     with open(f"{folder}/tasks/{FILES[name]}", encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     del settings["tag"]  # only for lm-eval's index of tasks
-    if bare:
+    if own is not None:
         settings["doc_to_text"] = "{{question}}"
+        settings["generation_kwargs"]["max_gen_toks"] = own
     splits = {settings["fewshot_split"]: examples, settings["test_split"]: asked}
     data = datasets.DatasetDict(
         {name: datasets.Dataset.from_list([document(each) for each in problems]) for name, problems in splits.items()}

@@ -296,11 +296,14 @@ def _differs(run: RunDir, material: Material, facts: dict[int | None, dict[str, 
         )
     else:
         yield f"No prompt was cut: the longest of theirs has {first['longest prompt']:,} tokens, {room:,} fit."
-    yield (
-        f"Length: theirs ends after {first['max_new_tokens']} new tokens and is judged by what it says by then, under "
-        f"our accuracy too; ours ends after {section.max_new_tokens}, and an answer that is cut is wrong, but not to "
-        f"lm-eval's rules."
-    )
+    if first["max_new_tokens"] == section.max_new_tokens:
+        ends = f"both end after {section.max_new_tokens} new tokens; theirs is judged by what it says by then"
+    else:
+        ends = (
+            f"theirs ends after {first['max_new_tokens']} new tokens and is judged by what it says by then, under our "
+            f"accuracy too; ours ends after {section.max_new_tokens}"
+        )
+    yield f"Length: {ends}, and an answer that is cut is wrong, but not to lm-eval's rules."
     stops = ", ".join(f"`{stop}`" for stop in first["stops"])
     yield f"End: theirs ends also where a completion says one of {stops}."
     if section.temperature or section.samples > 1:

@@ -44,13 +44,15 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     loaded, adapter, trained = inputs.model(run, material, seed)
     made = inputs.conditions(run, check, material, trained)
     name = plugins.task(run.config).name
-    task = lm_eval_task.build(material.asked, material.examples, check.shots, bare=check.our_prompt, name=name)
+    own = made["new tokens"]
+    task = lm_eval_task.build(material.asked, material.examples, check.shots, own=own, name=name)
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
     if loaded.chat_template is not None:
         lm.tokenizer.chat_template = loaded.chat_template
-    if lm.max_length <= lm.max_gen_toks:
+    new = own or lm.max_gen_toks
+    if lm.max_length <= new:
         raise HarnessError(
-            f"model.id: lm-eval asks for {lm.max_gen_toks} new tokens, but the context of {loaded.id} has only "
+            f"model.id: lm-eval asks for {new} new tokens, but the context of {loaded.id} has only "
             f"{lm.max_length}, so lm-eval cannot ask this model"
         )
     began = time.perf_counter()
@@ -63,11 +65,11 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
             apply_chat_template=check.chat,
             fewshot_as_multiturn=check.chat,
         )
-    rows = _rows(found["samples"][name], lm)
+    rows = _rows(found["samples"][name], lm, new)
     place = inputs.folder(run, check)
     side = inputs.side(seed)
     files.write_lines(place / f"{side}.jsonl", rows)
-    inputs.write_asked(place, seed, Asked(made, _facts(found, name, task, lm, rows)))
+    inputs.write_asked(place, seed, Asked(made, _facts(found, name, task, lm, rows, new)))
     say(f"{side}: {len(rows)} questions in {time.perf_counter() - began:.1f} s.")
 
 
@@ -109,7 +111,7 @@ def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint,
     section = run.config.eval
     work = Work(
         completions=len(material.asked),
-        longest=_longest(material, check.shots),
+        longest=_longest(run, check, material),
         lora_rank=0 if adapter is None else run.config.lora.r,
     )
     with vllm_engine.starting(section, checkpoint, work) as settings:
@@ -120,25 +122,31 @@ def _vllm(run: RunDir, check: Check, material: Material, checkpoint: Checkpoint,
         return VLLM(pretrained=model, lora_local_path=lora, batch_size=check.batch_size or "auto", **settings)
 
 
-def _longest(material: Material, shots: int) -> int:
+def _longest(run: RunDir, check: Check, material: Material) -> int:
     """An upper bound of the tokens of a prompt and its completion: the longest question with the longest examples."""
     from lm_eval.defaults import DEFAULT_MAX_GEN_TOKS
 
-    from harness.models.prompts import load_tokenizer
+    from harness.models.prompts import encode, load_tokenizer
 
     tokenizer = load_tokenizer(material.checkpoint)
+    if check.our_prompt:
+        asked = encode(tokenizer, material.asked, run.config.prompt.system)
+        return max(len(prompt.ids) for prompt in asked) + run.config.eval.max_new_tokens
     asked = tokenizer([problem.question for problem in material.asked]).input_ids
     worked = tokenizer([f"{problem.question} {problem.solution}" for problem in material.examples]).input_ids
-    parts = [max(map(len, asked)), *sorted(map(len, worked), reverse=True)[:shots]]
+    parts = [max(map(len, asked)), *sorted(map(len, worked), reverse=True)[: check.shots]]
     return sum(parts) + AROUND * len(parts) + DEFAULT_MAX_GEN_TOKS
 
 
-def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
-    """A row for each question, in the order asked, from lm-eval's samples, one for each question and filter."""
+def _rows(samples: Sequence[dict[str, Any]], lm: Any, new: int) -> list[dict[str, Any]]:
+    """A row for each question, in the order asked, from lm-eval's samples, one for each question and filter.
+
+    new: tokens of a completion at most.
+    """
     from harness.models.prompts import ids_hash
 
     rows: dict[int, dict[str, Any]] = {}
-    room = lm.max_length - lm.max_gen_toks
+    room = lm.max_length - new
     for sample in samples:
         ((prompt, _),) = sample["arguments"]
         ((completion,),) = sample["resps"]
@@ -158,13 +166,15 @@ def _rows(samples: Sequence[dict[str, Any]], lm: Any) -> list[dict[str, Any]]:
     return [rows[number] for number in sorted(rows)]
 
 
-def _facts(found: dict[str, Any], name: str, task: Any, lm: Any, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _facts(
+    found: dict[str, Any], name: str, task: Any, lm: Any, rows: Sequence[dict[str, Any]], new: int
+) -> dict[str, Any]:
     totals = found["results"][name]
     return {
         "totals": {name: float(totals[f"exact_match,{name}"]) for name in FILTERS},
         "task version": str(found["versions"][name]),
         "shots": found["n-shot"][name],
-        "max_new_tokens": lm.max_gen_toks,
+        "max_new_tokens": new,
         "context": lm.max_length,
         "longest prompt": max(row["prompt_tokens"] for row in rows),
         "prompts cut": sum(row["prompt_tokens_cut"] > 0 for row in rows),
