@@ -8,8 +8,9 @@
 lm-eval loads the models itself, writes its own prompts (5 worked examples, "Question: … Answer:"), generates, extracts
 and counts; the questions are those that the run evaluated. Its filters and its metric also judge the run's stored
 completions, on which they must agree with the scorer panel. One table has their numbers and ours, and how the two
-evaluations differ; with --our-prompt lm-eval uses the run's prompt, so that the prompts are the same. Each model runs
-in its own process (worker.py), which writes its answers to RUN/crosscheck/<settings>; existing answers are reused.
+evaluations differ; with --our-prompt lm-eval uses the run's prompt and its eval.max_new_tokens, so that both ask the
+same. Each model runs in its own process (worker.py), which writes its answers to RUN/crosscheck/<settings>; existing
+answers are reused.
 """
 
 from __future__ import annotations

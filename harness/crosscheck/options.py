@@ -22,7 +22,7 @@ class Check:
     shots: int = SHOTS  # worked examples in the prompt
     limit: int | None = None  # only the first so many questions of the evaluation; None: all
     chat: bool = False  # through the chat template, the examples as turns; lm-eval's default is plain text
-    our_prompt: bool = False  # the run's own prompt instead of the task's; then no shots, and the chat template
+    our_prompt: bool = False  # the run's own prompt and length, not the task's; then no shots, and the chat template
     batch_size: int | None = None  # None: eval.batch_size with transformers, all at once with vLLM
     task: str | None = None  # one of the run's further tasks; None: its own
 
@@ -46,7 +46,7 @@ def add(parser: Parser) -> None:
     parser.add_argument("--shots", type=int, metavar="N", help=f"worked examples; default {SHOTS}")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N questions that the run evaluated")
     parser.add_argument("--chat", action="store_true", help="use the chat template; lm-eval's default is plain text")
-    parser.add_argument("--our-prompt", action="store_true", help="ask with the run's own prompt instead")
+    parser.add_argument("--our-prompt", action="store_true", help="ask with the run's own prompt and length instead")
     parser.add_argument("--batch-size", type=int, metavar="N", help="prompts a batch; default: the experiment's")
     parser.add_argument("--task", metavar="NAME", help="one of the further eval.tasks: gsm_plus; default: the first")
 
