@@ -63,7 +63,8 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     for each in further:
         pinned |= each.inputs
     run.pin(pinned)
-    run.note("base", Base(own.questions.checkpoint.revision))
+    base = own.questions.checkpoint
+    run.note("base", Base(base.revision, base.architecture, base.parameters))
     run.note("machine", provenance.machine())
     adapters = side in ("curve", "tuned") and not config.model.full_finetuning
     works = [generation.work(each.config, each.questions, adapters=adapters) for each in asked]

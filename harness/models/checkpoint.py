@@ -58,6 +58,11 @@ class Checkpoint:
             found = self.text_config.get("eos_token_id")
         return frozenset([found] if isinstance(found, int) else found or [])
 
+    @property
+    def architecture(self) -> str | None:
+        """The class of the model, such as Qwen2ForCausalLM."""
+        return next(iter(self.config.get("architectures") or []), None)
+
     @cached_property
     def parameters(self) -> int:
         """How many numbers the weight files hold, from their headers; 0 if they are not on this machine."""

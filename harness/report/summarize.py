@@ -153,9 +153,12 @@ def identity(run: RunDir) -> Identity:
     """What a run trains and scores; known from its settings, before it has begun."""
     config, base = run.config, run.read_manifest().base
     model, done = config.model, tuple(map(run.steps, config.train.seeds))
+    unnamed = base if base and not base.revision and model.id != EMBEDDED else None
     return Identity(
         model=without_folders(model.id),
         revision=base and base.revision,
+        architecture=unnamed and unnamed.architecture,
+        parameters=unnamed and unnamed.parameters,
         demo=model.id == EMBEDDED,
         lora_r=None if model.full_finetuning else config.lora.r,
         steps=config.train.steps,

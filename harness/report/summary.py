@@ -332,6 +332,8 @@ class Identity:
 
     model: str  # the base: a hub id, or the name of its folder
     revision: str | None  # of a hub id
+    architecture: str | None = field(default=None, metadata=OMITTED)  # of a folder, whose name says little
+    parameters: int | None = field(default=None, metadata=OMITTED)
     demo: bool  # the embedded model, which was made so that the training helps
     lora_r: int | None  # None: all weights were trained
     steps: int  # asked for, of each training

@@ -132,9 +132,13 @@ def demo(identity: Identity) -> str | None:
 
 
 def model_text(identity: Identity) -> str:
-    """The base model, with the beginning of its revision."""
-    revision = f" ({identity.revision[:8]})" if identity.revision else ""
-    return identity.model + revision
+    """The base model, with the beginning of its revision, or of a folder with what kind of model it holds."""
+    about = [identity.revision[:8]] if identity.revision else []
+    if identity.architecture:
+        about.append(identity.architecture)
+    if size := identity.parameters:
+        about.append(f"{size / 1e9:.1f} B parameters" if size >= 1e9 else f"{size / 1e6:.0f} M parameters")
+    return f"{identity.model} ({', '.join(about)})" if about else identity.model
 
 
 def identity_parts(numbers: Summary) -> tuple[str, ...]:

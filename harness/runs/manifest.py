@@ -73,9 +73,11 @@ class Seal:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Where the base checkpoint is from; its content is among the inputs."""
+    """What the base checkpoint is; its content is among the inputs."""
 
     revision: str | None  # the commit of a hub repository; None: a folder
+    architecture: str | None = field(default=None, metadata=typed.OMITTED)  # None in older runs
+    parameters: int | None = field(default=None, metadata=typed.OMITTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.config.schema import ModelSection
 from harness.models import checkpoint
+from harness.runs import directory
 from harness.tasks.tiny import CHECKPOINT
 from harness.util import hub
 from harness.util.errors import HarnessError
@@ -29,6 +30,12 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
     ):
         with pytest.raises(HarnessError, match=part):
             checkpoint.resolve(ModelSection(**model))
+
+
+def test_a_run_notes_what_kind_of_model_its_base_is(finished):
+    noted = directory.existing(finished).read_manifest().base
+    held = sum(tensor.numel() for file in CHECKPOINT.glob("*.safetensors") for tensor in load_file(file).values())
+    assert (noted.architecture, noted.parameters) == ("Gemma3ForCausalLM", held)
 
 
 def test_the_weights_hash_is_of_the_content(tmp_path):

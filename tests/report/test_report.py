@@ -219,6 +219,17 @@ def test_a_report_names_what_was_measured(tmp_path):
     assert "H200" not in run.summary.read_text() and "2026" not in run.summary.read_text()
 
 
+@pytest.mark.parametrize(("parameters", "size"), [(494_032_768, "494 M"), (4_300_079_472, "4.3 B")])
+def test_a_report_on_a_folders_model_says_what_kind_it_is(tmp_path, parameters, size):
+    run = make_run(tmp_path, ["wrong"] * 30, ["right"] * 30, "model.id=models/qwen")
+    noted = {"revision": None, "architecture": "Qwen2ForCausalLM", "parameters": parameters}
+    files.write_json(run.manifest, files.read_json(run.manifest) | {"base": noted})
+    write.write(run)
+    assert f"\nmodels/qwen (Qwen2ForCausalLM, {size} parameters); LoRA r 8; " in run.report.read_text()
+    found = files.read_json(run.summary)["identity"]
+    assert (found["architecture"], found["parameters"]) == ("Qwen2ForCausalLM", parameters)
+
+
 def test_the_embedded_model_is_a_demo_and_says_so(tmp_path):
     run = reported(tmp_path, ["wrong"] * 30, ["right"] * 30)
     assert "\n**Demo: the gain is by construction." in run.report.read_text()
