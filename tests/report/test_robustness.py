@@ -215,7 +215,7 @@ def test_a_reward_that_stays_is_not_said_to_have_risen(tmp_path):
     text = watched(run, rewards=[3, -1] * 5)
     told = "The reward is not detected to have risen (from 3.00 to −1.00), and accuracy on these questions fell."
     assert f"\n{told}" in text and f"**{told}" not in text
-    assert "The mean reward went from 3.00 to −1.00 (first" in text
+    assert "The mean reward went from 3.00 to −1.00 of at most 9.5 (first" in text
     text = watched(run, rewards=[3] * 10)
     assert "\nThe reward stayed at 3.00, and accuracy on these questions fell." in text
 

@@ -17,7 +17,7 @@ from harness.models.checkpoint import file_hash
 from harness.tasks.records import Tags
 from harness.train import rewards
 from harness.train.custom_rewards import RewardError, RewardFunction
-from harness.train.reward_pieces import Setting
+from harness.train.reward_pieces import PIECES, Setting
 from harness.train.rewards import PROFILES, build, disagreement
 from tests.conftest import EIGHTFOLD, ROOT, growth, harness, refused
 
@@ -190,6 +190,19 @@ def test_the_highest_totals():
     assert sum(rewarded("tutorial", f"{HEAD}-5{SE}", "-5")) == 8.0
     for gold in ("18", "1,000", "-5"):
         assert sum(rewarded("robust", f"{HEAD}{gold}{SE}", gold)) == 9.5
+
+
+def test_the_most_that_can_be_earned_is_said_where_it_is_known():
+    def most(*functions: str) -> float | None:
+        return rewards.most(
+            loading.load(loading.find_experiment("quickstart"), [f"rewards.functions=[{', '.join(functions)}]"])
+        )
+
+    assert most(*NAMES) == 9.5 and most("correct", "shorter") == 1.5
+    assert most("{name: check_answer, weight: 2.0}", "soft_overlong") == 6
+    assert most("correct", "experiments/rewards/brevity.py:brevity") is None
+    assert most("{name: correct, weight: -1.0}") is None
+    assert rewards.MOST.keys() == {*NAMES, *PIECES}
 
 
 @pytest.mark.parametrize("label", hostile_texts())
