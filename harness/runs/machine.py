@@ -113,7 +113,7 @@ def engine_start() -> Iterator[None]:
 
     An engine measures what is free while it starts, and another start beside it would change that.
     """
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # they wait for each other while their engines start
+    if os.environ.get("WORLD_SIZE", "1") != "1":  # one of several that wait for each other while their engines start
         yield
         return
     gpu = os.environ.get("CUDA_VISIBLE_DEVICES")
