@@ -16,7 +16,7 @@ from harness.report.summary import Summary
 from harness.report.wording import TERMS, counts_text, difference_mark, mark, p_text, points, rate_text
 from harness.runs.directory import RunDir
 from harness.runs.results import SamplingParameters, question_ids
-from harness.stats import finding
+from harness.stats import finding, power
 from harness.stats.finding import spell_p
 from harness.stats.power import POWER
 from harness.stats.records import PairedRecord
@@ -123,7 +123,11 @@ def _precision(numbers: Summary) -> Iterator[str]:
         what, cautious = "share of the questions that changed", ""
         if numbers.samples > 1:
             what = "mean of the questions' squared changes"
-            cautious = " With several answers a question that end is cautious: smaller differences are detected, too."
+            if least := power.minimum_detectable_effect(numbers.n, share, correction=1.0, whole=False):
+                cautious = (
+                    f" With several answers a question that end is cautious; at {share:.1%} itself it would be ≥ "
+                    f"{100 * least:.2f} points."
+                )
         yield (
             f"The stated power is computed as in the plan of --dry-run: from the {what}, {share:.1%}, at the upper end "
             f"of its 95% interval, {high:.1%}.{cautious}"
