@@ -121,7 +121,16 @@ class RewardsSection(Section):
     # Also train a control with the same seeds, data and steps, paid for the format alone or by random numbers.
     control: Literal["format_only", "random"] | None = None
 
+    def most(self) -> float | None:
+        """The most that a completion can earn; None if that is not known, as of the user's own functions."""
+        paid = [(MOST.get(function.name), function.weight) for function in self.functions]
+        return None if any(best is None or weight < 0 for best, weight in paid) else sum(b * w for b, w in paid if b)
 
+
+MOST = {  # that a reward function pays for a completion, in either profile
+    "format_exact": 3.0, "format_approximate": 2.0, "check_answer": 3.0, "check_numbers": 1.5, "correct": 1.0,
+    "math_verify": 1.0, "tag_count": 1.0, "soft_overlong": 0.0, "shorter": 0.5, "random": 1.0,
+}  # fmt: skip
 CONTROLS = {  # the reward functions of each control
     "format_only": ("format_exact", "format_approximate"),
     "random": ("random",),

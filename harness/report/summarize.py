@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import plugins
-from harness.config.schema import EMBEDDED
 from harness.report import scorer_panel, verdict
 from harness.report.sections import tasks as tasks_section
 from harness.report.summary import (
@@ -60,7 +59,6 @@ from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_quest
 from harness.stats.transfer import Gain, GainDifference
 from harness.util import typed
 from harness.util.errors import HarnessError
-from harness.util.text import without_folders
 
 RULES = ("solution", "phrase", "boxed", "hashes", "last_number")
 
@@ -93,7 +91,7 @@ def summarize(run: RunDir) -> Summary:
     return Summary(
         name=run.config.name,
         digest=run.config.digest(),
-        identity=identity(run),
+        identity=Identity.of(run),
         n=n,
         samples=count,
         conditions=base.conditions,
@@ -149,27 +147,6 @@ def _control(arm: RunDir, base: Evaluation, before: Columns, after: Columns) -> 
     )
 
 
-def identity(run: RunDir) -> Identity:
-    """What a run trains and scores; known from its settings, before it has begun."""
-    config, base = run.config, run.read_manifest().base
-    model, done = config.model, tuple(map(run.steps, config.train.seeds))
-    unnamed = base if base and not base.revision and model.id != EMBEDDED else None
-    return Identity(
-        model=without_folders(model.id),
-        revision=base and base.revision,
-        architecture=unnamed and unnamed.architecture,
-        parameters=unnamed and unnamed.parameters,
-        demo=model.id == EMBEDDED,
-        lora_r=None if model.full_finetuning else config.lora.r,
-        steps=config.train.steps,
-        done=done if set(done) != {config.train.steps} else None,
-        completions=config.completions_per_step,
-        seeds=tuple(config.train.seeds),
-        task=plugins.task(config).name,
-        data=without_folders(config.data.path),
-    )
-
-
 def _curves(run: RunDir) -> dict[str, Curve] | None:
     folders = {seed: run.curve(seed) for seed in run.config.train.seeds}
     if not any((folder / curve.NAME).exists() for folder in folders.values()):
@@ -220,7 +197,7 @@ def _transfer(run: RunDir) -> Transfer:
     for at, against in enumerate(differences):
         record = Against(**typed.fields(against), p_holm=other[at])
         tasks.append(_task(scored[at + 1], gains[at + 1], len(differences), own[at], record))
-    return Transfer(tasks=tuple(tasks), sentence=tasks_section.sentence(tasks_section.named(tasks, identity(run))))
+    return Transfer(tasks=tuple(tasks), sentence=tasks_section.sentence(tasks_section.named(tasks, Identity.of(run))))
 
 
 def _gain(scored: _Scored) -> Gain:

@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.config import plugins
+from harness.config.schema import EMBEDDED
 from harness.runs.comparable import Choice
 from harness.runs.curve import Curve
+from harness.runs.directory import RunDir
 from harness.runs.proof import AdapterProof, WeightsProof
 from harness.runs.results import Changed, Conditions, SelfTestCounts
 from harness.stats.drift import Drift
@@ -19,6 +22,7 @@ from harness.stats.finding import outcome
 from harness.stats.records import AnyDifference, Compared, Estimate, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
+from harness.util.text import without_folders
 from harness.util.typed import OMITTED
 
 AnyProof = typed.either(AdapterProof, WeightsProof, "tensors")
@@ -342,6 +346,27 @@ class Identity:
     seeds: tuple[int, ...]  # of the trainings
     task: str
     data: str  # a hub id, or the name of its folder or file
+
+    @classmethod
+    def of(cls, run: RunDir) -> Identity:
+        """What a run trains and scores; known from its settings, before it has begun."""
+        config, base = run.config, run.read_manifest().base
+        model, done = config.model, tuple(map(run.steps, config.train.seeds))
+        unnamed = base if base and not base.revision and model.id != EMBEDDED else None
+        return cls(
+            model=without_folders(model.id),
+            revision=base and base.revision,
+            architecture=unnamed and unnamed.architecture,
+            parameters=unnamed and unnamed.parameters,
+            demo=model.id == EMBEDDED,
+            lora_r=None if model.full_finetuning else config.lora.r,
+            steps=config.train.steps,
+            done=done if set(done) != {config.train.steps} else None,
+            completions=config.completions_per_step,
+            seeds=tuple(config.train.seeds),
+            task=plugins.task(config).name,
+            data=without_folders(config.data.path),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ from harness.config.schema import Config
 from harness.tasks import answer_format, dataset, scoring
 from harness.tasks.records import Problem, Tags
 from harness.train.custom_rewards import RewardError, RewardFunction, own_name, users_own
-from harness.train.reward_pieces import HALF, PIECES, Setting, text_of
+from harness.train.reward_pieces import PIECES, Setting, text_of
 from harness.util.files import file_hash
 
 # --- the tutorial's profile: one text, its gold answer as written, the tags
@@ -111,19 +111,6 @@ PROFILES: dict[str, dict[str, Callable[[str, str, Tags], float]]] = {
         "check_numbers": _robust_check_numbers,
     },
 }
-
-
-# The most that a completion can earn, in either profile, and by the pieces.
-MOST = {
-    "format_exact": 3.0, "format_approximate": 2.0, "check_answer": 3.0, "check_numbers": 1.5, "correct": 1.0,
-    "math_verify": 1.0, "tag_count": 1.0, "soft_overlong": 0.0, "shorter": HALF, "random": 1.0,
-}  # fmt: skip
-
-
-def most(config: Config) -> float | None:
-    """The most that a completion can earn; None if that is not known, as of the user's own functions."""
-    paid = [(MOST.get(function.name), function.weight) for function in config.rewards.functions]
-    return None if any(best is None or weight < 0 for best, weight in paid) else sum(b * w for b, w in paid if b)
 
 
 def disagreement(texts: Sequence[str], golds: Sequence[str], tags: Tags) -> dict[str, float]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from harness.report import html
 from harness.report.sections import training
-from harness.report.summarize import identity
+from harness.report.summary import Identity
 from harness.report.wording import trained_parts
 from harness.runs.directory import RunDir
 from harness.util import logs
@@ -99,7 +99,7 @@ def _claim(stands: progress.Progress | str) -> str:
 def _trained(run: RunDir) -> str:
     """What the run trains; empty if its files do not tell."""
     with contextlib.suppress(HarnessError):
-        return "; ".join(trained_parts(identity(run))) + "."
+        return "; ".join(trained_parts(Identity.of(run))) + "."
     return ""
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness.bench.speed import hostile_texts
-from harness.config import loading
+from harness.config import loading, schema
 from harness.models.checkpoint import file_hash
 from harness.tasks.records import Tags
 from harness.train import rewards
@@ -194,15 +194,14 @@ def test_the_highest_totals():
 
 def test_the_most_that_can_be_earned_is_said_where_it_is_known():
     def most(*functions: str) -> float | None:
-        return rewards.most(
-            loading.load(loading.find_experiment("quickstart"), [f"rewards.functions=[{', '.join(functions)}]"])
-        )
+        given = [f"rewards.functions=[{', '.join(functions)}]"]
+        return loading.load(loading.find_experiment("quickstart"), given).rewards.most()
 
     assert most(*NAMES) == 9.5 and most("correct", "shorter") == 1.5
     assert most("{name: check_answer, weight: 2.0}", "soft_overlong") == 6
     assert most("correct", "experiments/rewards/brevity.py:brevity") is None
     assert most("{name: correct, weight: -1.0}") is None
-    assert rewards.MOST.keys() == {*NAMES, *PIECES}
+    assert schema.MOST.keys() == {*NAMES, *PIECES}
 
 
 @pytest.mark.parametrize("label", hostile_texts())

@@ -16,7 +16,6 @@ from harness.runs.proof import WeightsProof
 from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
 from harness.stats.finding import spell, spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
-from harness.train import rewards
 from harness.util.text import plural
 
 LONGEST_TABLE = 60  # steps in the table behind the curves
@@ -71,7 +70,7 @@ def watched(metrics: dict[str, list[Metrics]]) -> list[Figure]:
 def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[str]:
     trained = numbers.train
     if trained.reward_first is not None:
-        most = rewards.most(run.config)
+        most = run.config.rewards.most()
         of = "" if most is None else f" of at most {most:g}"
         yield (
             f"The mean reward {_moved(spell(trained.reward_first), spell(trained.reward_last))}{of} (first and last "
