@@ -31,11 +31,10 @@ from harness.util.files import file_hash, text_hash
 
 def work(config: Config, questions: Questions, *, adapters: bool) -> Work:
     """What an engine has to do for an evaluation, with or without adapters."""
-    longest = max(len(prompt.ids) for prompt in questions.prompts)
     new = max(config.eval.max_new_tokens, adapter_proof.NEW_TOKENS)
     return Work(
         completions=len(questions.problems) * config.eval.samples,
-        longest=min(longest + new, questions.checkpoint.context),
+        longest=min(questions.longest + new, questions.checkpoint.context),
         lora_rank=config.lora.r if adapters else 0,
     )
 

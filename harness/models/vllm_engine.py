@@ -331,28 +331,28 @@ def memory_told(setting: str, share: float, length: str) -> Iterator[None]:
     Raises BusyError if other programs that use the GPU may be the cause, and HarnessError if vLLM needs more than it
     may take.
     """
-    others = 0.0
-    try:
-        with machine.engine_start():
-            others = _others_gib()
+    with machine.engine_start():
+        others = _others_gib()
+        try:
             yield
-    except torch.OutOfMemoryError as error:
-        raise _overrun(error, setting, share) from error
-    except (ValueError, RuntimeError, AssertionError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        lacking = any(words in reason for words in ("cache blocks", "KV cache"))
-        crowded = max(others, _others_gib() - others) > CONTEXT_GIB  # before, or since then
-        if any(words in reason for words in ("Free memory on device", "memory profiling")) or (lacking and crowded):
-            raise BusyError(
-                f"{setting}: another program takes or frees GPU memory while vLLM starts ({reason}); run again, or "
-                f"lower the setting (now {share:g})"
-            ) from error
-        if lacking:
-            raise HarnessError(
-                f"{setting}: vLLM does not get the memory it needs ({reason}); raise the setting (now {share:g}), end "
-                f"other programs on the GPU, or lower {length}"
-            ) from error
-        raise
+        except torch.OutOfMemoryError as error:
+            raise _overrun(error, setting, share) from error
+        except (ValueError, RuntimeError, AssertionError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            lacking = any(words in reason for words in ("cache blocks", "KV cache"))
+            crowded = max(others, _others_gib() - others) > CONTEXT_GIB  # before, or since then
+            changing = any(words in reason for words in ("Free memory on device", "memory profiling"))
+            if changing or (lacking and crowded):
+                raise BusyError(
+                    f"{setting}: another program takes or frees GPU memory while vLLM starts ({reason}); run again, or "
+                    f"lower the setting (now {share:g})"
+                ) from error
+            if lacking:
+                raise HarnessError(
+                    f"{setting}: vLLM does not get the memory it needs ({reason}); raise the setting (now {share:g}), "
+                    f"end other programs on the GPU, or lower {length}"
+                ) from error
+            raise
 
 
 def _others_gib() -> float:

@@ -171,9 +171,9 @@ def _plan_prompts(config: Config, data: Data, training: Data) -> None:
 
     questions = prompts.prepare(config, data, weights=False)
     first = questions.prompts[0]
-    longest = max(len(prompt.ids) for prompt in questions.prompts)
     text = questions.tokenizer.decode(first.ids, skip_special_tokens=False)
-    say(f"Prompts: the longest has {longest} tokens, context {questions.checkpoint.context}; the first one:\n{text}")
+    context = questions.checkpoint.context
+    say(f"Prompts: the longest has {questions.longest} tokens, context {context}; the first one:\n{text}")
     shown = ", ".join(map(str, first.ids[:SHOWN_IDS])) + (", ..." if len(first.ids) > SHOWN_IDS else "")
     say(f"Token ids ({len(first.ids)}): {shown}")
     stops = prompts.stop_ids(questions.checkpoint, questions.tokenizer)

@@ -208,6 +208,7 @@ def _build(
     if config.model.full_finetuning:
         full_finetuning.freeze_vision(model)
     with backend.building(config):
+        # Here, in the engine's turn to start, as its share of the memory is measured.
         arguments = _arguments(config, seed, folder, tokenizer.eos_token_id, backend)
         trainer = GRPOTrainer(
             model=model,
