@@ -1,7 +1,7 @@
 """A small stand-in for vLLM without a GPU: the part that harness.models.vllm_engine uses, over transformers.
 
 Completions are real ones of the embedded checkpoint, handed over shortest first as a continuous batch would, and
-LoRA layers hold what the real ones hold, packed. tests/test_gpu.py runs the real vLLM.
+LoRA layers hold what the real ones hold, packed. tests/gpu runs the real vLLM.
 """
 
 from __future__ import annotations
