@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from transformers import GenerationConfig
 
 from harness.models.checkpoint import Checkpoint
 from harness.models.engine import Engine, Request, Sampling
-from harness.models.hf_engine import load_base
+from harness.models.hf_engine import left_padded, load_base
 from harness.models.lora import adapter_weights, module_name, save_copy, with_b_scaled
 from harness.models.lora import modules as adapter_modules
 from harness.models.probes import PROBES, common_prefix, correlation, log_probs, tail
@@ -155,7 +156,7 @@ def _judge(adapter: Path, given: AdapterProof) -> None:
 
 
 class _Peft:
-    """The model with the adapter in PEFT, for one unpadded probe at a time."""
+    """The model with the adapter in PEFT."""
 
     def __init__(self, checkpoint: Checkpoint, adapter: Path, precision: str) -> None:
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -195,11 +196,13 @@ class _Peft:
         """The greedy completion of each probe without and with the adapter as currently scaled, as token ids."""
         settings = GenerationConfig(max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=list(stop_ids))
         settings.pad_token_id = stop_ids[0]
-        pairs = []
-        for probe in probes:
-            ids = torch.tensor([list(probe)], device=self.device)
-            asked = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "generation_config": settings}
-            with self.model.disable_adapter():
-                before = self.model.generate(**asked)[0, len(probe) :].tolist()
-            pairs.append((before, self.model.generate(**asked)[0, len(probe) :].tolist()))
-        return pairs
+        ids, mask = left_padded(probes, stop_ids[0], self.device)
+
+        def completed() -> list[list[int]]:
+            output = self.model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+            rows = output[:, ids.shape[1] :].tolist()
+            return [list(takewhile(lambda token: token not in stop_ids, row)) for row in rows]
+
+        with self.model.disable_adapter():
+            before = completed()
+        return list(zip(before, completed(), strict=True))

@@ -87,7 +87,7 @@ class TransformersEngine:
         self, batch: Sequence[Request], sampling: Sampling, streamer: BaseStreamer | None = None
     ) -> list[Completion]:
         began = time.perf_counter()
-        ids, mask = self._padded([r.ids for r in batch])
+        ids, mask = left_padded([r.ids for r in batch], self.tokenizer.pad_token_id, self.device)
         output = self.model.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -119,7 +119,7 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def _log_probs(self, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
-        ids, mask = self._padded(sequences)
+        ids, mask = left_padded(sequences, self.tokenizer.pad_token_id, self.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         logits = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
         table = torch.log_softmax(logits[:, :-1].float(), -1)
@@ -162,12 +162,15 @@ class TransformersEngine:
             modules[module] = modules.get(module, True) and same
         return {module for module, same in modules.items() if same}
 
-    def _padded(self, sequences: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(map(len, sequences))
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(s)) + list(s) for s in sequences], device=self.device)
-        mask = torch.tensor([[0] * (width - len(s)) + [1] * len(s) for s in sequences], device=self.device)
-        return ids, mask
+
+def left_padded(
+    sequences: Sequence[Sequence[int]], pad: int, device: torch.device | str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and attention mask of shape (sequences, longest), padded at the left for generation."""
+    width = max(map(len, sequences))
+    ids = torch.tensor([[pad] * (width - len(s)) + list(s) for s in sequences], device=device)
+    mask = torch.tensor([[0] * (width - len(s)) + [1] * len(s) for s in sequences], device=device)
+    return ids, mask
 
 
 class _OwnSeeds(LogitsProcessor):
