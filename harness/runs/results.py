@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.runs import completions
 from harness.runs.completions import Asked, LoggedCompletion
+from harness.tasks import judge
 from harness.tasks.records import Problem, ProblemCounts, Score, Tags
 from harness.tasks.task import Task
 from harness.util import files, typed
@@ -161,7 +162,9 @@ def score(task: Task, log: Path, asked: Sequence[Asked], samples: int, tags: Tag
         raise HarnessError(
             f"{log}: found {len(made)} of {len(asked) * samples} completions; python -m harness.evaluate makes the rest"
         )
-    return tuple(_scored(task, asked[index], row, tags) for (index, _), row in sorted(made.items()))
+    rows = [(asked[index], row) for (index, _), row in sorted(made.items())]
+    each = map if task.quick else judge.side_by_side
+    return tuple(each(lambda row: _scored(task, *row, tags), rows))
 
 
 def _scored(task: Task, question: Asked, made: LoggedCompletion, tags: Tags) -> ScoredCompletion:

@@ -1,4 +1,4 @@
-"""Whether two mathematical expressions have the same value, by math-verify (the extra `math`), in a process of its own.
+"""Whether two mathematical expressions have the same value, by math-verify (the extra `math`), in processes of its own.
 
 Its own limit is a clock that needs a main thread, and its verdict then depends on how busy the machine is. Here each
 pair is judged in a fresh copy (a fork) of a process that has loaded math-verify and judged WARM_UP, so that no verdict
@@ -19,23 +19,34 @@ import gc
 import importlib.util
 import json
 import os
+import queue
 import re
+import signal
 import subprocess
 import sys
-import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, TypeVar
 
 from harness.util.errors import HarnessError
 
 BUDGET = 20_000_000  # events; of MATH-500's golds against themselves the slowest takes 2.5 million
+# Seconds of the processor in which nothing comes to BUDGET events, 5 nanoseconds for each. What ends within them is not
+# counted, as counting takes longer than judging.
+QUICK = 0.1
 CPU_SECONDS = 30  # of the processor, for one pair
 MEMORY = 2 << 30  # bytes of address space
 LONGEST = 2_000  # characters of an expression; a longer one is not read
 # What loads the parts of its libraries that are needed often.
 WARM_UP = (("\\frac{1}{2}", "0.5"), ("(1,2]", "(1,2]"), ("(3,\\frac{\\pi}{2})", "(3,\\pi/2)"), ("x^2+1", "6-5i"))
 SAME, DIFFERENT, UNREAD, TIME_OUT = "same", "different", "unread", "time-out"
+# Processes that judge: a core each. Eight have judged 500 pairs before further ones would have loaded math-verify.
+SERVERS = min(8, os.cpu_count() or 1)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Ruling(NamedTuple):
@@ -58,7 +69,6 @@ def installed() -> str:
     return f"math-verify {version('math-verify')}" if importlib.util.find_spec("math_verify") else ""
 
 
-@functools.lru_cache(maxsize=65_536)
 def judge(gold: str, answer: str, *, whole: bool = False) -> Ruling:
     """Whether the answer has the value of the gold. Both are LaTeX or plain text, without delimiters or with.
 
@@ -73,7 +83,18 @@ def judge(gold: str, answer: str, *, whole: bool = False) -> Ruling:
     target, given = f"${readable(gold)}$", readable(answer)
     if not whole and not _DELIMITED.search(given):
         given = f"\\boxed{{{given}}}"
-    return Ruling(*_server().ask(target, given))
+    return _ruling(target, given)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _ruling(gold: str, answer: str) -> Ruling:
+    return Ruling(*_servers_of(os.getpid()).ask(gold, answer))  # a fork must not talk to its parent's
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """[work(item) for item in items], for work that judges: as many at a time as there are processes for it."""
+    with ThreadPoolExecutor(SERVERS) as pool:
+        return list(pool.map(work, items))
 
 
 # --- what math-verify cannot read
@@ -100,15 +121,13 @@ def readable(text: str) -> str:
     return text
 
 
-# --- the process
+# --- the processes
 
 
 class _Server:
-    """A process that judges, started when it is first needed and ended with this one."""
+    """A process that judges, one pair at a time; it ends with this one."""
 
     def __init__(self) -> None:
-        check_installed()
-        self._lock = threading.Lock()
         paths = (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH"))  # the same harness there
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.tasks.judge"],
@@ -121,28 +140,41 @@ class _Server:
         atexit.register(self.close)
 
     def ask(self, gold: str, answer: str) -> tuple[str, str]:
-        with self._lock:
-            try:
-                self._process.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
-                self._process.stdin.flush()
-                return tuple(json.loads(self._process.stdout.readline()))
-            except (OSError, ValueError):
-                raise HarnessError(
-                    "the process that judges with math-verify has ended; the same command goes on from here"
-                ) from None
+        try:
+            self._process.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
+            self._process.stdin.flush()
+            return tuple(json.loads(self._process.stdout.readline()))
+        except (OSError, ValueError):
+            raise HarnessError(
+                "a process that judges with math-verify has ended; the same command goes on from here"
+            ) from None
 
     def close(self) -> None:
         self._process.stdin.close()
         self._process.wait()
 
 
+class _Servers:
+    """SERVERS of them, each started when there is a pair for it and no other is idle."""
+
+    def __init__(self) -> None:
+        check_installed()
+        self._idle: queue.LifoQueue[_Server | None] = queue.LifoQueue()  # so that those that have started come first
+        for _ in range(SERVERS):
+            self._idle.put(None)
+
+    def ask(self, gold: str, answer: str) -> tuple[str, str]:
+        server = self._idle.get()
+        try:
+            server = server or _Server()
+            return server.ask(gold, answer)
+        finally:
+            self._idle.put(server)
+
+
 @functools.cache
-def _server_of(process: int) -> _Server:
-    return _Server()
-
-
-def _server() -> _Server:
-    return _server_of(os.getpid())  # a fork must not talk to its parent's
+def _servers_of(process: int) -> _Servers:
+    return _Servers()
 
 
 def serve(asked: IO[bytes], answered: IO[bytes]) -> None:
@@ -160,17 +192,22 @@ def serve(asked: IO[bytes], answered: IO[bytes]) -> None:
 
 
 def _forked(gold: str, answer: str) -> list[str]:
+    return _limited(gold, answer, counted=False) or _limited(gold, answer, counted=True) or [TIME_OUT, ""]
+
+
+def _limited(gold: str, answer: str, *, counted: bool) -> list[str] | None:
+    """The verdict of a fork within BUDGET events or, not counted, within QUICK seconds; None if a limit ended it."""
     source, sink = os.pipe()
     if not (child := os.fork()):
-        _limited(sink, gold, answer)
+        _judge_and_end(sink, gold, answer, counted)
     os.close(sink)
     with os.fdopen(source, "rb") as pipe:
         said = pipe.read()
     os.waitpid(child, 0)
-    return json.loads(said) if said else [TIME_OUT, ""]  # without a word it was ended by a limit
+    return json.loads(said) if said else None
 
 
-def _limited(sink: int, gold: str, answer: str) -> None:
+def _judge_and_end(sink: int, gold: str, answer: str, counted: bool) -> None:
     """Judge within the limits, write the verdict to the pipe, and end this process."""
     import resource
 
@@ -184,7 +221,10 @@ def _limited(sink: int, gold: str, answer: str) -> None:
         if events > BUDGET:  # not by an exception, which math-verify would catch
             os._exit(1)
 
-    sys.setprofile(count)
+    if counted:
+        sys.setprofile(count)
+    else:
+        signal.setitimer(signal.ITIMER_PROF, QUICK)
     try:
         said = json.dumps(_verdict(gold, answer))
     except BaseException:

@@ -58,7 +58,7 @@ def correct(setting: Setting) -> RewardFunction:
 def math_verify(setting: Setting) -> RewardFunction:
     """1.0 for an answer that math-verify finds equal to the gold, such as LaTeX, else 0.0.
 
-    It is read where that of MATH-500 is, and judged in a process of its own: harness.tasks.benchmarks.math500. A pair
+    It is read where that of MATH-500 is, and judged in processes of its own: harness.tasks.benchmarks.math500. A pair
     that is not judged within its budget earns 0. Source: https://github.com/huggingface/Math-Verify, as in open-r1's
     accuracy_reward. Raises RewardError if math-verify is not installed.
     """
@@ -66,9 +66,11 @@ def math_verify(setting: Setting) -> RewardFunction:
         raise RewardError('math_verify needs math-verify, which is not installed; pip install -e ".[math]"')
 
     def reward(*, completions: Sequence[Any], answer: Sequence[str], **_: Any) -> list[float | None]:
-        pairs = zip(completions, answer, strict=True)
-        task, tags = math500.TASK, setting.tags
-        return [float(task.score(text_of(made), gold, finish_reason="stop", tags=tags).correct) for made, gold in pairs]
+        def earned(pair: tuple[Any, str]) -> float:
+            text, gold = text_of(pair[0]), pair[1]
+            return float(math500.TASK.score(text, gold, finish_reason="stop", tags=setting.tags).correct)
+
+        return judge.side_by_side(earned, zip(completions, answer, strict=True))
 
     return reward
 

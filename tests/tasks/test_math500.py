@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import re
-import threading
 from pathlib import Path
 
 import pytest
@@ -104,32 +103,45 @@ def test_exact_format_and_the_token_limit():
 
 
 def test_a_pair_over_the_budget_is_a_time_out_and_an_outcome(monkeypatch):
+    pair = "$\\frac{1}{2}$", "\\boxed{0.5}"
+    assert judge._limited(*pair, counted=True)[0] == SAME
     monkeypatch.setattr(judge, "BUDGET", 1000)  # of this process, whose fork judges
-    assert judge._forked("$\\frac{1}{2}$", "\\boxed{0.5}") == [TIME_OUT, ""]
+    assert judge._limited(*pair, counted=True) is None
+    monkeypatch.setattr(judge, "_limited", lambda *_, **__: None)
+    assert judge._forked(*pair) == [TIME_OUT, ""]
     monkeypatch.setattr(judge, "judge", lambda *_, **__: judge.Ruling(TIME_OUT, ""))
     found = score("<SOLUTION>0.5</SOLUTION>", "\\frac{1}{2}")
     assert (found.correct, found.why, found.answer) == (False, TIMED_OUT, "0.5")
 
 
-def test_verdicts_depend_on_neither_order_nor_thread():
+def test_what_is_quick_is_judged_as_what_is_counted():
+    asked = [(f"${judge.readable(a)}$", f"\\boxed{{{judge.readable(b)}}}") for a, b in [*RIGHT[40:44], *WRONG[10:14]]]
+    for pair in asked:
+        judge._verdict(*pair)  # so that a fork of this process has what it needs
+    counted, quick = ([judge._limited(*pair, counted=each) for pair in asked] for each in (True, False))
+    assert None not in counted and any(quick)
+    assert all(one in (other, None) for one, other in zip(quick, counted, strict=True))
+
+
+def test_verdicts_depend_on_neither_order_nor_process():
     pairs = [*RIGHT[40:50], *WRONG[10:20]]
-    server = judge._Server()
+    servers = judge._Servers()
 
-    def verdicts(order):
-        return {
-            pair: server.ask(f"${judge.readable(pair[0])}$", f"\\boxed{{{judge.readable(pair[1])}}}") for pair in order
-        }
+    def verdict(pair):
+        gold, answer = map(judge.readable, pair)
+        return pair, servers.ask(f"${gold}$", f"\\boxed{{{answer}}}")
 
-    found = [verdicts(pairs), verdicts(pairs[::-1])]
-    thread = threading.Thread(target=lambda: found.append(verdicts(pairs)))
-    thread.start()
-    thread.join()
-    server.close()
+    found = [dict(map(verdict, pairs)), dict(map(verdict, pairs[::-1]))]
+    started = [server for server in servers._idle.queue if server]
+    assert len(started) == 1  # one by one they are judged by one process
+    found.append(dict(judge.side_by_side(verdict, pairs)))
+    for server in filter(None, servers._idle.queue):
+        server.close()
     assert found[0] == found[1] == found[2] and len({said for said, _ in found[0].values()}) == 2
 
 
-REPEATED = "7 " + "Let" * 150 + "!"  # as a model writes that has lost its way
-HOSTILE = ["", "{", "\\frac{", "$", "\\boxed{", "}" * 3000, "(" * 100, "\x00", "\ud800", REPEATED, "7 ab " * 300 + "1"]
+REPEATED = "7 " + "Let" * 60 + "!"  # as a model writes that has lost its way
+HOSTILE = ["", "{", "\\frac{", "$", "\\boxed{", "}" * 3000, "(" * 100, "\x00", "\ud800", REPEATED, "7 ab " * 100 + "1"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

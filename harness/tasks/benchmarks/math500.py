@@ -84,7 +84,12 @@ class Math500(Published):
     def selftest(self, golds: Iterable[str], tags: Tags) -> SelfTest:
         """Every gold must be right for itself, and WRONG must be wrong."""
         golds = list(golds)
-        wrong = [f"{gold!a} is not right for itself" for gold in golds if judge.judge(gold, gold).verdict != judge.SAME]
+        ruled = judge.side_by_side(lambda gold: judge.judge(gold, gold), golds)
+        wrong = [
+            f"{gold!a} is not right for itself"
+            for gold, ruling in zip(golds, ruled, strict=True)
+            if ruling.verdict != judge.SAME
+        ]
         wrong += [f"{a!a} is right for {gold!a}" for gold, a in WRONG if judge.judge(gold, a).verdict == judge.SAME]
         return SelfTest(len(golds), len(golds), len(WRONG), tuple(wrong))
 
