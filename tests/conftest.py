@@ -129,6 +129,11 @@ EIGHTFOLD = 24
 FIRST = ("test_kill_9_in_every_stage_changes_nothing", "test_a_seed_trains_alike_alone_resumed_and_after_another")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores, as tests wait for the processes that they start."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests come first and those that use a shared run last, so that no worker waits for it or for them."""
     items.sort(key=lambda item: item.name not in FIRST and 1 + bool({"finished", "staged"} & set(item.fixturenames)))
