@@ -24,6 +24,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -88,7 +89,9 @@ def judge(gold: str, answer: str, *, whole: bool = False) -> Ruling:
 
 @functools.lru_cache(maxsize=65_536)
 def _ruling(gold: str, answer: str) -> Ruling:
-    return Ruling(*_servers_of(os.getpid()).ask(gold, answer))  # a fork must not talk to its parent's
+    with _MAKING:
+        servers = _servers_of(os.getpid())  # a fork must not talk to its parent's
+    return Ruling(*servers.ask(gold, answer))
 
 
 def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -172,6 +175,9 @@ class _Servers:
             self._idle.put(server)
 
 
+_MAKING = threading.Lock()
+
+
 @functools.cache
 def _servers_of(process: int) -> _Servers:
     return _Servers()
@@ -230,6 +236,7 @@ def _judge_and_end(sink: int, gold: str, answer: str, counted: bool) -> None:
     except BaseException:
         said = json.dumps([UNREAD, ""])
     sys.setprofile(None)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     os.write(sink, said.encode()[:65_536])
     os._exit(0)
 
