@@ -103,11 +103,10 @@ def test_exact_format_and_the_token_limit():
 
 
 def test_a_pair_over_the_budget_is_a_time_out_and_an_outcome(monkeypatch):
-    pair = "$\\frac{1}{2}$", "\\boxed{0.5}"
-    assert judge._limited(*pair, counted=True)[0] == SAME
+    pair = "$x^2+2x+1$", "\\boxed{(x+1)^2}"  # takes a multiple of a timer's tick
+    assert judge._forked(*pair)[0] == SAME
     monkeypatch.setattr(judge, "BUDGET", 1000)  # of this process, whose fork judges
-    assert judge._limited(*pair, counted=True) is None
-    monkeypatch.setattr(judge, "_limited", lambda *_, **__: None)
+    monkeypatch.setattr(judge, "QUICK", 1e-6)
     assert judge._forked(*pair) == [TIME_OUT, ""]
     monkeypatch.setattr(judge, "judge", lambda *_, **__: judge.Ruling(TIME_OUT, ""))
     found = score("<SOLUTION>0.5</SOLUTION>", "\\frac{1}{2}")
@@ -140,8 +139,8 @@ def test_verdicts_depend_on_neither_order_nor_process():
     assert found[0] == found[1] == found[2] and len({said for said, _ in found[0].values()}) == 2
 
 
-REPEATED = "7 " + "Let" * 60 + "!"  # as a model writes that has lost its way
-HOSTILE = ["", "{", "\\frac{", "$", "\\boxed{", "}" * 3000, "(" * 100, "\x00", "\ud800", REPEATED, "7 ab " * 100 + "1"]
+REPEATED = "7 " + "Let" * 150 + "!"  # as a model writes that has lost its way
+HOSTILE = ["", "{", "\\frac{", "$", "\\boxed{", "}" * 3000, "(" * 100, "\x00", "\ud800", REPEATED, "7 ab " * 300 + "1"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
