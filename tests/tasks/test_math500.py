@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import resource
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,13 @@ def test_exact_format_and_the_token_limit():
     assert (cut.correct, cut.strict, cut.exact_format, cut.marked, cut.answer) == (False,) * 4 + ("$\\frac{1}{2}$",)
 
 
-def test_a_pair_over_the_budget_is_a_time_out_and_an_outcome(monkeypatch):
+@pytest.fixture
+def forks(monkeypatch):
+    """Forks of this process may judge: with torch in it, it has more address space than a judging process may have."""
+    monkeypatch.setattr(judge, "MEMORY", resource.RLIM_INFINITY)
+
+
+def test_a_pair_over_the_budget_is_a_time_out_and_an_outcome(forks, monkeypatch):
     pair = "$x^2+2x+1$", "\\boxed{(x+1)^2}"  # takes a multiple of a timer's tick
     assert judge._forked(*pair)[0] == SAME
     monkeypatch.setattr(judge, "BUDGET", 1000)  # of this process, whose fork judges
@@ -113,7 +120,7 @@ def test_a_pair_over_the_budget_is_a_time_out_and_an_outcome(monkeypatch):
     assert (found.correct, found.why, found.answer) == (False, TIMED_OUT, "0.5")
 
 
-def test_what_is_quick_is_judged_as_what_is_counted():
+def test_what_is_quick_is_judged_as_what_is_counted(forks):
     asked = [(f"${judge.readable(a)}$", f"\\boxed{{{judge.readable(b)}}}") for a, b in [*RIGHT[40:44], *WRONG[10:14]]]
     for pair in asked:
         judge._verdict(*pair)  # so that a fork of this process has what it needs
