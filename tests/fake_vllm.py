@@ -134,7 +134,7 @@ def _parse_name(key: str, mapper: Any) -> tuple[str, bool]:
 
 
 def install(monkeypatch) -> type[LLM]:
-    """Make `import vllm` find this module, without a GPU; returns the LLM class, which records its requests."""
+    """Make `import vllm` find this module, on a GPU of 24 GiB; returns the LLM class, which records its requests."""
     from harness.models import vllm_engine
 
     parts = {
@@ -148,5 +148,6 @@ def install(monkeypatch) -> type[LLM]:
         module.__dict__.update(content)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(vllm_engine, "memory_share", lambda section, checkpoint: 0.9)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (24 * 2**30, 24 * 2**30))
     LLM.started = []
     return LLM

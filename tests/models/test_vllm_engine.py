@@ -208,6 +208,18 @@ def test_how_it_starts_follows_the_work_and_the_settings(llm, questions, tmp_pat
     assert vllm_engine.describe(variant, small) != vllm_engine.describe(variant, large)  # eager and compiled
 
 
+def test_on_a_large_gpu_there_is_a_cuda_graph_for_all_requests_that_run_at_a_time(llm, monkeypatch):
+    def started(gib, **changes):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (gib * 2**30, gib * 2**30))
+        return vllm_engine.llm_settings(CONFIG.eval.model_copy(update=changes), CHECKPOINT, WORK)
+
+    large = started(79)
+    sizes = large["compilation_config"]["cudagraph_capture_sizes"]
+    assert sizes == sorted(set(sizes)) and sizes[-1] == large["max_num_seqs"] == 1024
+    for other in (started(48), started(79, enforce_eager=True)):
+        assert not {"max_num_seqs", "compilation_config"} & set(other)
+
+
 def test_a_tuned_evaluation_that_was_begun_with_another_engine_does_not_go_on(llm, tmp_path, monkeypatch):
     run = RunDir(tmp_path / "run", CONFIG)
     adapter(run.adapter(3407), 1e-3)
