@@ -54,6 +54,7 @@ from harness.runs.proof import Proof
 from harness.runs.results import Evaluation, ScoredCompletion, read_evaluation
 from harness.runs.training import ROLLOUT, Watched
 from harness.stats import decomposition, drift, finding, pass_at_k, seeds, sensitivity, transfer
+from harness.stats.paired_tests import holm
 from harness.stats.records import Compared, Difference
 from harness.stats.scores import COMPARED, QUANTITIES, Columns, means, per_question, rate
 from harness.stats.transfer import Gain, GainDifference
@@ -191,8 +192,8 @@ def _transfer(run: RunDir) -> Transfer:
         scored.append(_Scored(each, base, tuned))
     gains = [_gain(each) for each in scored]
     differences = [transfer.against(gains[0], gain) for gain in gains[1:]]
-    own = transfer.holm([gain.p for gain in gains[1:]])
-    other = transfer.holm([each.p for each in differences])
+    own = holm([gain.p for gain in gains[1:]])
+    other = holm([each.p for each in differences])
     tasks = [_task(scored[0], gains[0], len(differences), None, None)]
     for at, against in enumerate(differences):
         record = Against(**typed.fields(against), p_holm=other[at])

@@ -21,7 +21,7 @@ from harness.report.summary import (
     VerdictRecord,
 )
 from harness.stats import finding
-from harness.stats.finding import Finding, Sentence, change, signed, spell
+from harness.stats.finding import CHANGED, Finding, Sentence, change, signed, spell
 from harness.stats.power import LIMIT, POWER
 from harness.stats.records import AnyDifference, Compared, SeedsRecord
 from harness.stats.seeds import OVER_SEEDS
@@ -50,6 +50,7 @@ class Verdict:
     unmarked: tuple[float, float]  # share of the completions without a marked, whole answer
     scorers: tuple[ScorerView, ...]  # those of others
     trained: tuple[Training, ...]
+    accuracies: tuple[Finding, ...]  # of several trainings, the change of each
     formats: tuple[tuple[int, Finding], ...]  # of several trainings the seed of each, and its own change of format
     identical: bool  # every completion was judged as the base's, with the same answer and length
 
@@ -154,13 +155,27 @@ class Verdict:
         came = {"up": "rose", "down": "fell", None: "is not detected to have changed"}[self.accuracy.detected]
         if self.accuracy.kind == "borderline":
             came = f"shows {FOUND[self.accuracy.outcome]}"
-        return f"{moved}, and accuracy on these questions {came}."
+        return f"{moved}, and {'mean ' if self.each() else ''}accuracy on these questions {came}."
 
     def reward_apart(self) -> bool:
         """Whether the reward ended higher in every training while accuracy is not detected to have risen."""
         if self.reward() is None or self.accuracy.detected == "up":
             return False
         return all(each.reward_last > each.reward_first for each in self.trained)
+
+    def each(self) -> str | None:
+        """That every trained model by itself changed in the same direction, where the mean is not detected to; or None.
+
+        A single gain among several trainings is not told: it may be chance, and chosen.
+        """
+        (way, *others) = {found.detected for found in self.accuracies} or {None}
+        if others or way is None or self.accuracy.kind == "detected":
+            return None
+        values = ", ".join(signed(*(found.difference.value for found in self.accuracies)))
+        return (
+            f"Each of the {len(self.accuracies)} trained models by itself {CHANGED[way]} in accuracy ({values} "
+            "points). The first sentence is about the mean of all such trainings, which so few of them tell less well."
+        )
 
     def formats_differ(self) -> str | None:
         """Which trainings changed the format otherwise than others; None if their intervals do not tell them apart."""
@@ -280,6 +295,7 @@ def judge(
         unmarked=tuple(1 - share for share in marked),
         scorers=tuple(scorers),
         trained=tuple(trained),
+        accuracies=tuple(finding.of(each.difference.accuracy) for each in seeds),
         formats=tuple((each.seed, finding.of(each.difference.format)) for each in seeds),
         identical=identical,
     )

@@ -222,6 +222,21 @@ def test_a_reward_that_stays_is_not_said_to_have_risen(tmp_path):
     assert "\nThe reward stayed at 3.00, and accuracy on these questions fell." in text
 
 
+def test_that_every_trained_model_changed_alike_is_told_where_their_mean_tells_less(tmp_path):
+    def lost(count):
+        return ["wrong"] * count + ["right"] * (60 - count)
+
+    head = first_screen(reported(tmp_path, lost(0), {5: lost(40), 6: lost(55), 7: lost(10)}))
+    assert "**No difference in accuracy detected" in head
+    assert (
+        "**Each of the 3 trained models by itself fell in accuracy (−66.7, −91.7, −16.7 points). The first sentence "
+        "is about the mean of all such trainings, which so few of them tell less well.**"
+    ) in head
+    up = {5: lost(0), 6: lost(40)}
+    for base, seeds in ((0, {5: lost(40), 6: lost(40)}), (0, {5: lost(40), 6: lost(0), 7: lost(10)}), (20, up)):
+        assert "trained models by itself" not in first_screen(reported(tmp_path, lost(base), seeds))
+
+
 def test_a_training_whose_format_went_the_other_way_is_named(tmp_path):
     none, all_ = ["right, no format"] * 60, ["right"] * 60
     half = ["right"] * 20 + ["right, no format"] * 40

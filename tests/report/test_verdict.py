@@ -347,7 +347,7 @@ def test_a_contradiction_is_found():
     up, none = finding.of(pair_of(40, 5, n)), finding.of(pair_of(10, 9, n))
     told = Verdict(
         accuracy=up, strict=up, format=none, mathematics=up, readability=none, format_gap=none, cut=(0, 0),
-        cut_bounds=(up, up), unmarked=(0, 0), scorers=(), trained=(), formats=(), identical=False,
+        cut_bounds=(up, up), unmarked=(0, 0), scorers=(), trained=(), accuracies=(), formats=(), identical=False,
     )  # fmt: skip
 
     class Lies(Verdict):

@@ -1,4 +1,4 @@
-"""Gains by task: clustered intervals against a regression and by hand, Holm against a library, verdicts."""
+"""Gains by task: clustered intervals against a regression and by hand, verdicts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from harness.stats import paired, seeds, transfer
 from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED, GainDifference
@@ -103,16 +102,6 @@ def test_the_difference_uses_that_trainings_are_shared():
     found = transfer.against(first, here)
     assert found.high - found.low == near(2 * transfer.half_width((first.questions, here.questions)))
     assert first.high - first.low > 2 * (found.high - found.low)
-
-
-def test_holm_as_the_reference_and_as_a_library():
-    given = [0.0004, 0.009, 0.021, 0.022, 0.041, 0.30]
-    assert transfer.holm(given) == near([0.0024, 0.045, 0.084, 0.084, 0.084, 0.30])
-    rng = np.random.default_rng(0)
-    for size in (1, 2, 5, 9):
-        p = list(rng.random(size) ** 3)
-        assert transfer.holm(p) == near(list(multipletests(p, method="holm")[1]))
-    assert transfer.holm([]) == []
 
 
 def test_p_is_that_of_t_for_a_single_part():

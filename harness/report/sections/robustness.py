@@ -29,6 +29,8 @@ def alerts(numbers: Summary) -> Iterator[str]:
     for trained in [entry.train for entry in numbers.seeds or ()] or [numbers.train]:
         if said := stopped(trained):
             yield Loud(said)
+    if said := found.each():
+        yield Loud(said)
     if said := found.reward():
         yield Loud(said) if found.reward_apart() else said
     if said := found.formats_differ():

@@ -31,7 +31,6 @@ from harness.stats.transfer.gains import (
     against,
     detectable,
     gain,
-    holm,
     verdict,
 )
 from harness.stats.transfer.variance import Part, clustered_se, half_width, touching
@@ -49,7 +48,6 @@ __all__ = [
     "detectable",
     "gain",
     "half_width",
-    "holm",
     "touching",
     "verdict",
 ]

@@ -1,11 +1,10 @@
-"""The gain on each task, its difference from the first task's, Holm's correction, and what may be said of it."""
+"""The gain on each task, its difference from the first task's, and what may be said of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,14 +104,6 @@ def against(first: Gain, other: Gain) -> GainDifference:
     parts = (first.questions, other.questions, *trained)
     half = half_width(parts)
     return GainDifference(value, max(-2.0, value - half), min(2.0, value + half), touching(value, parts))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values (1979), in the order given: each is the level at which its test is still significant."""
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    stepped = accumulate((min(1.0, (len(p) - rank) * p[i]) for rank, i in enumerate(order)), max)
-    adjusted = dict(zip(order, stepped, strict=True))
-    return [adjusted[i] for i in range(len(p))]
 
 
 def verdict(own: Gain, own_p: float, other: GainDifference, other_p: float) -> str:
