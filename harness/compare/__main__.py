@@ -7,8 +7,8 @@
 Runs share a table if their base, data, prompts, scorer, sampling, token limit and engine are the same; otherwise each
 comparable group has its own table, and the fields in which the groups differ are named. Below it is every run minus
 every other, paired: for up to 6 runs, on the page for up to 20 (a matrix), in JSON for any number. A run of several
-training seeds is shown with the mean over them: gained and lost are then counts for each seed, and p, marked (t), is
-that of its t interval.
+training seeds is shown with the mean over them: gained and lost are then counts for each seed, and p, marked (seeds),
+is that of the interval over them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ COLUMNS = (
 EXPENDABLE = ("Δ format", "Δ strict", "n", ("gained", "lost"), "base accuracy", "tuned accuracy")
 MEANING = (
     "Accuracy in percent and differences (Δ: tuned minus base) in points, with 95% intervals. gained, lost: the "
-    "questions that only the tuned, or only the base model answers right. mid-p: the p-value of the paired test. "
+    "questions that only the tuned, or only the base model answers right, or with several samples a question those "
+    "whose score rose or fell. mid-p: the p-value of the paired test. "
     "verdict: detected if interval and tests find a difference, borderline if they disagree."
 )
 # Settings that are no setting of a file, but hashes of what one names.

@@ -39,8 +39,9 @@ COLUMNS = ("this run", "minus this", "Δ accuracy", "gained", "lost", "p (Holm)"
 EXPENDABLE = (("gained", "lost"),)  # as groups.EXPENDABLE
 MEANING = (
     "Δ accuracy: the first run's accuracy after training minus the second's, in points, with its 95% interval. "
-    "gained, lost: the questions that only the first, or only the second answers right. p (Holm): the p-value of the "
-    "paired test, corrected for the number of comparisons."
+    "gained, lost: the questions that only the first, or only the second answers right, or with several samples a "
+    "question those on which the first, or the second scores higher. p (Holm): the p-value of the paired test, "
+    "corrected for the number of comparisons."
 )
 LISTED = 15  # differences that are listed below a table: those of 6 runs
 

@@ -234,10 +234,13 @@ def _task(scored: _Scored, gain: Gain, tests: int, p_holm: float | None, against
 
 
 def _kinds(scored: _Scored) -> tuple[KindGain, ...]:
+    """The gain on each kind of questions; over several trainings a difference takes at least two of them."""
     kinds: dict[str, set[str]] = {}
     for key, kind in scored.base.benchmark.kinds.items():
         kinds.setdefault(kind, set()).add(key)
-    return tuple(KindGain(kind, _difference(*scored.compared(kinds[kind])[:2])) for kind in sorted(kinds))
+    fewest = min(2, len(scored.tuned))
+    asked = [kind for kind in sorted(kinds) if len(kinds[kind]) >= fewest]
+    return tuple(KindGain(kind, _difference(*scored.compared(kinds[kind])[:2])) for kind in asked)
 
 
 def _difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:

@@ -159,21 +159,26 @@ class Verdict:
 
     def reward_apart(self) -> bool:
         """Whether the reward ended higher in every training while accuracy is not detected to have risen."""
-        if self.reward() is None or self.accuracy.detected == "up":
+        if self.reward() is None or "up" in (self.accuracy.detected, self.alike):
             return False
         return all(each.reward_last > each.reward_first for each in self.trained)
 
-    def each(self) -> str | None:
-        """That every trained model by itself changed in the same direction, where the mean is not detected to; or None.
+    @property
+    def alike(self) -> str | None:
+        """The direction in which every one of several trained models is detected to have changed; None: not every one.
 
-        A single gain among several trainings is not told: it may be chance, and chosen.
+        A single gain among several trainings counts for nothing: it may be chance, and chosen.
         """
-        (way, *others) = {found.detected for found in self.accuracies} or {None}
-        if others or way is None or self.accuracy.kind == "detected":
+        ways = {found.detected for found in self.accuracies}
+        return ways.pop() if len(ways) == 1 else None
+
+    def each(self) -> str | None:
+        """That every trained model by itself changed alike, where their mean is not detected to have changed."""
+        if self.alike is None or self.accuracy.kind == "detected":
             return None
         values = ", ".join(signed(*(found.difference.value for found in self.accuracies)))
         return (
-            f"Each of the {len(self.accuracies)} trained models by itself {CHANGED[way]} in accuracy ({values} "
+            f"Each of the {len(self.accuracies)} trained models by itself {CHANGED[self.alike]} in accuracy ({values} "
             "points). The first sentence is about the mean of all such trainings, which so few of them tell less well."
         )
 

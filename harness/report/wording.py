@@ -8,7 +8,6 @@ from harness.runs.manifest import Manifest
 from harness.stats import finding
 from harness.stats.finding import change, in_points, spell_p
 from harness.stats.records import Estimate, PairedRecord, SeedsRecord
-from harness.stats.seeds import OVER_SEEDS
 from harness.tasks.registry import TRAINING
 from harness.util.text import plural
 
@@ -104,7 +103,7 @@ def difference_mark(difference: Estimate) -> Mark:
 
 
 def p_text(difference: PairedRecord | SeedsRecord) -> str:
-    return spell_p(difference.p) + (" (seeds)" if difference.method == OVER_SEEDS else "")
+    return spell_p(difference.p) + (" (seeds)" if isinstance(difference, SeedsRecord) else "")
 
 
 def counts(numbers: Summary, quantity: str, way: str) -> list[int]:

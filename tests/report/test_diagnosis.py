@@ -106,6 +106,19 @@ def test_of_several_trainings_all_must_show_it(tmp_path):
     assert "of the groups" not in one and "in 100% of the groups all completions earned the same reward" in both
 
 
+def test_a_trained_model_that_changed_by_itself_has_moved_and_its_mean_is_wide_by_the_trainings(tmp_path):
+    def right(count):
+        return ["right"] * count + ["wrong"] * (60 - count)
+
+    still = PROOF | {"adapter_change": 0.9 * MOVED, "rerun_change": 0.0}
+    apart = make_run(tmp_path / "apart", right(40), {1: right(40), 2: right(10), 3: right(58)})
+    first = said(apart, {1: {}, 2: {}, 3: {}}, still)
+    assert f"{WHY}with 3 trainings that differ so much a gain of up to " in first
+    alike = make_run(tmp_path / "alike", right(10), {1: right(20), 2: right(58)})
+    first = said(alike, {1: {}, 2: {}}, still)
+    assert "Each of the 2 trained models by itself rose in accuracy" in first and WHY not in first
+
+
 @pytest.mark.parametrize(("base", "tuned"), [("wrong", "right"), ("right", "wrong")])
 def test_a_detected_change_needs_no_such_line(tmp_path, base, tuned):
     run = make_run(tmp_path, [base] * 60, [tuned] * 60)

@@ -122,11 +122,51 @@ def test_without_a_gain_on_the_first_task_nothing_carries(tmp_path):
         "On tiny no gain is detected; of the further tasks, accuracy rose on svamp; is not detected to have changed "
         "on asdiv."
     )
-    for count, why in ((2, "two seeds do not bound"), (3, "too few questions changed")):
-        gain = replace(found.tasks[2].gain, per_seed=(0.01,) * count)
-        assert why in verdict_text(replace(found.tasks[2], gain=gain))
-    asdiv = found.tasks[2]
-    assert asdiv.verdict == UNDETECTED and "too few questions changed" in verdict_text(asdiv)
+    first, svamp, asdiv = found.tasks
+    assert verdict_text(svamp, first) == "rose"
+    for per_seed, why in (
+        ((0.01, 0.3), "two seeds do not bound"),
+        ((0.01, 0.01, 0.01), "too few questions changed"),
+        ((0.01, 0.3, -0.3), "the trainings vary too much"),
+    ):
+        assert why in verdict_text(replace(asdiv, gain=replace(asdiv.gain, per_seed=per_seed)), first)
+    assert asdiv.verdict == UNDETECTED and "too few questions changed" in verdict_text(asdiv, first)
+
+
+def pair(gained: int, lost: int, n: int) -> tuple[Outcomes, Outcomes]:
+    same = [RIGHT] * (n - gained - lost)
+    return [WRONG] * gained + [RIGHT] * lost + same, [RIGHT] * gained + [WRONG] * lost + same
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "said"),
+    [
+        # Borderline, with an exact p of .050: no claim is made of the same numbers on either task.
+        (pair(22, 10, 400), pair(22, 10, 400), "no gain is detected; of the further tasks, accuracy is not detected"),
+        (pair(48, 32, 600), pair(32, 48, 600), "no gain is detected; of the further tasks, accuracy did worse than on"),
+        (pair(10, 90, 400), pair(60, 10, 400), "accuracy fell; of the further tasks, accuracy rose on svamp."),
+    ],
+)
+def test_the_words_are_those_of_the_first_sentence(tmp_path, own, other, said):
+    run = make_run(tmp_path, *own, "eval.tasks=[gsm8k, svamp]", "train.seeds=[0]")
+    (each,) = run.further
+    for side, answered in zip((each.base, each.tuned(0)), other, strict=True):
+        evaluated(side, answered)
+    numbers = summarize.summarize(run)
+    assert numbers.transfer.sentence.startswith(f"On tiny {said}")
+    assert (numbers.verdict.kind == "detected") == ("fell" in said)
+
+
+def test_over_several_trainings_a_kind_of_a_single_question_has_no_row(tmp_path):
+    own = outcomes(60, 30)
+    run = make_run(tmp_path, own, {1: outcomes(60, 40), 2: outcomes(60, 41)}, "eval.tasks=[gsm8k, gsm_plus]")
+    (each,) = run.further
+    for side in (each.base, each.tuned(1), each.tuned(2)):
+        evaluated(side, own)
+        benchmark(side, kinds=lambda ids: {key: "other" if n else "digit expansion" for n, key in enumerate(ids)})
+    write.write(run)
+    assert "| other | 59 |" in run.report.read_text() and "| digit expansion |" not in run.report.read_text()
+    assert "gsm_plus: 1 question of a kind with no other: no row" in run.report.read_text()
 
 
 def test_the_first_task_is_named_by_its_data(tmp_path):
@@ -148,8 +188,8 @@ def test_an_undetected_task_says_what_it_would_detect(tmp_path):
     for each in run.further:
         evaluated(each.base, base)
         evaluated(each.tuned(0), tuned)
-    (_, svamp) = summarize.summarize(run).transfer.tasks
-    assert verdict_text(svamp) == f"undetected, detects ≥ {100 * svamp.detectable:.1f} points"
+    first, svamp = summarize.summarize(run).transfer.tasks
+    assert verdict_text(svamp, first) == f"undetected, detects ≥ {100 * svamp.detectable:.1f} points"
     assert 0.05 < svamp.detectable < 0.2
 
 

@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from harness.stats import paired, seeds, transfer
+from harness.stats import finding, paired, seeds, transfer
 from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED, GainDifference
 from tests.conftest import near
 
@@ -52,7 +52,8 @@ def test_cluster_sums_by_hand():
 def test_questions_that_stand_alone_have_the_interval_of_the_pair():
     base, tuned, _ = made(np.random.default_rng(1))
     found, pair = transfer.gain(base, tuned), paired.paired(base, tuned)
-    assert (found.value, found.low, found.high, found.p) == (pair.estimate, pair.low, pair.high, pair.mid_p)
+    assert (found.value, found.low, found.high, found.p) == (pair.estimate, pair.low, pair.high, pair.exact_p)
+    assert pair.exact_p > pair.mid_p
     assert transfer.gain(base, tuned, ["one"] * len(base)).clusters is None
 
 
@@ -137,6 +138,13 @@ def test_what_is_detectable_grows_with_the_number_of_tests_and_with_clusters():
     assert power == pytest.approx(0.8, abs=0.02)
     two = transfer.gain(base, np.stack([tuned, base]))
     assert transfer.detectable(two, 1) is None
+
+
+def test_what_is_detectable_with_several_samples_does_not_depend_on_a_sum_that_happens_to_be_whole():
+    base, tuned = np.ones(200), np.ones(200)
+    base[:4], tuned[4:8] = 0.5, 0.5  # squared changes add up to 2
+    record = finding.record(paired.paired(base, tuned))
+    assert transfer.detectable(transfer.gain(base, tuned), 1) == record.detectable == near(0.0415, 1e-4)
 
 
 @pytest.mark.parametrize("names", [None, [f"template {n // 2}" for n in range(32)]])

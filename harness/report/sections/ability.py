@@ -221,9 +221,7 @@ def _questions(number: float) -> str:
 
 def _scaled(difference: Difference, n: int) -> str:
     """A difference of the questions' chances as a number of questions."""
-    value, low, high = (
-        f"{n * end:+.1f}".replace("-", "−") for end in (difference.value, difference.low, difference.high)
-    )
+    value, low, high = signed(*(n * end / 100 for end in (difference.value, difference.low, difference.high)))
     return f"{value} [{low}, {high}]"
 
 

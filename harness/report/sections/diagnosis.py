@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from harness.config.schema import Config
+from harness.report import verdict
 from harness.report.summary import REWARD_SHARE, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import Proof, WeightsProof
 from harness.runs.training import Numbers, metrics_log, read_metrics
 from harness.stats.finding import in_points, of
+from harness.stats.intervals import ALPHA, NORMAL
+from harness.stats.records import SeedsRecord
 from harness.stats.scores import COMPARED
+from harness.stats.seeds import quantile
 from harness.util.text import plural
 
 EQUAL = 0.9  # share of groups: above it, under a tenth of what was sampled teaches anything
@@ -45,21 +49,22 @@ class Measured:
 
 
 def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
-    """The sentence, where neither a gain nor a loss of accuracy was detected."""
-    accuracy = of(numbers.difference.accuracy)
-    if accuracy.kind == "detected":
+    """The sentence, where neither a gain nor a loss of accuracy was detected, be it of each trained model alone."""
+    accuracy, seeds = numbers.difference.accuracy, numbers.seeds or ()
+    if of(accuracy).kind == "detected" or verdict.of(numbers).alike:
         return
-    proofs = {entry.seed: entry.proof for entry in numbers.seeds or ()} or {numbers.train.seed: numbers.proof}
+    proofs = {entry.seed: entry.proof for entry in seeds} or {numbers.train.seed: numbers.proof}
     trained = [_measured(run, seed, proof) for seed, proof in proofs.items()]
     # A model whose answers changed in any quantity has moved, whatever the probe's tokens say.
-    changed = any(of(getattr(numbers.difference, name)).kind == "detected" for name in COMPARED)
+    compared = (numbers.difference, *(entry.difference for entry in seeds))
+    changed = any(of(getattr(each, name)).kind == "detected" for each in compared for name in COMPARED)
     causes = [cause for cause in CAUSES if not (changed and cause is still)]
     named = [said for cause in causes if (said := cause(trained, run.config))]
-    high = numbers.difference.accuracy.high
-    if high >= WIDE:
-        named.append(
-            f"with {plural(numbers.n, 'question')} a gain of up to {in_points(high)[0]} points cannot be told from none"
-        )
+    if accuracy.high >= WIDE:
+        size = plural(numbers.n, "question")
+        if isinstance(accuracy, SeedsRecord) and _term(accuracy) > NORMAL.inv_cdf(1 - ALPHA / 2) * accuracy.se_question:
+            size = f"{plural(len(accuracy.per_seed), 'training')} that differ so much"
+        named.append(f"with {size} a gain of up to {in_points(accuracy.high)[0]} points cannot be told from none")
     if named:
         yield f"Why no gain was detected, as far as it was measured: {'; '.join(named)}."
     else:
@@ -68,6 +73,11 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
             "equal rewards, cut completions, always the same text, the penalty for leaving the base, weights that "
             "hardly moved. What the rewards paid for is in the training's curves."
         )
+
+
+def _term(over_seeds: SeedsRecord) -> float:
+    """What the trainings add to the half-width of the interval, before the squares are added."""
+    return quantile(len(over_seeds.per_seed)) * over_seeds.se_seed
 
 
 def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:

@@ -12,16 +12,18 @@ from harness.report.summary import Identity, Summary, TaskGain, TaskSummary
 from harness.report.wording import difference_mark, points
 from harness.runs.directory import RunDir
 from harness.stats.finding import spell_p
+from harness.stats.intervals import ALPHA
 from harness.stats.power import FEWEST, POWER
 from harness.stats.records import Difference
 from harness.stats.transfer import CARRIES, HURTS, LESS, UNDETECTED
 from harness.tasks.registry import TRAINING
+from harness.util.text import plural
 
 BOTH = f"{CARRIES}, but {LESS}"
 _SAID = {  # where the first task has a gain, and where none is detected
     CARRIES: ("carries to", "rose on"),
     BOTH: ("carries, but is less, on", "rose on"),
-    LESS: ("is less, and by itself not detected, on", "did not rise as on the first task on"),
+    LESS: ("is less, and by itself not detected, on", "did worse than on the first task on"),
     HURTS: ("turns into a loss on", "fell on"),
     UNDETECTED: ("is not detected on", "is not detected to have changed on"),
 }
@@ -37,7 +39,7 @@ def tasks(run: RunDir, numbers: Summary) -> Section | None:
     blocks: list[Block] = [
         numbers.transfer.sentence,
         Figure("tasks", title, charts.forest("tasks", title, drawn, zero=True)),
-        Table(_columns(found[0].name), [_row(task) for task in found]),
+        Table(_columns(found[0].name), [_row(task, found[0]) for task in found]),
         "\n".join(_words(found)),
     ]
     for task in found:
@@ -57,7 +59,7 @@ def named(found: Sequence[TaskSummary], identity: Identity) -> list[TaskSummary]
 def sentence(found: Sequence[TaskSummary]) -> str:
     """What may be said of the further tasks, each by its name."""
     first, *further = found
-    gained = first.gain.low > 0
+    gained = _detected(first) == "up"
     said: dict[str, list[str]] = {}
     for verdict, words in _SAID.items():
         if names := [task.name for task in further if task.verdict == verdict]:
@@ -65,25 +67,37 @@ def sentence(found: Sequence[TaskSummary]) -> str:
     listed = "; ".join(f"{words} {_listed(names)}" for words, names in said.items())
     undetected = [task for task in further if task.verdict in (LESS, UNDETECTED)]
     corrected = ""  # an interval that excludes 0 would look like a contradiction
-    if alone := [task.name for task in undetected if task.gain.low > 0 or task.gain.high < 0]:
+    if alone := [task.name for task in undetected if _detected(task)]:
         corrected = (
             f" All of this is corrected for the {len(further)} further tasks: by itself the change on "
             f"{_listed(alone)} would be detected."
         )
     if gained:
         return f"Beyond {first.name}, the gain {listed}.{corrected}"
-    return f"On {first.name} no gain is detected; of the further tasks, accuracy {listed}.{corrected}"
+    came = "accuracy fell" if _detected(first) == "down" else "no gain is detected"
+    return f"On {first.name} {came}; of the further tasks, accuracy {listed}.{corrected}"
 
 
-def verdict_text(task: TaskSummary) -> str:
-    """The verdict as a cell; where nothing is detected, with what would have been."""
+def _detected(task: TaskSummary) -> str | None:
+    """The direction of the gain that is detected by itself, "up" or "down": interval and p agree."""
+    if task.gain.p >= ALPHA:
+        return None
+    return "up" if task.gain.low > 0 else "down" if task.gain.high < 0 else None
+
+
+def verdict_text(task: TaskSummary, first: TaskSummary) -> str:
+    """The verdict as a cell; where nothing is detected, with what would have been. first: the first task."""
     if task.verdict is None:
         return "the first task"
     if task.verdict != UNDETECTED:
-        return task.verdict
+        return task.verdict if _detected(first) == "up" else task.verdict.replace(CARRIES, "rose")
     if task.detectable is None:
-        two = task.gain.per_seed is not None and len(task.gain.per_seed) < FEWEST
-        why = "two seeds do not bound how much trainings vary" if two else "too few questions changed"
+        seeds = task.gain.per_seed or ()
+        why = "too few questions changed"
+        if len(set(seeds)) > 1:
+            why = "the trainings vary too much"
+        if 0 < len(seeds) < FEWEST:
+            why = "two seeds do not bound how much trainings vary"
         return f"{UNDETECTED}; what it detects is not known: {why}"
     return f"{UNDETECTED}, detects ≥ {100 * task.detectable:.1f} points"
 
@@ -93,13 +107,13 @@ def _columns(first: str) -> tuple[str, ...]:
     return ("task", "verdict", "questions", *gain, f"difference from {first}'s gain", "its p, Holm")
 
 
-def _row(task: TaskSummary) -> tuple[str, ...]:
+def _row(task: TaskSummary, first: TaskSummary) -> tuple[str, ...]:
     gain, against = task.gain, task.against
     clusters = f" in {gain.clusters:,} clusters" if gain.clusters else ""
     tests = (spell_p(gain.p), "" if gain.p_holm is None else spell_p(gain.p_holm))
     other = (points(against), spell_p(against.p_holm)) if against else ("", "")
     n, base, tuned, difference = _of(gain)
-    return (task.name, verdict_text(task), n + clusters, base, tuned, difference, *tests, *other)
+    return (task.name, verdict_text(task, first), n + clusters, base, tuned, difference, *tests, *other)
 
 
 def _of(difference: Difference | TaskGain) -> tuple[str, str, str, str]:
@@ -116,9 +130,10 @@ def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
         f"the {len(found) - 1} further tasks, once for their gains and once for their differences from {first}'s gain."
     )
     yield (
-        "Carries: the task's own gain is detected above 0. Hurts: it is detected below 0. Less here: it is detected to "
-        f"be below {first}'s gain. Undetected: none of these; beside it stands the smallest gain that is detected with "
-        f"{POWER:.0%} power as one of so many tests. There is no mean over tasks: they have different questions."
+        "Carries (rose, where the first task has no gain): the task's own gain is detected above 0. Hurts: it is "
+        f"detected below 0. Less here: it is detected to be below {first}'s gain. Undetected: none of these; beside it "
+        f"stands the smallest gain that is detected with {POWER:.0%} power as one of so many tests. There is no mean "
+        "over tasks: they have different questions."
     )
     if overlapping := [f"{task.name}: {task.overlap}" for task in found if task.overlap]:
         yield (
@@ -133,6 +148,11 @@ def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
             base, tuned = task.time_outs
             yield f"{task.name}: {base:,} of the base's and {tuned:,} of the tuned answers could not be judged: wrong."
     for task in found:
+        if task.kinds is not None and (alone := task.gain.n - sum(kind.difference.n for kind in task.kinds)):
+            yield (
+                f"{task.name}: {plural(alone, 'question')} of a kind with no other: no row, as an interval over "
+                "several trainings takes two."
+            )
         if task.hub:
             yield f"{task.name}: {task.hub}, commit {task.revision[:12]}, {task.licence}; content {task.data[:16]}."
     if any(task.kinds for task in found):

@@ -7,8 +7,9 @@ quantile is t's with one less degree of freedom than clusters,
     SE² = G/(G - 1) · Σ_g (Σ_{i in g} (d_i - mean))² / n².
 
 With one question a cluster that is the usual standard error. Otherwise interval and p of a gain are those of
-harness.stats.paired, and never narrower where few questions changed. Several training seeds: the parts of the variance
-are added with their own quantiles, as in harness.stats.seeds, the questions' being t's of the clusters.
+harness.stats.paired, p being the larger of its two, as a finding takes both, and never narrower where few questions
+changed. Several training seeds: the parts of the variance are added with their own quantiles, as in
+harness.stats.seeds, the questions' being t's of the clusters.
 
 The difference of two gains: the questions of two tasks are taken as independent, their trainings are the same, so that
 its variance has three parts: questions here, questions there, and the seeds' differences of the two gains. Its interval

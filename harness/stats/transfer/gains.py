@@ -35,6 +35,7 @@ class Gain:
     questions: Part  # what the questions contribute to the variance
     per_seed: tuple[float, ...] | None  # the gain of each training seed, if there are several
     moved: float  # the sum of the questions' squared changes
+    whole: bool  # every change is by 1, as with one sample a question
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -63,7 +64,7 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
     before, after = np.asarray(base, dtype=np.float64), np.asarray(tuned, dtype=np.float64)
     changes = (after.mean(axis=0) if several else after) - before
     first, second = (d.first, d.second) if several else (d.base, d.tuned)
-    se, p = (d.se_question, d.p) if several else (d.se or 0.0, d.mid_p)
+    se, p = (d.se_question, d.p) if several else (d.se or 0.0, max(d.mid_p, d.exact_p))
     grouped = clusters if clusters is not None and len(set(clusters)) > 1 else None
     own = Part(se, None) if grouped is None else Part(clustered_se(changes, grouped), len(set(grouped)) - 1)
     low, high, method = d.low, d.high, d.method
@@ -92,6 +93,7 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
         questions=own,
         per_seed=per_seed,
         moved=power.moved(d.n, d.estimate, se),
+        whole=bool(np.isin(changes, (-1, 0, 1)).all()),
     )
 
 
@@ -129,8 +131,7 @@ def detectable(found: Gain, tests: int) -> float | None:
     """
     if found.per_seed is None and found.clusters is None:
         share = power.discordance_high(found.n, found.moved)
-        whole = abs(found.moved - round(found.moved)) < 1e-6
-        return power.minimum_detectable_effect(found.n, share, alpha=ALPHA / tests, correction=1.0, whole=whole)
+        return power.minimum_detectable_effect(found.n, share, alpha=ALPHA / tests, correction=1.0, whole=found.whole)
     if found.per_seed is not None and len(found.per_seed) < power.FEWEST:
         return None
     se = math.hypot(*(part.se for part in found.parts))
