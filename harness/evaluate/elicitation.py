@@ -46,6 +46,9 @@ def elicit(run: RunDir) -> None:
         generation.work(config, own, adapters=False), longest=generation.work(config, longest, adapters=False).longest
     )
     version = registry.version(config.eval, made_for)
+    if asking.has_base:
+        before = read_evaluation(run.base).conditions
+        comparable.check_conditions(run, before, generation.conditions(config, own, version), "other prompts")
     engine = LazyEngine(lambda: registry.load(config.eval, own.checkpoint, own.tokenizer, made_for))
 
     def score(name: str, questions: Questions, split: str) -> Evaluation:
@@ -74,7 +77,7 @@ def elicit(run: RunDir) -> None:
     right = ", ".join(f"{each.name} {each.correct}" for each in choice.tried)
     say(f"Elicited base: right on dev, of {choice.tried[0].completions}: {right}; chosen before test: {choice.chosen}.")
     found = score(choice.chosen, asked[choice.chosen][1], config.eval.split)
-    if (run.base / "result.json").exists():
+    if asking.has_base:
         comparable.check_contrast(run, read_evaluation(run.base), found, choice)
 
 

@@ -79,10 +79,11 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
     questions, evaluation = own.questions, templates[0]
     loaded = LazyEngine(lambda: registry.load(config.eval, questions.checkpoint, questions.tokenizer, made_for))
     for each, template in zip(asked, templates, strict=True):
-        if side in ("again", "tuned") and (each.run.base / "result.json").exists():
+        if side != "curve" and each.has_base:
             # Otherwise the report would find it after the work.
-            check_conditions(each.run, read_evaluation(each.run.base).conditions, template.conditions, side)
-    if side == "base":
+            now = "what is asked now" if side == "base" else side
+            check_conditions(each.run, read_evaluation(each.run.base).conditions, template.conditions, now)
+    if side == "base" and not own.has_base:
         _base(run, questions, evaluation, loaded, part)
     if side == "again" or (side == "base" and config.eval.noise_floor):
         _again(run, questions, evaluation, loaded, part)
@@ -97,9 +98,9 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
         else:
             _all_tuned(run, questions, evaluation, loaded, part)
     for each, template in zip(asked[1:], templates[1:], strict=True):
-        if side == "base":
+        if side == "base" and not each.has_base:
             _base(each.run, each.questions, template, loaded, part)
-        else:
+        if side == "tuned":
             for seed in config.train.seeds:
                 _also_tuned(each.run, seed, each.questions, template, loaded, part)
 
@@ -123,6 +124,11 @@ class Asked:
         for reason, count in data.left_out.items():
             say(f"{task.name}: {count:,} of {count + len(data.test):,} questions are left out: {reason}.")
         return Asked(run, config, task, data, questions)
+
+    @property
+    def has_base(self) -> bool:
+        """Whether its base is evaluated, by an earlier command."""
+        return (self.run.base / "result.json").exists()
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -59,20 +59,28 @@ def check_choice(run: RunDir) -> None:
         )
 
 
+# What to do if the base and this were evaluated under different conditions. The last two are found before any work.
+REMEDIES = {
+    "tuned": "delete base/ and tuned/ and run again",
+    "again": "delete again/ and leave eval.noise_floor out, or delete base/, again/ and tuned/, and run again",
+    "elicit": "delete elicit/test and run again",
+    "what is asked now": "use the versions of then, or delete base/ and tuned/ and run again",
+    "other prompts": (
+        "use the versions of then, leave eval.elicit out, or delete base/, elicit/ and tuned/ and run again"
+    ),
+}
+
+
 def check_conditions(run: RunDir, before: Conditions, after: Conditions, other: str = "tuned") -> None:
     """Raise HarnessError, naming the first difference, unless both were evaluated under the same conditions.
 
-    before: those of the base; after: those of `other`, "tuned" or "again".
+    before: those of the base; after: those of `other`, a key of REMEDIES.
     """
     then, now = typed.plain(before), typed.plain(after)
     differing = [name for name in sorted(then) if then[name] != now[name]]
     if not differing:
         return
-    remedy = "delete base/ and tuned/ and run again"
-    if other == "elicit":
-        remedy = "delete elicit/test and run again"
-    if other == "again":
-        remedy = "delete again/ and leave eval.noise_floor out, or delete base/, again/ and tuned/, and run again"
+    remedy = REMEDIES[other]
     if differing == ["scorer"]:  # the completions are still valid, and may have taken hours
         remedy = "delete the result.json of both, keep the completions, and run again"
         if run.is_evaluated:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from harness.evaluate import elicitation, evaluation
+from harness.models import registry
 from harness.report import summary
 from harness.runs import directory, seals
 from harness.runs.results import read_evaluation
 from harness.tasks.tiny import problems as tiny_problems
+from harness.util.errors import HarnessError
 from tests.conftest import SMALL, harness, made_once, refused
 
 TASKS = ("gsm_symbolic_p2", "gsm_plus")
@@ -53,6 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (folder / f"{name}.txt").write_text(done.stdout)
             if name == "one":
                 shutil.copytree(folder / "results", folder / "one")
+                shutil.rmtree(folder / "results/.base")  # as in a copied run: its own base is there all the same
 
     return made_once(tmp_path_factory, "tasks", make)
 
@@ -97,8 +101,28 @@ def test_tasks_are_added_to_a_finished_run_in_one_engine_start_each_and_without_
     said = (place / "several.txt").read_text()
     assert said.count("Start of the engine") == 2  # of base and tuned
     assert "[2/4] training: done already." in said and "Adapter proof" not in said
+    assert "base, gsm_plus evaluation: 16 completions" in said and "\nbase evaluation: " not in said
     assert "tuned (seed 3407) evaluation: all 16 completions exist already, none generated." in said
     assert "gsm_plus: 6 of 24 questions are left out: critical thinking: the answer is not a number." in said
+
+
+@pytest.mark.parametrize("added", [SEVERAL[-2:], ["eval.elicit=4"]], ids=["tasks", "elicit"])
+def test_what_another_engine_would_answer_is_refused_before_any_work(place, tmp_path, monkeypatch, added):
+    shutil.copytree(place / "one", tmp_path / "results")
+    shutil.copytree(place / "benchmarks", tmp_path / "benchmarks")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registry, "version", lambda section, work: "engine of tomorrow")
+    run = directory.open_run(ONE[0], [*SMALLER, *added], Path("results"))
+    before = held(run)
+    says = r"were evaluated under different conditions \(engine: .*tomorrow.*use the versions of then, "
+    with pytest.raises(HarnessError, match=says):
+        elicitation.elicit(run) if "elicit" in added[0] else evaluation.evaluate(run, "base")
+    assert held(run) == before and run.report in before
+
+
+def held(run: directory.RunDir) -> dict[Path, bytes]:
+    """The run's files but for the manifest, which notes the attempt."""
+    return {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file() and file != run.manifest}
 
 
 def test_the_report_has_a_row_for_each_task(place):
