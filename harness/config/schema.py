@@ -19,12 +19,13 @@ from harness.tasks.answer_format import SYSTEM_PROMPT
 from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
 
+# What adds numbers and changes none, so that it can still be added to a finished run. Of the tasks it is all but the
+# first.
+ADDING = ("rewards.control", "eval.noise_floor", "eval.elicit", "eval.tasks")
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
-# The noise floor, the elicited base and the control add numbers and change none, so that they can still be added to a
-# finished run.
 OUTSIDE_DIGEST = (
-    "name", "rewards.control", "train.resume_every", "train.gpu_memory_utilization", "eval.noise_floor", "eval.elicit",
-    "track", "cluster",
+    "name", "train.resume_every", "train.gpu_memory_utilization", "track", "cluster",
+    "rewards.control", "eval.noise_floor", "eval.elicit",
 )  # fmt: skip
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
@@ -302,7 +303,7 @@ class Config(Section):
             for parent in parents:
                 section = section[parent]
             del section[leaf]
-        if "tasks" in kept["eval"]:  # further tasks add numbers and change none: they may be added to a finished run
+        if "tasks" in kept["eval"]:
             kept["eval"]["tasks"] = kept["eval"]["tasks"][:1]
         return kept
 

@@ -62,6 +62,8 @@ def _pieces(made: Manifest, settings: Config, config: Config) -> Pace | None:
         return None
     answering = sum(cost.seconds for cost in based)
     beside = max(whole - trained.seconds, trained.start_seconds)
+    if trained.steps < settings.train.steps:  # resumed: the wall time has the steps of earlier attempts, too
+        beside = trained.start_seconds
     return Pace(
         training=beside + config.train.steps * trained.seconds / trained.steps,
         start=max(evaluation - answering, based[0].start_seconds),

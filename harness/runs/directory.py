@@ -28,10 +28,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from harness.config import loading
+from harness.config.arguments import find_run
 from harness.config.schema import Config
 from harness.runs import curve, manifest, training
 from harness.runs.manifest import Manifest
@@ -185,9 +188,9 @@ class RunDir:
             write_json(self.manifest, noted)
 
     def note(self, section: str, values: Any) -> None:
-        """Add values to a section of the manifest, a dict or a dataclass (the caller has the run's lock)."""
+        """Add values to a section of the manifest, or replace its one dataclass (the caller has the run's lock)."""
         with self.changing() as noted:
-            noted.setdefault(section, {}).update(plain(values))
+            noted[section] = ({} if is_dataclass(values) else noted.get(section, {})) | plain(values)
 
     def check_seed(self, option: str, seed: int | None) -> None:
         """Raise HarnessError for a seed that is not one of train.seeds; None stands for the option left out."""
@@ -232,7 +235,14 @@ def open_run(target: str, overrides: list[str], results: Path, *, create: bool =
         return existing(path)
     if path.parent == Path() and (results / path / "config.yaml").is_file():
         return open_run(str(results / path), overrides, results)
-    config = loading.load(loading.find_experiment(target), overrides)
+    try:
+        file = loading.find_experiment(target)
+    except HarnessError:
+        folder = results if path.parent == Path() else path.parent
+        if not any(folder.glob(f"{escape(path.name)}*/config.yaml")):
+            raise
+        return open_run(str(find_run(target, results)), overrides, results)
+    config = loading.load(file, overrides)
     path = results / config.run_name()
     try:
         str(path).encode()

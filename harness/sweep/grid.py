@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import operator
 import os
 import signal
 from collections.abc import Collection, Sequence
@@ -16,9 +17,9 @@ from harness.cluster import members, pool
 from harness.cluster.members import Member
 from harness.compare import formats
 from harness.compare import groups as run_groups
-from harness.config.schema import Config
+from harness.config.schema import ADDING, Config
 from harness.run.inputs import check_inputs, local_inputs
-from harness.runs import directory
+from harness.runs import comparable, directory, seals
 from harness.runs.directory import RunDir
 from harness.runs.stages import complete, state_of
 from harness.util import files, logs, processes
@@ -118,6 +119,12 @@ def plan(experiment: str, overrides: Sequence[str], results: Path) -> tuple[list
         varied = {key: value for key, value in given.items() if len(grid[key]) > 1}
         planned = Planned(varied, items, run)
         if twin := found.get(run.config.digest()):
+            for key in ADDING:
+                if operator.attrgetter(key)(run.config) != operator.attrgetter(key)(twin.run.config):
+                    raise HarnessError(
+                        f"{key}: adds to a run and makes no other one of it, so that a sweep takes one value; for a "
+                        "second, give the experiment another name (name=...)"
+                    )
             repeated.append((planned.label, twin.label))
         else:
             found[run.config.digest()] = planned
@@ -131,6 +138,7 @@ def plan(experiment: str, overrides: Sequence[str], results: Path) -> tuple[list
 def _checked(config: Config) -> str:
     """A key of what check_inputs looks at: the settings without those that sweeps usually vary."""
     kept = config.model_dump()
+    kept["several"] = len(config.train.seeds) > 1
     for name in ("seeds", "learning_rate", "steps", "beta"):
         del kept["train"][name]
     del kept["lora"], kept["name"]
@@ -167,11 +175,13 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path, schedule
     missing, stale = {}, {}
     for number, each in enumerate(planned):
         place = f"Run {number + 1} of {len(planned)}: {each.label or each.run.path.name}"
-        if not complete(each.run):
-            missing[number] = place
-            continue
         try:
+            if not complete(each.run) or not seals.whole(each.run):
+                missing[number] = place
+                continue
+            comparable.check_choice(each.run)
             each.run.pin(local_inputs(each.run.config))
+            each.run.pin_control()
             say(f"{place}: complete already.")
         except HarnessError as error:  # its data, weights or rewards differ from those of the other runs
             stale[number] = str(error)

@@ -1,4 +1,4 @@
-"""Complete files (written to a temporary file, then renamed), logs that survive a kill, and a folder's lock."""
+"""Complete files (written to a temporary file, then renamed), and logs that survive a kill."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class _Handler(BaseHTTPRequestHandler):
     NAMES: ClassVar = (ADDRESS, "localhost")
 
     def do_GET(self) -> None:
-        if self.headers.get("Host", "").rpartition(":")[0] not in self.NAMES:
+        if self.headers.get("Host", "").partition(":")[0] not in self.NAMES:
             self.send_error(HTTPStatus.FORBIDDEN)
             return
         path = urlsplit(self.path).path

@@ -101,6 +101,19 @@ def test_a_finished_run_tells_the_times_of_its_kind_alone(finished):
     assert measured.pace(config, [], results / "none") is None
 
 
+def test_a_training_that_was_resumed_is_not_counted_twice(finished, tmp_path):
+    run = tmp_path / finished.name
+    run.mkdir()
+    shutil.copy(finished / "config.yaml", run)
+    noted = json.loads((finished / "manifest.json").read_text())
+    trained = noted["stages"]["training (seed 3407)"]
+    trained |= {"steps": 1, "seconds": 10.0, "start_seconds": 3.0}
+    noted["wall_seconds"]["training"] = 100.0
+    files.write_json(run / "manifest.json", noted)
+    config = directory.existing(finished).config
+    assert measured.pace(config, [], tmp_path).training == pytest.approx(3.0 + 10.0 * config.train.steps)
+
+
 def test_of_a_run_with_several_tasks_all_their_completions_are_measured(finished, tmp_path):
     run = tmp_path / finished.name
     run.mkdir()

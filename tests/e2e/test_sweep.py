@@ -59,6 +59,10 @@ def test_commas_part_values_but_not_in_brackets_and_quotes(item, key, values):
         (["lora.r=4,8", "train.stps=5"], "did you mean train.steps?"),
         (["data.path=tiny,./nowhere"], "./nowhere: file or folder not found"),
         (["rewards.functions={name: check_answer},{name: none.py:f}"], "none.py does not exist"),
+        (["rewards.control=random,format_only"], "rewards.control: adds to a run and makes no other one of it"),
+        (["eval.tasks=[gsm8k],[gsm8k, svamp]", "lora.r=4,8"], "eval.tasks: adds to a run"),
+        (["eval.limit=1", "train.seeds=[0],[0, 1]"], "several training seeds need at least 2 questions"),
+        (["eval.limit=1", "train.seeds=[0, 1],[0]"], "several training seeds need at least 2 questions"),
     ],
 )
 def test_a_mistake_in_any_combination_is_found_before_the_first_starts(overrides, message, tmp_path):
@@ -157,6 +161,22 @@ def test_a_complete_run_of_a_reward_that_changed_since_is_no_part_of_the_sweep(t
     assert "the reward file" in failed[0] and "changed since this run began" in failed[0]
     monkeypatch.setattr(grid.run_groups, "load", lambda paths: [] if not paths else pytest.fail(f"shown: {paths}"))
     grid.finish(planned, tmp_path / "page.html", failed)
+
+
+def test_a_complete_run_with_a_changed_file_is_run_again_and_another_control_is_refused(
+    finished, tmp_path, monkeypatch
+):
+    results = copied(finished, tmp_path)
+    (planned,), _ = grid.plan("quickstart", [*SMALL], results)
+    planned.run.pin({"control's reward": "random"})
+    (other,), _ = grid.plan("quickstart", [*SMALL, "rewards.control=format_only"], results)
+    monkeypatch.setattr(grid, "complete", lambda run: True)
+    assert "control's reward changed" in grid.execute([other], "quickstart", results)[0]
+    log = planned.run.tuned(3407) / "samples.jsonl"
+    log.write_text(log.read_text() + "{}\n")
+    started = []
+    monkeypatch.setattr(grid, "_one_by_one", lambda planned, missing, arguments: started.extend(missing) or {})
+    assert grid.execute([planned], "quickstart", results) == {} and started == [0]
 
 
 def test_a_run_that_another_command_completes_meanwhile_did_not_fail(finished, tmp_path, capfd):

@@ -175,6 +175,7 @@ def test_a_checkpoint_without_a_template_is_given_one(untemplated, problems, mon
         ("{% if", "cannot render a system text and a question"),
         ("{{ raise_exception('no system role') }}", r"cannot render a system text and a question \(no system role\)"),
         ("{{ messages + 1 }}", "cannot render a system text and a question"),
+        ("{{ 1 / 0 }}", r"cannot render a system text and a question \(division by zero\)"),
         ("{{ bos_token }}", "system text is missing"),
     ],
 )

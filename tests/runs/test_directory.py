@@ -12,6 +12,7 @@ import pytest
 
 from harness.runs import directory
 from harness.runs import stages as run_stages
+from harness.runs.manifest import Machine
 from harness.util import files, locks
 from harness.util.errors import HarnessError
 
@@ -41,6 +42,24 @@ def test_an_edited_configuration_is_refused(tmp_path):
 def test_settings_outside_the_digest_meet_the_run_that_is_there(tmp_path):
     run = directory.open_run("quickstart", [], tmp_path)
     assert directory.open_run("quickstart", ["train.resume_every=3"], tmp_path).path == run.path
+
+
+def test_a_run_is_named_by_the_beginning_of_its_name(tmp_path):
+    run = directory.open_run("quickstart", [], tmp_path)
+    for target in (run.path.name, run.path.name[:-5], str(tmp_path / run.path.name[:-5])):
+        assert directory.open_run(target, [], tmp_path).path == run.path
+    directory.open_run("quickstart", ["train.steps=3"], tmp_path)
+    with pytest.raises(HarnessError, match=r"2 runs in .* begin so"):
+        directory.open_run("quickstar", [], tmp_path)
+    with pytest.raises(HarnessError, match=r"did you mean experiments/quickstart\.yaml"):
+        directory.open_run("quikstart", [], tmp_path)
+
+
+def test_what_was_noted_of_another_machine_does_not_stay(tmp_path):
+    run = directory.open_run("quickstart", [], tmp_path)
+    for machine in (Machine("Linux", 16, 8, gpu="NVIDIA H200", gpu_gib=139.8), Machine("Linux", 2, 1)):
+        run.note("machine", machine)
+        assert run.read_manifest().machine == machine
 
 
 def test_a_folder_that_is_no_run(tmp_path):

@@ -151,6 +151,7 @@ def test_only_the_runs_own_files_are_served_and_only_to_this_machine(unfinished,
         assert page.get(path)[0] == 404, path
     assert page.get("/", host="elsewhere.example:80")[0] == 403
     assert page.get("/", host=f"localhost:{page.server.server_port}")[0] == 200
+    assert page.get("/", host="127.0.0.1")[0] == 200  # as browsers name port 80
     with pytest.raises(HarnessError, match=r"--port: .* cannot be used"):
         server.Server(unfinished, page.server.server_port)
 
