@@ -7,8 +7,9 @@ Python's profiler (calls and returns). A pair that needs more is a time-out, whi
 every machine the same. A clock is left for what cannot be counted, one call of C code that takes over CPU_SECONDS.
 
 Before math-verify reads them, spellings that it cannot read are put into ones that it can: markdown's bold, a full stop
-at the end, percent signs (which count for nothing, as in harness.tasks.numbers), `\\frac\\pi2`, and words behind a
-number, which are its unit. It drops the base of a number, as in 4210_5: two stated bases must be the same.
+at the end, percent signs (which count for nothing, as in harness.tasks.numbers), `\\frac\\pi2`, signs and roots outside
+LaTeX (60°, π, ½, √13, sqrt 13), and words behind a number, which are its unit. It drops the base of a number, as in
+4210_5: two stated bases must be the same.
 """
 
 from __future__ import annotations
@@ -105,7 +106,13 @@ def side_by_side(work: Callable[[Item], Result], items: Iterable[Item]) -> list[
 _BASE = re.compile(r"\d_\{?(\d+)\}?$")
 _DELIMITED = re.compile(r"\\boxed|\\\(|\\\[|\$[^$]+\$")
 _BARE_FRACTION = re.compile(r"\\[dt]?frac\s*(\\[A-Za-z]+|\w)\s*(\\[A-Za-z]+|\w)")
-_UNIT = re.compile(r"(?<=[\d}])\s+([A-Za-z]{2,}(?:\s+[A-Za-z]{2,})*)$")  # no word can be read in two ways: linear
+# No word can be read in two ways: linear. A single letter is a variable, but for one behind a slash, as in km/h.
+_UNIT = re.compile(r"(?<=[\d}])\s+([A-Za-z]{2,}(?:\^[23])?(?:(?:\s+[A-Za-z]{2,}|/[A-Za-z]+)(?:\^[23])?)*)$")
+_SIGNS = {
+    "°": "^\\circ ", "∞": "\\infty ", "∪": "\\cup ", "∩": "\\cap ", "π": "\\pi ", "²": "^2", "³": "^3",
+    "½": "\\frac{1}{2}", "⅓": "\\frac{1}{3}", "⅔": "\\frac{2}{3}", "¼": "\\frac{1}{4}", "¾": "\\frac{3}{4}",
+}  # fmt: skip
+_ROOT = re.compile(r"(?:√|(?<![A-Za-z\\])sqrt)\s*(?:(\d+|[A-Za-z])|\(([^()]*)\))")
 _NO_UNIT = re.compile(
     r"\b(?:and|or|to|half|halves|thirds?|quarters?|fourths?|i|pi|sqrt|if|for|times|plus|minus"
     r"|hundred|thousand|million|billion|trillion)\b"
@@ -117,10 +124,13 @@ def readable(text: str) -> str:
     """The expression in a spelling that math-verify reads."""
     text = text.replace("**", "").replace("−", "-").strip().rstrip(".,;").strip()
     text = re.sub(r"\\?%", "", text)
+    for sign, spelt in _SIGNS.items():
+        text = text.replace(sign, spelt)
+    text = _ROOT.sub(lambda found: f"\\sqrt{{{found[1] or found[2]}}}", text)
     text = _NAMED.sub(r"\\\1", text) if "sqrt(" not in text else text
     text = _BARE_FRACTION.sub(r"\\frac{\1}{\2}", text)
     if (unit := _UNIT.search(text)) and not _NO_UNIT.search(unit[1]):
-        text = f"{text[: unit.start()]}\\text{{ {unit[1].strip()}}}"
+        text = f"{text[: unit.start()]}\\text{{ {re.sub('[/^23]', ' ', unit[1])}}}"
     return text
 
 

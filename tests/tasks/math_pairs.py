@@ -106,6 +106,32 @@ WRONG = (
     ("4210_{5}", "4210_{6}"),
     ("\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}", "\\begin{pmatrix} 2 \\\\ 1 \\end{pmatrix}"),
 )  # fmt: skip
+# The same, in signs outside LaTeX and with units of more than one word.
+SIGNS = (
+    ("60^\\circ", "60°"),
+    ("60", "60°"),
+    ("3\\sqrt{13}", "3√13"),
+    ("3\\sqrt{13}", "3 sqrt 13"),
+    ("3\\sqrt{13}", "3*sqrt(13)"),
+    ("\\sqrt{x+1}", "√(x+1)"),
+    ("(-\\infty, 2]", "(-∞, 2]"),
+    ("(-\\infty,1)\\cup(2,\\infty)", "(-∞,1)∪(2,∞)"),
+    ("\\frac{1}{2}", "½"),
+    ("\\frac{7}{2}", "3½"),
+    ("2\\pi r^2", "2πr²"),
+    ("18", "18 cm^2"),
+    ("18", "18 square units"),
+    ("18", "18 km/h"),
+)
+OTHER_SIGNS = (
+    ("3\\sqrt{13}", "3√12"),
+    ("\\sqrt{13}", "√13+1"),
+    ("9", "9 x^2"),
+    ("9", "9x²"),
+    ("18", "18 / x"),
+    ("2\\pi", "2π²"),
+    ("(-\\infty, 2]", "(-∞, 2)"),
+)
 # Numbers on which our exact rule (harness.tasks.scoring) and math-verify disagree: who accepts, and who is right.
 NUMBERS = {
     ("18", "１８"): ("ours", "ours: the digits of another script are digits"),

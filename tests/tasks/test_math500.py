@@ -18,7 +18,7 @@ from harness.tasks.benchmarks.math500 import TASK, TIMED_OUT
 from harness.tasks.dataset import Source
 from harness.tasks.judge import DIFFERENT, SAME, TIME_OUT, UNREAD
 from harness.tasks.records import Tags
-from tests.tasks.math_pairs import NUMBERS, RIGHT, WRONG
+from tests.tasks.math_pairs import NUMBERS, OTHER_SIGNS, RIGHT, SIGNS, WRONG
 
 
 def score(text: str, gold: str, finish_reason: str = "stop"):
@@ -29,6 +29,11 @@ def test_a_hundred_pairs_are_judged_as_by_hand():
     assert len({*RIGHT, *WRONG}) == 100
     assert [pair for pair in RIGHT if judge.judge(*pair).verdict != SAME] == []
     assert [pair for pair in WRONG if judge.judge(*pair).verdict == SAME] == []
+
+
+def test_signs_outside_latex_are_read():
+    assert [pair for pair in SIGNS if judge.judge(*pair).verdict != SAME] == []
+    assert [pair for pair in OTHER_SIGNS if judge.judge(*pair).verdict == SAME] == []
 
 
 def test_where_our_exact_rule_and_math_verify_disagree_on_numbers():

@@ -44,7 +44,7 @@ class Math500(Published):
 
     @property
     def scorer(self) -> str:
-        return f"math500 1, {judge.installed()}"
+        return f"math500 2, {judge.installed()}"
 
     def load(self, source: Source) -> Data:
         judge.check_installed()
