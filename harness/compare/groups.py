@@ -22,7 +22,7 @@ from harness.stats import finding
 from harness.stats.scores import COMPARED
 from harness.util import files, typed
 from harness.util.errors import HarnessError
-from harness.util.text import one_line
+from harness.util.text import one_line, quoted
 
 COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
@@ -88,7 +88,9 @@ def _load(path: Path) -> Run:
     numbers, run = summary.read(path), directory.existing(path)
     sealed = run.read_manifest().seals.get(run.summary.name)
     if sealed and seals.changed(run.summary, sealed):
-        raise HarnessError(f"{run.summary}: has changed since it was written; python -m harness.run {path} mends it")
+        raise HarnessError(
+            f"{run.summary}: has changed since it was written; python -m harness.run {quoted(path)} mends it"
+        )
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # Gains of different bases are not comparable, so runs of another base get their own table.
     shared = plain(numbers.conditions) | {BASE: numbers.base_weights}

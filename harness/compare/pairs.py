@@ -121,8 +121,8 @@ def compare_all(scores: Mapping[str, ArrayLike]) -> list[Comparison]:
 
 
 def kind(pair: Comparison, alone: Finding) -> str:
-    """The kind of a pair's own verdict, or CORRECTED if it is not detected after the correction."""
-    return CORRECTED if alone.kind == "detected" and pair.holm_p >= ALPHA else alone.kind
+    """The kind of a pair's own verdict, or CORRECTED if nothing is left of it after the correction."""
+    return CORRECTED if alone.kind != "not detected" and pair.holm_p >= ALPHA else alone.kind
 
 
 def label(pair: Comparison, alone: Finding) -> str:

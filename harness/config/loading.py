@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.config import compatibility, yaml_io
-from harness.config.schema import Config
+from harness.config.schema import Config, Reward
 from harness.util.errors import HarnessError
 from harness.util.logs import without_secrets
 
@@ -174,6 +174,8 @@ def nearest_key(path: str) -> str:
     """What an error about an unknown key path says next: the nearest one, or those of its section."""
     parent, _, leaf = path.rpartition(".")
     siblings = [key for key in keys() if key.rpartition(".")[0] == parent]
+    if parent.startswith("rewards.functions."):  # the one list whose items have keys
+        siblings = [f"{parent}.{name}" for name in Reward.model_fields]
     by_leaf = {key.rpartition(".")[2]: key for key in reversed(keys())}
     near = difflib.get_close_matches(path, siblings, n=1, cutoff=0.75)
     if not near and len(leaf) > 1:

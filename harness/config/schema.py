@@ -31,6 +31,7 @@ EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]  # what lists are made of: a typing error must not fill the memory
 Share = Annotated[float, Field(ge=0, le=1)]
 AboveZero = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -142,9 +143,9 @@ class TrainSection(Section):
     backend: plugins.Backend = "unsloth"  # or "trl"
     rollouts: Literal["hf", "vllm"] = "hf"  # what generates the completions to learn from
     seeds: list[Seed] = Field([3407], min_length=1)  # of data order and rollouts; one training for each seed
-    steps: Positive = 50  # optimizer steps
-    prompts_per_step: Positive = 1  # questions a step, each with so many completions as `generations`
-    generations: int = Field(4, ge=2)  # completions per prompt; a group of one has no advantage
+    steps: Count = 50  # optimizer steps
+    prompts_per_step: Count = 1  # questions a step, each with so many completions as `generations`
+    generations: int = Field(4, ge=2, le=1_000_000)  # completions per prompt; a group of one has no advantage
     micro_batch: Positive | None = None  # completions per forward pass; bnpo averages over it; null: as many as it has
     processes: Positive = 1  # of one training, each on its own GPU with its share of a step's completions (trl)
     max_prompt_tokens: Positive = 256
@@ -198,7 +199,7 @@ class EvalSection(Section):
     top_p: float = Field(1.0, gt=0, le=1)  # 1.0 disables
     top_k: int = Field(0, ge=0)  # 0 disables
     min_p: Share = 0.0  # 0.0 disables
-    samples: Positive = 1  # completions per question
+    samples: Count = 1  # completions per question
     seed: Seed = 0  # of sampling; each completion's own seed is drawn from it and the problem's id
     batch_size: Positive = 64  # transformers: prompts per batch
     batch_invariant: bool = True  # vllm: a completion does not depend on the rest of its batch

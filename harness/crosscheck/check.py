@@ -12,7 +12,7 @@ from harness.util import files
 from harness.util.console import markdown, say
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash
-from harness.util.text import one_line
+from harness.util.text import one_line, quoted
 
 
 def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) -> int:
@@ -23,7 +23,8 @@ def crosscheck(run: RunDir, check: Check, seeds: list[int], held: int | None) ->
     lm_eval_task.installed()
     if unfinished := [stage.name for stage in stages(run) if not stage.done]:
         raise HarnessError(
-            f"{run.path}: not finished, the {unfinished[0]} is missing; python -m harness.run {run.path} resumes it"
+            f"{run.path}: not finished, the {unfinished[0]} is missing; "
+            f"python -m harness.run {quoted(run.path)} resumes it"
         )
     material, place = inputs.prepare(run, check), inputs.folder(run, check)
     hashes = {seed: inputs.model(run, material, seed)[2] for seed in (None, *seeds)}

@@ -36,6 +36,7 @@ from harness.util import files, locks
 from harness.util.console import say, working
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash
+from harness.util.text import quoted
 
 
 def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
@@ -160,7 +161,7 @@ def _check_trained(arm: RunDir) -> None:
     for seed in arm.config.train.seeds:
         if not arm.adapter(seed).exists():
             option = " --control" if arm.arm == "control" else ""
-            command = f"python -m harness.train {arm.path}{option}"
+            command = f"python -m harness.train {quoted(arm.path)}{option}"
             raise HarnessError(f"{arm.path}: {arm.label(seed)} is not trained yet; {command}")
 
 

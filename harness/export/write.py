@@ -18,7 +18,7 @@ from harness.runs.results import read_evaluation
 from harness.util import files
 from harness.util.console import say
 from harness.util.errors import HarnessError
-from harness.util.text import one_line
+from harness.util.text import one_line, quoted
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def _summary(trained: Trained) -> Summary:
     if not (run.summary.exists() and result.exists()):
         raise HarnessError(
             f"{run.path}: its tuned evaluation or report is missing, and the model card needs their results; finish it "
-            f"first: python -m harness.run {run.path}"
+            f"first: python -m harness.run {quoted(run.path)}"
         )
     if read_evaluation(result).adapter != trained.hash:
         raise HarnessError(f"{trained.path}: has changed since it was evaluated; restore it or run again")

@@ -86,6 +86,7 @@ def check_weights(adapter: Path) -> None:
         raise HarnessError(f"{adapter}: has no LoRA B matrices; delete train/ of this run and train again")
     if not any(torch.count_nonzero(weight) for weight in b_matrices):
         raise HarnessError(
-            f"{adapter}: every B matrix is zero, so the adapter changes nothing and the training had no effect (check "
-            f"the log for a learning rate of 0); delete train/ of this run and train again"
+            f"{adapter}: every B matrix is zero, so that the training had no effect: a learning rate of 0, or no group "
+            "in which one completion earned more than another (frac_reward_zero_std is 1 in metrics.jsonl); the same "
+            "training would end the same, so take easier questions, more generations or other rewards"
         )

@@ -13,6 +13,7 @@ from harness.runs.directory import RunDir
 from harness.runs.stages import stages
 from harness.util.errors import HarnessError
 from harness.util.files import file_hash
+from harness.util.text import quoted
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def find(run: RunDir, seed: int | None) -> Trained:
         if any(outcome in needed and not outcome.exists() for outcome in stage.outcomes):
             raise HarnessError(
                 f"{run.path}: its {stage.name} is not finished, so there is no tuned model; finish it first: "
-                f"python -m harness.run {run.path}"
+                f"python -m harness.run {quoted(run.path)}"
             )
     path, full = run.evaluated(chosen), run.config.model.full_finetuning
     for name in ("*.safetensors", "config.json") if full else ("adapter_model.safetensors", "adapter_config.json"):

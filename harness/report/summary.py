@@ -22,7 +22,7 @@ from harness.stats.finding import outcome
 from harness.stats.records import AnyDifference, Compared, Estimate, PairedRecord, Rate
 from harness.tasks.records import ProblemCounts
 from harness.util import files, typed
-from harness.util.text import without_folders
+from harness.util.text import quoted, without_folders
 from harness.util.typed import OMITTED
 
 AnyProof = typed.either(AdapterProof, WeightsProof, "tensors")
@@ -468,7 +468,7 @@ class Summary:
 
 def read(run: Path) -> Summary:
     """The summary of a run directory. Raises HarnessError, one line with file and field, if it is not valid."""
-    return typed.read(Summary, run / "summary.json", f"python -m harness.report {run} writes it again")
+    return typed.read(Summary, run / "summary.json", f"python -m harness.report {quoted(run)} writes it again")
 
 
 def text(numbers: Summary) -> str:

@@ -19,6 +19,7 @@ from harness.tasks import dataset
 from harness.tasks.records import Problem
 from harness.util.console import say
 from harness.util.errors import HarnessError
+from harness.util.text import quoted
 
 
 def rescore(run: RunDir) -> None:
@@ -30,7 +31,7 @@ def rescore(run: RunDir) -> None:
     """
     seals.check(run, redrawn=True, remade=True)
     if not run.is_evaluated:
-        raise HarnessError(f"{run.path}: not finished; python -m harness.run {run.path} resumes it")
+        raise HarnessError(f"{run.path}: not finished; python -m harness.run {quoted(run.path)} resumes it")
     trained = [(arm, seed) for arm in run.arms for seed in run.config.train.seeds]
     sides = {"base": run.base} | {f"tuned ({arm.label(seed)})": arm.tuned(seed) for arm, seed in trained}
     owners = dict.fromkeys(sides, run)  # the run as each side's task sees it

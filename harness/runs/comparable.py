@@ -14,6 +14,7 @@ from harness.runs.results import Conditions, Evaluation
 from harness.tasks.elicitation import OWN
 from harness.util import files, typed
 from harness.util.errors import HarnessError
+from harness.util.text import quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def check_conditions(run: RunDir, before: Conditions, after: Conditions, other: 
     if differing == ["scorer"]:  # the completions are still valid, and may have taken hours
         remedy = "delete the result.json of both, keep the completions, and run again"
         if run.is_evaluated:
-            remedy = f"python -m harness.rescore {run.path} scores both again"
+            remedy = f"python -m harness.rescore {quoted(run.path)} scores both again"
     name = differing[0]
     values = _from_their_difference(str(then[name]), str(now[name]))
     raise HarnessError(

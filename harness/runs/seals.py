@@ -18,6 +18,7 @@ from harness.runs.results import Evaluation
 from harness.util import files, typed
 from harness.util.console import say
 from harness.util.errors import HarnessError
+from harness.util.text import quoted
 
 DAMAGED = ".damaged"  # is added to the name of completions that are made again
 
@@ -126,7 +127,8 @@ def check(run: RunDir, *, redrawn: bool = False, remade: bool = False) -> None:
     for each in broken(run):
         if not (redrawn and each.seal.outcome == run.report.name) and not (remade and each.stale):
             raise HarnessError(
-                f"{run.path / each.path}: {each.why}; restore it, or python -m harness.run {run.path} makes it again"
+                f"{run.path / each.path}: {each.why}; restore it, or python -m harness.run {quoted(run.path)} makes it "
+                "again"
             )
 
 

@@ -58,7 +58,8 @@ class Data:
     def asked(self, split: str, limit: int | None) -> tuple[Problem, ...]:
         """The first `limit` problems of a split; None: all. Raises HarnessError if there are none."""
         if not (problems := self.split(split)[:limit]):
-            raise HarnessError(f"eval.split: the {split} split of {self.source} is empty; set data.dev")
+            remedy = "set data.dev" if split == "dev" else "give a folder with a train and a test file"
+            raise HarnessError(f"eval.split: the {split} split of {self.source} is empty; {remedy}")
         return problems
 
     def content_hash(self) -> str:
@@ -93,6 +94,11 @@ def load(source: Source, problems_of: ReadRows) -> Data:
         rows = problems_of(_read_files(path, [path]), str(path))
         test = [p for p in rows if _draw(p, "test") % TEST_SHARE == 0]
         train = [p for p in rows if _draw(p, "test") % TEST_SHARE != 0]
+        if not train:
+            raise HarnessError(
+                f"data.path: {path}: every one of its {len(rows)} rows was drawn into the test split; give more, or a "
+                "folder with a train and a test file"
+            )
         return _cut(train, test, source.dev, str(path))
     if path.is_dir():
         splits = {name: _read_files(path, _split_files(path, source.subset, name)) for name in ("train", "test")}

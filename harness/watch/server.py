@@ -15,7 +15,7 @@ from harness.report.wording import trained_parts
 from harness.runs.directory import RunDir
 from harness.util import logs
 from harness.util.errors import HarnessError
-from harness.util.text import one_line
+from harness.util.text import one_line, quoted
 from harness.watch import progress
 
 ADDRESS = "127.0.0.1"
@@ -115,6 +115,6 @@ def _page(run: RunDir, stands: progress.Progress | str) -> str:
         refresh=REFRESH,
         log="\n".join(logs.last_lines(run.path)[-LINES:]),
         figures=[] if broken else training.watched(stands.rewards),
-        resumes=f"python -m harness.run {one_line(str(run.path))}",
+        resumes=f"python -m harness.run {quoted(run.path)}",
         files=[path[1:] for path in FILES if (run.path / path[1:]).is_file()],
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from harness.compare.pairs import compare_all
+from harness.compare.pairs import CORRECTED, Comparison, compare_all, kind
+from harness.stats import finding
 from harness.stats.paired import paired_difference
 from harness.stats.paired_tests import holm, mcnemar
 from harness.stats.seeds import over_seeds
@@ -42,6 +43,18 @@ def test_all_pairs_of_runs_with_one_sample():
         assert c.p == mcnemar(d.gained, d.lost).mid_p
     assert [c.holm_p for c in found] == holm([c.p for c in found])
     assert found[1].holm_p < 0.05 < found[0].holm_p
+
+
+def test_what_is_borderline_by_itself_is_nothing_after_the_correction():
+    def verdicts(gained, lost, holm_p):
+        first = np.repeat([0.0, 1.0, 1.0], [gained, lost, 1200 - gained - lost])
+        second = np.repeat([1.0, 0.0, 1.0], [gained, lost, 1200 - gained - lost])
+        d = paired_difference(first, second)
+        return kind(Comparison("a", "b", d, d.mid_p, holm_p), finding.of(d))
+
+    assert verdicts(35, 19, 0.12) == verdicts(28, 15, 0.15) == CORRECTED
+    assert (verdicts(35, 19, 0.03), verdicts(28, 15, 0.0499)) == ("detected", "borderline")
+    assert verdicts(20, 15, 0.9) == "not detected"
 
 
 def test_several_samples_are_tested_by_how_much_each_question_moved():

@@ -79,6 +79,7 @@ def test_numbers_may_be_written_as_people_write_them(tmp_path):
         ("train: {learing_rate: 1e-5}", (), ("mine.yaml", "train.learing_rate", "did you mean train.learning_rate?")),
         ("learning_rate: 1e-5", (), ("did you mean train.learning_rate?",)),
         ("train: {lr: 1e-5}", (), ("train.lr", "did you mean train.learning_rate?")),
+        ("rewards: {functions: [{name: correct, wight: 1}]}", (), ("did you mean rewards.functions.0.weight?",)),
         ("zebra: 1", (), ("zebra: unknown key", "allowed: name, model, data")),
         ("train: {steps: many}", (), ("train.steps", "found 'many'", "integer")),
         ("train: {steps: 2.5}", (), ("train.steps", "found 2.5")),

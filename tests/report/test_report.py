@@ -18,7 +18,7 @@ from harness.util import files
 from harness.util.errors import HarnessError
 from tests import constructed
 from tests.conftest import copied, harness
-from tests.constructed import make_run, reported
+from tests.constructed import evaluated, make_run, reported
 
 
 def test_the_summary_has_the_promised_names_and_the_statistics_of_stats(tmp_path):
@@ -352,6 +352,11 @@ def test_a_total_of_times_names_the_stages_that_it_leaves_out(tmp_path):
         "included: tuned evaluation 100 s, without base evaluation, training: run by a command of its own, or taken "
         "from another run. Not in it: an attempt"
     ) in run.report.read_text()
+    again = make_run(tmp_path / "again", ["right"] * 30, ["wrong"] * 30, "eval.noise_floor=true")
+    evaluated(again.again, ["right"] * 30)
+    again.note("wall_seconds", dict.fromkeys(("base evaluation", "training", "tuned evaluation"), 100.0))
+    write.write(again)
+    assert "tuned evaluation 100 s. Not in it" in again.report.read_text()
 
 
 def test_step_times_tell_the_first_step_from_the_others(tmp_path):

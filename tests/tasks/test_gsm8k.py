@@ -102,6 +102,7 @@ def test_a_repeated_question_is_kept_once_and_test_keeps_it(tmp_path):
         ([{"question": "1+1?", "answer": "#### 2"}, {"question": "1+1?", "answer": "#### 3"}], ("two gold answers",)),
         ([{"question": "1+1?", "answer": "#### 1\0"}], ("row 1", "is not a number")),
         ([{"question": "1+1? \ud83d", "answer": "#### 2"}], ("row 1", "question has half a character")),
+        ([{"question": " \n", "answer": "#### 2"}], ("row 1", "the question is empty")),
         ([None], ("test.jsonl row 1: found null, expected an object with a question and an answer",)),
         ([{"question": "1+1?", "answer": "#### 2"}, ["q", "a"]], ('row 2: found ["q", "a"], expected an object',)),
     ],
@@ -170,6 +171,22 @@ def test_a_training_file_that_is_the_test_file_is_refused(tmp_path):
     (tmp_path / "test.jsonl").write_bytes((tmp_path / "train.jsonl").read_bytes())
     with pytest.raises(HarnessError, match="every training question is a test question too"):
         load(tmp_path)
+
+
+def test_a_single_file_too_small_to_be_split_says_so(tmp_path):
+    file, folder = tmp_path / "few.jsonl", tmp_path / "folder"
+    for row in ROWS:
+        file.write_text(json.dumps(row) + "\n")
+        try:
+            alone = load(file, dev=0)
+        except HarnessError as error:
+            assert "every one of its 1 rows was drawn into the test split; give more, or a folder" in str(error)
+        else:
+            with pytest.raises(HarnessError, match=r"test split of .* is empty; give a folder with a train and a test"):
+                alone.asked("test", None)
+    folder.mkdir()
+    with pytest.raises(HarnessError, match=r"is empty; set data\.dev"):
+        load(write(folder), dev=0).asked("dev", None)
 
 
 def test_more_embedded_problems_than_there_are_is_refused():

@@ -38,7 +38,7 @@ WIDE = 0.02  # upper end of the interval, from which it hides gains of the size 
 class Measured:
     """One training; None: not logged."""
 
-    steps: int  # that it took
+    steps: int  # after which the evaluated adapter was saved
     equal: float | None  # share of groups of equal rewards
     cut: float | None  # share of completions cut at the token limit
     entropy: float | None  # nats a token, over the last REWARD_SHARE of the steps
@@ -90,7 +90,7 @@ def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
         return fmean(found) if found else None
 
     return Measured(
-        steps=run.steps(seed),
+        steps=run.evaluated_step(seed),
         equal=mean("frac_reward_zero_std", rollouts),
         cut=mean("completions/clipped_ratio", rollouts),
         entropy=mean("entropy", last),

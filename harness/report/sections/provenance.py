@@ -49,8 +49,12 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
 
 
 def _untimed(run: RunDir, wall: Container[str]) -> str:
-    """The stages without a wall time, which only the command for the whole experiment notes."""
-    missing = [stage.name for stage in stages.stages(run) if stage.name not in wall]
+    """The stages without a wall time, which only the command for the whole experiment notes.
+
+    The base evaluation makes the base again, too.
+    """
+    timed = {"base again": "base evaluation"}
+    missing = [name for stage in stages.stages(run) if (name := stage.name) not in wall and timed.get(name) not in wall]
     if not missing:
         return ""
     return f", without {', '.join(missing)}: run by a command of its own, or taken from another run"

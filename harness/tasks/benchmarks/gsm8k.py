@@ -44,6 +44,8 @@ def problems_of(rows: Iterable[dict[str, Any]], source: str) -> list[Problem]:
                 )
             if re.search("[\ud800-\udfff]", row[column]):
                 raise HarnessError(f"data.path: {source} row {number}: {column} has half a character (a surrogate)")
+        if not row["question"].strip():
+            raise HarnessError(f"data.path: {source} row {number}: the question is empty; take the row out")
         gold = row["answer"].rsplit("####", 1)[-1].strip()
         try:
             gold_value(gold)
