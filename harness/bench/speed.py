@@ -51,7 +51,7 @@ def scoring_speed(argv: list[str]) -> None:
         "panel": lambda text: [scorer.rule(text, "18", Tags()) for scorer in panel.SCORERS],
     }
     names = list(rewards.PROFILES["tutorial"])
-    for function in rewards.build(names, profile="tutorial", setting=Setting(Tags(), 0, 0), base_dir=Path()):
+    for function in rewards.build(names, profile="tutorial", setting=Setting(Tags(), 0, 0, 1), base_dir=Path()):
         functions[function.__name__] = lambda text, f=function: f(completions=[text], answer=["18"])
     print(f"milliseconds a text of {SIZE:,} characters")
     print(f"{'':16}" + "".join(f"{name:>20}" for name in functions))

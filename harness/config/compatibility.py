@@ -22,6 +22,11 @@ def impossible(config: Config) -> Iterator[str]:
     elif train.micro_batch and config.completions_per_process % train.micro_batch:
         each = f", {config.completions_per_process} for each of {count} processes" if count > 1 else ""
         yield f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step {made}{each}"
+    elif train.prompts_per_step % count:
+        yield (
+            f"train.processes: {count} does not divide the {train.prompts_per_step} prompts of a step, so that a "
+            "group would lie in two processes, and rewards that compare its completions would see a part of it"
+        )
     if count > 1 and train.loss_type == "bnpo":
         yield (
             "train.loss_type: bnpo divides by the tokens of one process, so that the loss depends on train.processes; "
@@ -70,6 +75,9 @@ def impossible(config: Config) -> Iterator[str]:
         )
     if evaluation.elicit and evaluation.split == "dev":
         yield "eval.elicit: a prompt chosen on dev cannot be judged on dev; set eval.split to test"
+    if evaluation.tasks[0] != "gsm8k" and (evaluation.curve or evaluation.split == "dev"):
+        key = "eval.curve" if evaluation.curve else "eval.split"
+        yield f"{key}: the dev split is one of data's questions, and {evaluation.tasks[0]} has none; put gsm8k first"
     if evaluation.curve and model.full_finetuning:
         yield "eval.curve: the learning curve needs LoRA adapters, and full finetuning makes none; set it to false"
     if len(set(evaluation.tasks)) < len(evaluation.tasks):

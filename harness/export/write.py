@@ -140,9 +140,14 @@ def _room(folder: Path, trained: Trained, wanted: Wanted) -> None:
 def _write(trained: Trained, added: dict[str, Delta], folder: Path, dtype: torch.dtype) -> set[str]:
     """Write the trained model as a checkpoint; returns the names of the matrices that an adapter changes."""
     from harness.export import merge
+    from harness.models import prompts
 
     say(f"Merging {len(added)} matrices in float32." if added else "Writing the weights, all of which were trained.")
     merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
+    stops = prompts.stop_ids(trained.base, prompts.load_tokenizer(trained.base))
+    if stops != sorted(trained.base.generation_stop_ids):  # a turn ends where it did in training and evaluation
+        config = folder / "generation_config.json"
+        files.write_json(config, (files.read_json(config) if config.exists() else {}) | {"eos_token_id": stops})
     return {name for name, delta in added.items() if delta.b.count_nonzero()}
 
 

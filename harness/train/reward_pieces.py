@@ -35,6 +35,7 @@ class Setting:
     tags: Tags
     max_tokens: int  # of a completion, the token that ends it included
     seed: int  # of the training
+    generations: int  # completions of a group, which come one after the other
 
 
 def text_of(completion: str | Sequence[dict[str, Any]]) -> str:
@@ -106,7 +107,7 @@ def soft_overlong(setting: Setting) -> RewardFunction:
 
 
 def shorter(setting: Setting) -> RewardFunction:
-    """Kimi k1.5's length reward, 0.5 to -0.5, among the completions of one question.
+    """Kimi k1.5's length reward, 0.5 to -0.5, among the completions of one group.
 
     λ = 0.5 - (tokens - min) / (max - min); a right completion earns λ, a wrong one min(0, λ): being short never pays
     for a wrong answer. All earn 0 where they are equally long.
@@ -115,17 +116,14 @@ def shorter(setting: Setting) -> RewardFunction:
     right = correct(setting)
 
     def reward(
-        *, completions: Sequence[Any], answer: Sequence[str], completion_ids: Sequence[Sequence[int]],
-        problem_id: Sequence[str], **_: Any,
-    ) -> list[float | None]:  # fmt: skip
-        lengths: dict[str, list[int]] = {}
-        for problem, ids in zip(problem_id, completion_ids, strict=True):
-            lengths.setdefault(problem, []).append(len(ids))
+        *, completions: Sequence[Any], answer: Sequence[str], completion_ids: Sequence[Sequence[int]], **_: Any
+    ) -> list[float | None]:
+        lengths = [len(ids) for ids in completion_ids]
         given: list[float | None] = []
-        judged = right(completions=completions, answer=answer)
-        for problem, ids, is_right in zip(problem_id, completion_ids, judged, strict=True):
-            least, most = min(lengths[problem]), max(lengths[problem])
-            share = HALF - (len(ids) - least) / (most - least) if most > least else 0.0
+        for i, is_right in enumerate(right(completions=completions, answer=answer)):
+            group = lengths[(start := i - i % setting.generations) : start + setting.generations]
+            least, most = min(group), max(group)
+            share = HALF - (lengths[i] - least) / (most - least) if most > least else 0.0
             given.append(share if is_right else min(0.0, share))
         return given
 

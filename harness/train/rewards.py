@@ -134,7 +134,7 @@ def disagreement(texts: Sequence[str], golds: Sequence[str], tags: Tags) -> dict
 def of(config: Config, seed: int = 0) -> list[RewardFunction]:
     """The experiment's reward functions; seed: of the training, for rewards that are drawn. Raises RewardError."""
     names = [function.name for function in config.rewards.functions]
-    setting = Setting(config.prompt.tags.record(), config.train.max_completion_tokens, seed)
+    setting = Setting(config.prompt.tags.record(), config.train.max_completion_tokens, seed, config.train.generations)
     return build(names, profile=config.rewards.profile, setting=setting, base_dir=Path.cwd())
 
 

@@ -31,11 +31,13 @@ class Trl(TrainerBackend):
         self, config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase
     ) -> tuple[Any, LoraConfig | None]:
         import torch
+        from transformers import GenerationConfig
 
         from harness.models.hf_engine import load_base
         from harness.models.lora import lora_config
 
         model = load_base(checkpoint, config.model.precision)
+        model.generation_config = GenerationConfig()  # else generate takes from it what the trainer leaves unset
         if config.model.full_finetuning:
             return model, None
         adapter = lora_config(config)

@@ -105,7 +105,9 @@ def test_a_setting_or_a_section_is_explained(capsys):
 
     assert main(["train.steps=4", "lora"]) == 0
     said = capsys.readouterr().out
-    assert said.startswith("train.steps\n    optimizer steps\n    allowed: integer, ≥ 1, ≤ 1,000,000\n    default: 50\n")
+    assert said.startswith(
+        "train.steps\n    optimizer steps\n    allowed: integer, ≥ 1, ≤ 1,000,000\n    default: 50\n"
+    )
     assert "\nlora.r\n" in said and "\nlora.alpha\n" in said and "train.seeds" not in said
 
 

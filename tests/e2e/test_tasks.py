@@ -204,6 +204,8 @@ def test_the_plan_names_the_tasks(place):
         ),
         (["eval.tasks=[gsm8k, svam]"], "eval.tasks.1: found 'svam', allowed: 'gsm8k', 'gsm_plus'"),
         (["eval.tasks=[]"], "eval.tasks: found []"),
+        (["eval.tasks=[svamp]", "eval.curve=true"], "eval.curve: the dev split is one of data's questions, and svamp"),
+        (["eval.tasks=[svamp]", "eval.split=dev"], "eval.split: the dev split is one of data's questions"),
         (
             ["eval.tasks=[gsm8k, gsm_plus]", "model.full_finetuning=true", "train.backend=trl"],
             "eval.tasks: full finetuning is scored on one task",

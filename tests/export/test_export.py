@@ -23,7 +23,7 @@ from harness.export import __main__ as export_command
 from harness.export import fidelity, merge, model_card, record, write
 from harness.export import gguf as gguf_export
 from harness.export.record import Check, Export
-from harness.models import full_finetuning, lora, trained
+from harness.models import full_finetuning, lora, prompts, trained
 from harness.models.checkpoint import Checkpoint, file_hash
 from harness.models.hf_engine import load_base
 from harness.report import summary
@@ -89,6 +89,20 @@ def test_a_delta_by_hand():
     delta = merge.Delta(torch.tensor([[10.0, 20.0]]), torch.tensor([[1.0], [2.0]]), 0.5)
     merged = delta.added_to(torch.tensor([[1, 2], [3, 4]], dtype=torch.bfloat16))
     assert merged.dtype == torch.float32 and merged.tolist() == [[6, 12], [13, 24]]
+
+
+def test_an_exported_model_ends_its_turn_where_the_evaluated_one_did(tmp_path):
+    base = Path(shutil.copytree(CHECKPOINT, tmp_path / "base"))
+    own = {"bos_token_id": 2, "eos_token_id": 1, "pad_token_id": 0}
+    files.write_json(base / "generation_config.json", own)
+    found = full_run(tmp_path / "results")
+    found = dataclasses.replace(found, base=Checkpoint("bare", base))
+    write._write(found, {}, tmp_path / "out", torch.float32)
+    stops = prompts.stop_ids(found.base, prompts.load_tokenizer(found.base))
+    assert files.read_json(tmp_path / "out/generation_config.json") == own | {"eos_token_id": stops} and stops[1:]
+    write._write(dataclasses.replace(found, base=TINY), {}, tmp_path / "same", torch.float32)
+    same = (CHECKPOINT / "generation_config.json").read_bytes()
+    assert (tmp_path / "same/generation_config.json").read_bytes() == same
 
 
 def test_it_is_pefts_merge_under_the_names_and_in_the_files_of_the_base(finished, tmp_path):

@@ -57,6 +57,16 @@ def built(tmp_path_factory):
     return SimpleNamespace(trainer=trainer, problems=problems, asked=asked, end=end)
 
 
+def test_rollouts_are_sampled_by_the_experiment_alone(built, tmp_path):
+    """What the trainer leaves unset, as min_p, would be the checkpoint's own."""
+    folder = Path(shutil.copytree(CHECKPOINT.path, tmp_path / "own"))
+    files.write_json(folder / "generation_config.json", {"min_p": 0.9, "no_repeat_ngram_size": 2})
+    tokenizer = built.trainer.processing_class
+    model, _ = trl_backend.BACKEND.load(CONFIG, checkpoint.Checkpoint("own", folder), tokenizer)
+    used, _ = model._prepare_generation_config(built.trainer.generation_config)
+    assert not used.min_p and not used.no_repeat_ngram_size and used.top_k == built.trainer.generation_config.top_k
+
+
 def test_every_setting_arrives(built):
     found = effective_settings.check_settings(built.trainer, CONFIG, 3407, built.end)
     assert all(pair.asked == pair.effective for pair in found.values())

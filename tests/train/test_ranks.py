@@ -114,6 +114,10 @@ def test_a_training_in_two_processes_ends_alike_after_a_kill(tmp_path):
         (("train.processes=2",), "train.loss_type: bnpo divides by the tokens of one process"),
         (("train.processes=2", "train.loss_type=grpo", "train.micro_batch=64"), "32 for each of 2 processes"),
         (
+            ("train.processes=2", "train.loss_type=grpo", "train.prompts_per_step=1"),
+            "train.processes: 2 does not divide the 1 prompts of a step, so that a group would lie in two processes",
+        ),
+        (
             ("train.processes=2", "train.loss_type=grpo", "train.backend=unsloth", "model.precision=bf16"),
             "train.processes: unsloth trains in one process",
         ),

@@ -22,7 +22,7 @@ from harness.train.rewards import PROFILES, build, disagreement
 from tests.conftest import EIGHTFOLD, ROOT, growth, harness, refused
 
 TAGS = Tags()
-SETTING = Setting(TAGS, max_tokens=100, seed=3407)
+SETTING = Setting(TAGS, max_tokens=100, seed=3407, generations=4)
 WS, WE, SS, SE = TAGS.working_start, TAGS.working_end, TAGS.solution_start, TAGS.solution_end
 HEAD = f"{WS}some working{WE}\n{SS}"
 NAMES = ["format_exact", "format_approximate", "check_answer", "check_numbers"]
@@ -540,7 +540,7 @@ RIGHT, WRONG = f"{HEAD}18{SE}", f"{HEAD}17{SE}"
 
 
 def piece(name: str, texts: list[str], tokens: list[int] | None = None, problems: str | None = None, **state):
-    """The rewards of completions to questions whose answer is 18, asked for as TRL asks."""
+    """The rewards of completions to questions whose answer is 18, asked for as TRL asks: in groups of four."""
     (function,) = built("tutorial", [name])
     lengths, ids = tokens or [3] * len(texts), list(problems or "p" * len(texts))
     return function(
@@ -593,10 +593,12 @@ def test_the_overlong_are_punished_as_by_trl():
     assert ours[2] == 0 and ours[4] == pytest.approx(-0.5) and ours[6:] == [-1.0] * 3
 
 
-def test_shorter_is_among_the_completions_of_one_question_and_never_pays_for_a_wrong_one():
+def test_shorter_is_among_the_completions_of_one_group_and_never_pays_for_a_wrong_one():
     texts, tokens = [RIGHT, RIGHT, WRONG, WRONG, RIGHT, RIGHT], [10, 20, 10, 20, 500, 500]
     assert piece("shorter", texts, tokens, "aaaabb") == [0.5, -0.5, 0.0, -0.5, 0.0, 0.0]
     assert piece("shorter", [RIGHT, WRONG, RIGHT], [10, 15, 18], "aaa") == pytest.approx([0.5, -0.125, -0.5])
+    twice = piece("shorter", [RIGHT] * 8, [10, 20, 30, 40, 100, 200, 300, 400], "a" * 8)
+    assert twice[:4] == twice[4:] == pytest.approx([0.5, 1 / 6, -1 / 6, -0.5])
 
 
 def test_random_rewards_are_of_seed_step_question_and_place_alone():

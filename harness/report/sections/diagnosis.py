@@ -103,6 +103,8 @@ def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
 
 def equal(trained: Sequence[Measured], config: Config) -> str | None:
     found = [each.equal for each in trained]
+    if config.train.scale_rewards == "batch":  # TRL counts steps then, in which no reward differs
+        return None
     if not _all(found, lambda share: share >= EQUAL):
         return None
     return f"in {fmean(found):.0%} of the groups all completions earned the same reward, so that none was better"

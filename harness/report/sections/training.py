@@ -34,7 +34,7 @@ class Drawn(NamedTuple):
     share: bool = False  # between 0 and 1: drawn in percent
 
 
-REWARD = Drawn("reward", "Mean reward", "reward", band="± SD in a group", spread="reward_std")
+REWARD = Drawn("reward", "Mean reward", "reward", band="± SD in a step", spread="reward_std")
 ACCURACY = Drawn("rollout-accuracy", "Accuracy of the rollouts", f"{ROLLOUT}accuracy", share=True)
 LENGTHS = ("completions/min_length", "completions/max_length")
 CURVES = (
