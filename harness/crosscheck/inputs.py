@@ -114,6 +114,11 @@ def conditions(run: RunDir, check: Check, material: Material, trained: str | Non
     section = run.config.eval
     backend = registry.kind(section).lm_eval_backend
     gpus = machine.gpus()
+    own = {}
+    if check.our_prompt and backend == "hf":  # vLLM's are ours, too
+        from harness.models import prompts
+
+        own = {"stop ids": prompts.stop_ids(material.checkpoint, prompts.load_tokenizer(material.checkpoint))}
     packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if backend == "vllm" else []))
     return {
         "backend": backend,
@@ -129,6 +134,7 @@ def conditions(run: RunDir, check: Check, material: Material, trained: str | Non
         "trained": trained,
         "versions": {name: _version(name) for name in packages},
         "weights": material.checkpoint.weights_hash,
+        **own,
     }
 
 

@@ -22,7 +22,6 @@ from harness.crosscheck.inputs import Asked, Material
 from harness.crosscheck.lm_eval_task import FILTERS
 from harness.crosscheck.options import Check
 from harness.models.checkpoint import Checkpoint
-from harness.models.prompts import load_tokenizer, stop_ids
 from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.runs.machine import within_memory
@@ -48,11 +47,10 @@ def score(run: RunDir, check: Check, seed: int | None) -> None:
     own = made["new tokens"]
     task = lm_eval_task.build(material.asked, material.examples, check.shots, own=own, name=name)
     lm = (_vllm if made["backend"] == "vllm" else _transformers)(run, check, material, loaded, adapter)
-    if check.our_prompt and made["backend"] != "vllm":
+    if stops := made.get("stop ids"):
         # As our engines: without the checkpoint's own penalties, to the end of a turn.
         from transformers import GenerationConfig
 
-        stops = stop_ids(loaded, load_tokenizer(loaded))
         lm.model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=lm.tokenizer.pad_token_id)
     if loaded.chat_template is not None:
         lm.tokenizer.chat_template = loaded.chat_template

@@ -84,6 +84,8 @@ def evaluate(run: RunDir, side: str, part: Part | None = None) -> None:
             # Otherwise the report would find it after the work.
             now = "what is asked now" if side == "base" else side
             check_conditions(each.run, read_evaluation(each.run.base).conditions, template.conditions, now)
+            if side == "base":
+                say(f"{_what('base', each.run)} evaluation: done already.")
     if side == "base" and not own.has_base:
         _base(run, questions, evaluation, loaded, part)
     if side == "again" or (side == "base" and config.eval.noise_floor):

@@ -166,7 +166,15 @@ def test_with_our_prompt_lm_eval_finds_what_we_found(run, monkeypatch, tmp_path,
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     check = Check(0, 12, chat=True, our_prompt=True)
     worker.score(run, check, None)
-    before = (inputs.folder(run, check) / "base.jsonl").stat().st_mtime_ns
+    base = inputs.folder(run, check) / "base.jsonl"
+    answers = files.read_lines(base)
+    own = Path(shutil.copytree(CHECKPOINT, tmp_path / "own"))  # with settings of its own, which ours ignore
+    files.write_json(own / "generation_config.json", {"repetition_penalty": 5.0, "eos_token_id": 1, "pad_token_id": 0})
+    with monkeypatch.context() as other:
+        other.setattr(inputs, "model", lambda *_: (Checkpoint("own", own), None, None))
+        worker.score(run, check, None)
+    assert files.read_lines(base) == answers
+    before = base.stat().st_mtime_ns
     done = harness("crosscheck", run.path, "--our-prompt", "--limit", "12")
     assert done.returncode == 0, done.stderr
     assert f"crosscheck (tuned-seed-{SEED}): lm-eval" in done.stdout and "crosscheck (base)" not in done.stdout

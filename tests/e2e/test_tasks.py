@@ -101,7 +101,7 @@ def test_tasks_are_added_to_a_finished_run_in_one_engine_start_each_and_without_
     said = (place / "several.txt").read_text()
     assert said.count("Start of the engine") == 2  # of base and tuned
     assert "[2/4] training: done already." in said and "Adapter proof" not in said
-    assert "base, gsm_plus evaluation: 16 completions" in said and "\nbase evaluation: " not in said
+    assert "base, gsm_plus evaluation: 16 completions" in said and "\nbase evaluation: done already." in said
     assert "tuned (seed 3407) evaluation: all 16 completions exist already, none generated." in said
     assert "gsm_plus: 6 of 24 questions are left out: critical thinking: the answer is not a number." in said
 
