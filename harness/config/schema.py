@@ -20,13 +20,10 @@ from harness.tasks.dataset import Source
 from harness.tasks.records import Tags
 
 # What adds numbers and changes none, so that it can still be added to a finished run. Of the tasks it is all but the
-# first.
-ADDING = ("rewards.control", "eval.noise_floor", "eval.elicit", "eval.tasks")
+# first, which is in the digest.
+ADDING = ("eval.tasks", "rewards.control", "eval.noise_floor", "eval.elicit")
 # Settings of what a run writes and how often; they do not change its numbers, so the digest leaves them out.
-OUTSIDE_DIGEST = (
-    "name", "train.resume_every", "train.gpu_memory_utilization", "track", "cluster",
-    "rewards.control", "eval.noise_floor", "eval.elicit",
-)  # fmt: skip
+OUTSIDE_DIGEST = ("name", "train.resume_every", "train.gpu_memory_utilization", "track", "cluster", *ADDING[1:])
 EMBEDDED = "tiny"  # the embedded checkpoint and its word problems
 CURVE_ONLY = ("train.save_steps", "train.checkpoint", "eval.curve")
 

@@ -116,9 +116,7 @@ def conditions(run: RunDir, check: Check, material: Material, trained: str | Non
     gpus = machine.gpus()
     own = {}
     if check.our_prompt and backend == "hf":  # vLLM's are ours, too
-        from harness.models import prompts
-
-        own = {"stop ids": prompts.stop_ids(material.checkpoint, prompts.load_tokenizer(material.checkpoint))}
+        own = {"stop ids": list(read_evaluation(run.base).conditions.stop_ids)}
     packages = ("lm_eval", "transformers", "peft", "torch", *(["vllm"] if backend == "vllm" else []))
     return {
         "backend": backend,

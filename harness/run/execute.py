@@ -25,13 +25,11 @@ def run(run: RunDir) -> int:
 
     A complete run is only shown.
     """
-    comparable.check_choice(run)
-    if complete(run) and seals.whole(run):
-        run.pin(local_inputs(run.config))  # its numbers are valid only for unchanged inputs
-        run.pin_control()
+    if is_done(run):
         say(f"{one_line(str(run.path))}: complete, nothing to do.\n")
         write.show(run)
         return 0
+    comparable.check_choice(run)
     if new := not run.settings.exists():
         data = check_inputs(run.config)
         directory.begin(run)
@@ -48,6 +46,16 @@ def run(run: RunDir) -> int:
         # Settings outside the digest may have changed since the run began: the stages read them from here.
         files.write_text(run.settings, run.config.to_yaml())
         return follow.following(run, held, lambda: execute(run, held))
+
+
+def is_done(run: RunDir) -> bool:
+    """Whether a run is complete and whole. Raises HarnessError if it is, and what its numbers are valid for changed."""
+    if not (complete(run) and seals.whole(run)):
+        return False
+    comparable.check_choice(run)
+    run.pin(local_inputs(run.config))
+    run.pin_control()
+    return True
 
 
 def execute(run: RunDir, held: int | None) -> int:

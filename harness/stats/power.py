@@ -74,8 +74,7 @@ def detectable(difference: PairedDifference | SeedsDifference) -> float | None:
     d = difference
     if not isinstance(d, SeedsDifference):
         changed = moved(d.n, d.estimate, d.se)
-        whole = changed > d.gained + d.lost - 1e-6
-        return minimum_detectable_effect(d.n, discordance_high(d.n, changed), correction=1.0, whole=whole)
+        return minimum_detectable_effect(d.n, discordance_high(d.n, changed), correction=1.0, whole=d.whole)
     if not d.trainings or min(side.count for side in d.trainings) < FEWEST:
         return None
     effect = _from_upper_limits(d.n, moved(d.n, d.estimate, d.se_question), d.trainings)

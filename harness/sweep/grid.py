@@ -18,8 +18,9 @@ from harness.cluster.members import Member
 from harness.compare import formats
 from harness.compare import groups as run_groups
 from harness.config.schema import ADDING, Config
-from harness.run.inputs import check_inputs, local_inputs
-from harness.runs import comparable, directory, seals
+from harness.run.execute import is_done
+from harness.run.inputs import check_inputs
+from harness.runs import directory
 from harness.runs.directory import RunDir
 from harness.runs.stages import complete, state_of
 from harness.util import files, logs, processes
@@ -176,13 +177,10 @@ def execute(planned: Sequence[Planned], experiment: str, results: Path, schedule
     for number, each in enumerate(planned):
         place = f"Run {number + 1} of {len(planned)}: {each.label or each.run.path.name}"
         try:
-            if not complete(each.run) or not seals.whole(each.run):
+            if is_done(each.run):
+                say(f"{place}: complete already.")
+            else:
                 missing[number] = place
-                continue
-            comparable.check_choice(each.run)
-            each.run.pin(local_inputs(each.run.config))
-            each.run.pin_control()
-            say(f"{place}: complete already.")
         except HarnessError as error:  # its data, weights or rewards differ from those of the other runs
             stale[number] = str(error)
     options = ["--results", str(results), "--cluster", scheduler]

@@ -11,6 +11,7 @@ from harness.stats import finding
 from harness.stats.paired import paired_difference
 from harness.stats.paired_tests import holm, mcnemar
 from harness.stats.seeds import over_seeds
+from tests.stats.test_intervals import difference
 
 
 def test_reference_values():
@@ -47,9 +48,7 @@ def test_all_pairs_of_runs_with_one_sample():
 
 def test_what_is_borderline_by_itself_is_nothing_after_the_correction():
     def verdicts(gained, lost, holm_p):
-        first = np.repeat([0.0, 1.0, 1.0], [gained, lost, 1200 - gained - lost])
-        second = np.repeat([1.0, 0.0, 1.0], [gained, lost, 1200 - gained - lost])
-        d = paired_difference(first, second)
+        d = difference(gained, lost, 1200)
         return kind(Comparison("a", "b", d, d.mid_p, holm_p), finding.of(d))
 
     assert verdicts(35, 19, 0.12) == verdicts(28, 15, 0.15) == CORRECTED

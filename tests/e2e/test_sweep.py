@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from harness.run import inputs
+from harness.run import execute, inputs
 from harness.runs import directory
 from harness.sweep import __main__ as sweep_command
 from harness.sweep import grid
@@ -153,7 +153,8 @@ def test_a_complete_run_of_a_reward_that_changed_since_is_no_part_of_the_sweep(t
     directory.open_run("quickstart", each.overrides, tmp_path)
     each.run.pin(inputs.local_inputs(each.run.config))
     each.run.adapter(3407).mkdir(parents=True)
-    monkeypatch.setattr(grid, "complete", lambda run: True)
+    for module in (execute, grid):
+        monkeypatch.setattr(module, "complete", lambda run: True)
     assert grid.execute(planned, "quickstart", tmp_path) == {}
     assert "complete already" in capsys.readouterr().out
     reward.write_text("def f(completions, **columns):\n    return [1.0] * len(completions)\n")
@@ -170,7 +171,8 @@ def test_a_complete_run_with_a_changed_file_is_run_again_and_another_control_is_
     (planned,), _ = grid.plan("quickstart", [*SMALL], results)
     planned.run.pin({"control's reward": "random"})
     (other,), _ = grid.plan("quickstart", [*SMALL, "rewards.control=format_only"], results)
-    monkeypatch.setattr(grid, "complete", lambda run: True)
+    for module in (execute, grid):
+        monkeypatch.setattr(module, "complete", lambda run: True)
     assert "control's reward changed" in grid.execute([other], "quickstart", results)[0]
     log = planned.run.tuned(3407) / "samples.jsonl"
     log.write_text(log.read_text() + "{}\n")

@@ -35,7 +35,7 @@ class Gain:
     questions: Part  # what the questions contribute to the variance
     per_seed: tuple[float, ...] | None  # the gain of each training seed, if there are several
     moved: float  # the sum of the questions' squared changes
-    whole: bool  # every change is by 1, as with one sample a question
+    whole: bool  # of a single training: as PairedDifference.whole
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -93,7 +93,7 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
         questions=own,
         per_seed=per_seed,
         moved=power.moved(d.n, d.estimate, se),
-        whole=bool(np.isin(changes, (-1, 0, 1)).all()),
+        whole=not several and d.whole,
     )
 
 
