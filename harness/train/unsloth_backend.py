@@ -152,6 +152,7 @@ def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerB
     padding token is neither its end token nor outside the vocabulary. Raises HarnessError if Unsloth changes the model.
     """
     import torch
+    from transformers import GenerationConfig
     from unsloth import FastModel
 
     from harness.models.vllm_engine import memory_told
@@ -191,6 +192,8 @@ def load(config: Config, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerB
         if engine and not hasattr(loaded, "vllm_engine"):  # it prints why, and continues without vLLM
             raise HarnessError("train.rollouts: Unsloth cannot run vLLM on this machine; set train.rollouts to hf")
         _same_vocabulary(loaded, checkpoint)
+        # Else generate takes from it what the trainer leaves unset; Unsloth prevents that for transformers 4 alone.
+        loaded.generation_config = GenerationConfig()
         trained = loaded if model.full_finetuning else _with_adapter(config, loaded)
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = inductor  # vLLM has set it to its own cache
     if not _loud():

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from harness.models import lora
-from harness.runs import machine
+from harness.config import schema
+from harness.models import checkpoint, lora
+from harness.runs import machine, training
 from harness.util import files
 from tests.conftest import HANG, ROOT, harness, memory_is_back, started
 
@@ -33,7 +36,7 @@ import sys
 from pathlib import Path
 from harness.runs import directory
 from harness.train import unsloth_backend
-from harness.util import files
+from harness.util import locks
 from harness.util.cli import exit_code
 
 def main():
@@ -66,7 +69,11 @@ sys.exit(exit_code(train.main))
 @pytest.mark.parametrize("rollouts", ["vllm", "hf"])
 def test_a_killed_training_goes_on_from_its_last_resume_point(tmp_path, rollouts):
     free = machine.gpus()[0].free
-    command = ["train", "exp/quickstart.yaml", *SMALL, f"train.rollouts={rollouts}", "--results", tmp_path]
+    model = Path(shutil.copytree(checkpoint.resolve(schema.ModelSection(id="tiny")).path, tmp_path / "model"))
+    own = files.read_json(model / "generation_config.json")
+    files.write_json(model / "generation_config.json", own | {"no_repeat_ngram_size": 1})
+    command = ["train", "exp/quickstart.yaml", *SMALL, f"model.id={model}", f"train.rollouts={rollouts}"]
+    command += ["--results", tmp_path]
     killed = started(*command)
     begun = ()
     while killed.poll() is None:
@@ -92,6 +99,8 @@ def test_a_killed_training_goes_on_from_its_last_resume_point(tmp_path, rollouts
     assert 1 <= manifest["stages"]["training (seed 3407)"]["steps"] <= STEPS - EVERY
     weights = lora.adapter_weights(folder / "adapter")
     assert any(weight.abs().max() > 0 for name, weight in weights.items() if ".lora_B." in name)
+    completions = [row["completion"].split() for row in training.read_rollouts(folder)]
+    assert any(len(set(words)) < len(words) for words in completions)  # else by the checkpoint's own settings
     assert not list(ROOT.glob("unsloth_compiled_cache")) and not list(ROOT.glob("vllm_gen_lora*"))
 
 
