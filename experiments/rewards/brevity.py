@@ -34,7 +34,8 @@ def brevity(completions: list[list[dict[str, str]]], answer: list[str], **column
     you need and leave the rest to **columns, as other versions of TRL may pass more.
 
     Returns one number for each completion, or None if the reward does not apply: here, if there is no working at all.
-    None is left out of the means in metrics.jsonl; in the sum with other rewards it counts as 0.0.
+    None is left out of the means in metrics.jsonl; in the sum with other rewards it counts as 0.0. A completion to
+    which no function gives a reward is left out of its group.
     Completions of one prompt are compared with each other, so the model learns only from differences between them.
     """
     return [_one(completion[0]["content"]) for completion in completions]

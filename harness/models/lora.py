@@ -87,6 +87,6 @@ def check_weights(adapter: Path) -> None:
     if not any(torch.count_nonzero(weight) for weight in b_matrices):
         raise HarnessError(
             f"{adapter}: every B matrix is zero, so that the training had no effect: a learning rate of 0, or no group "
-            "in which one completion earned more than another (frac_reward_zero_std is 1 in metrics.jsonl); the same "
+            "in which one completion earned more than another (groups/equal_rewards is 1 in metrics.jsonl); the same "
             "training would end the same, so take easier questions, more generations or other rewards"
         )

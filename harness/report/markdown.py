@@ -91,10 +91,12 @@ def _rollouts(block: Rollouts) -> Iterator[str]:
     groups = next(iter(block.kept.groups.values()))
     yield "Of the completions kept from the first and the last step, the best and the worst:"
     for group in (groups[0], groups[-1])[: len({group.step for group in groups})]:
-        ranked = sorted(group.rollouts, key=lambda rollout: rollout.reward)
+        rewarded = [rollout for rollout in group.rollouts if rollout.reward is not None]
+        ranked = sorted(rewarded, key=lambda rollout: rollout.reward) or group.rollouts
         for rollout in (ranked[-1], ranked[0]):
             cut = "" if rollout.tokens < block.kept.limit else f", at the limit of {block.kept.limit} tokens"
-            yield f"\nStep {group.step}, reward {_number(rollout.reward)}, gold {prose(one_line(group.gold))}{cut}:"
+            reward = "no reward" if rollout.reward is None else f"reward {_number(rollout.reward)}"
+            yield f"\nStep {group.step}, {reward}, gold {prose(one_line(group.gold))}{cut}:"
             yield from fenced(rollout.text)
 
 

@@ -452,14 +452,14 @@ def _decided(rule: str | None, sides: list[Scores]) -> Iterator[int | float]:
 
 
 def _training(run: RunDir, seed: int) -> Training:
-    # Only steps that begin with a rollout have rewards; with num_iterations, others learn from it again.
+    # Only steps that begin with a rollout log a reward; with num_iterations, others learn from it again.
     logged = training.read_metrics(training.metrics_log(run.train(seed)))
-    rollouts = [row.numbers for row in logged if row.numbers.get("reward") is not None]
-    rewards = [row["reward"] for row in rollouts]
-    ends = max(1, round(len(rewards) * REWARD_SHARE))
+    rollouts = [row.numbers for row in logged if "reward" in row.numbers]
+    rewards = [row["reward"] for row in rollouts if row["reward"] is not None]
     watched, steps = Watched(logged), run.steps(seed)
     judged = {name: [row[f"{ROLLOUT}{name}"] for row in rollouts if f"{ROLLOUT}{name}" in row] for name in QUANTITIES}
-    shares = {name: Ends(float(np.mean(s[:ends])), float(np.mean(s[-ends:]))) for name, s in judged.items() if s}
+    shares = {name: _ends(values) for name, values in judged.items() if values}
+    paid = _ends(rewards) if rewards else None
     disagree = {
         name: float(np.mean([row[f"profiles_disagree/{name}"] for row in rollouts]))
         for name in ("format", "answer")
@@ -471,13 +471,19 @@ def _training(run: RunDir, seed: int) -> Training:
         asked=run.config.train.steps if steps < run.config.train.steps else None,
         completions=len(rollouts) * run.config.completions_per_step,
         dropped_prompts=len(training.read_dropped(run.train(seed)).dropped),
-        reward_first=float(np.mean(rewards[:ends])) if rewards else None,
-        reward_last=float(np.mean(rewards[-ends:])) if rewards else None,
+        reward_first=paid and paid.first,
+        reward_last=paid and paid.last,
         profiles_disagree=disagree,
         rollouts=shares or None,
-        reward_rose=drift.rose(rewards) if shares else None,
+        reward_rose=drift.rose(rewards, run.config.rollouts) if shares else None,
         drift=watched.drift(run.config.rollouts),
     )
+
+
+def _ends(values: list[float]) -> Ends:
+    """The means of the first and of the last REWARD_SHARE of the steps."""
+    count = max(1, round(len(values) * REWARD_SHARE))
+    return Ends(float(np.mean(values[:count])), float(np.mean(values[-count:])))
 
 
 def _proof(run: RunDir, seed: int) -> Proof:

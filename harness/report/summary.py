@@ -202,7 +202,7 @@ class Training:
     # By the evaluation's scorer, as shares of the completions over the same steps as the reward; None where an older
     # version did not record it.
     rollouts: dict[str, Ends] | None = field(default=None, metadata=typed.OMITTED)  # by quantity
-    reward_rose: bool | None = field(default=None, metadata=typed.OMITTED)  # `stats.drift.rose`
+    reward_rose: bool | None = field(default=None, metadata=typed.OMITTED)  # `stats.drift.rose`; None: not tested
     drift: Drift | None = field(default=None, metadata=typed.OMITTED)
 
 

@@ -144,7 +144,7 @@ class Verdict:
         rose = [each.reward_rose and each.reward_first < each.reward_last for each in self.trained]
         if all(rose):
             moved = f"The reward rose ({ends})"
-        elif any(each.reward_rose is None for each in self.trained):  # an older version did not test it
+        elif any(each.reward_rose is None for each in self.trained):  # too few steps, or an older version
             moved = f"The mean reward went {ends}"
         elif any(rose):
             moved = f"The reward is detected to have risen in {sum(rose)} of {len(rose)} trainings ({ends})"

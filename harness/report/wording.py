@@ -170,8 +170,8 @@ def stopped(trained: Training) -> str | None:
     return (
         f"The training with seed {trained.seed} was stopped after step {trained.steps} of {trained.asked}: its reward "
         f"had risen from {d.reward[0]:.2f} to {d.reward[1]:.2f} while the accuracy of the completions that it learned "
-        f"from had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%}. The tuned model is what was trained until "
-        "then."
+        f"from had fallen from {d.accuracy[0]:.1%} to {d.accuracy[1]:.1%}. The tuned model comes from what was "
+        "trained until then."
     ).replace("-", "−")
 
 

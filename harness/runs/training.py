@@ -11,6 +11,8 @@ from harness.stats.drift import Drift, drift
 from harness.util import files, typed
 from harness.util.errors import HarnessError, in_short
 
+EQUAL_GROUPS = "groups/equal_rewards"  # share of a rollout's groups without two rewards that differ: nothing to learn
+UNREWARDED = "completions/unrewarded"  # share of a rollout's completions to which no function gave a reward
 ROLLOUT = "rollout/"  # before the quantities of harness.stats.scores, in the metrics: shares of a rollout's completions
 Numbers = dict[str, int | float | bool | None]  # by the trainer's names; None: not a finite number
 
@@ -122,8 +124,9 @@ def rollouts_file(folder: Path) -> Path:
 def read_rollouts(folder: Path, after: int = 0) -> list[dict[str, Any]]:
     """The completions that the training in this folder kept, of the steps after this one.
 
-    A row has step, problem_id, question, gold, completion, tokens, reward and a column for each reward function. Raises
-    HarnessError if the file cannot be read.
+    A row has step, problem_id, question, gold, completion, tokens, reward and a column for each reward function; a
+    function that gave none has None there, and a completion without any has the reward None. Raises HarnessError if the
+    file cannot be read.
     """
     import pyarrow.parquet  # not at the top: it takes a quarter of a second
 

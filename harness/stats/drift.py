@@ -60,11 +60,22 @@ def drift(rewards: Sequence[float], accuracies: Sequence[float], steps: int) -> 
     return None
 
 
-def rose(values: Sequence[float]) -> bool:
-    """Whether the last window of a finished training is higher than the first, at ALPHA."""
-    length = window_length(len(values))
+def rose(values: Sequence[float], steps: int) -> bool | None:
+    """Whether the last window is higher than the first, at ALPHA, in a training of `steps`; None: too few to test.
+
+    values: one mean a step, of a training that is over, so that fewer than `steps` are of one that was stopped. Where
+    neither window varies they are compared by rank, whose exact p is below ALPHA from SHORTEST steps a window on: 1/70.
+    """
+    length = window_length(steps)
+    if len(values) < 2 * length:
+        length = window_length(len(values))
+    if not length:
+        return None
     column = np.asarray(values, dtype=np.float64)
-    return bool(length) and welch(column[:length], column[-length:]) < ALPHA
+    first, last = column[:length], column[-length:]
+    if not np.ptp(first) and not np.ptp(last):
+        return bool(last[0] > first[0])
+    return welch(first, last) < ALPHA
 
 
 def welch(lower: NDArray[np.float64], higher: NDArray[np.float64]) -> float:

@@ -141,7 +141,7 @@ class Reader:
             texts = [
                 (
                     _dialogue(row["question"], row["completion"]),
-                    f"problem {row['problem_id']}, gold {row['gold']}, reward {row['reward']:.2f}",
+                    f"problem {row['problem_id']}, gold {row['gold']}, {_reward(row['reward'])}",
                 )
                 for row in group[:COMPLETIONS]
             ]
@@ -168,6 +168,10 @@ class Reader:
 
 def _logs(run: RunDir, seed: int) -> tuple[Path, Path]:
     return training.metrics_log(run.train(seed)), training.rollouts_file(run.train(seed))
+
+
+def _reward(found: float | None) -> str:
+    return "no reward" if found is None else f"reward {found:.2f}"
 
 
 def _state(file: Path) -> tuple[int, ...] | None:

@@ -27,6 +27,7 @@ from harness.util.console import say
 from harness.util.errors import HarnessError
 
 SHOWN = 10  # steps over which the progress bar averages the reward, because a single step is mostly noise
+SAME = 1e-8  # between rewards that count as equal
 PATIENCE = 3  # steps in a row in which every completion reached the token limit although its text had ended
 
 
@@ -99,10 +100,13 @@ class Recorder(TrainerCallback):
             given["log_metric"](f"{training.ROLLOUT}{name}", share)
         self.tokens += sum(map(len, given["completion_ids"]))
         self._check_stopping(given["completion_ids"])
+        totals = self._totals()
+        size = self.config.train.generations
+        groups = [totals[start : start + size] for start in range(0, len(totals), size)]
+        given["log_metric"](training.EQUAL_GROUPS, sum(map(_equal, groups)) / len(groups))
+        given["log_metric"](training.UNREWARDED, totals.count(None) / len(totals))
         step = given["trainer_state"].global_step + 1
-        weights = [function.weight for function in self.config.rewards.functions]
-        for i in range(self.config.train.generations):
-            values = [rewarded[i] for rewarded in self._rewards.values()]
+        for i in range(size):
             self.rows.append(
                 {
                     "step": step,
@@ -111,10 +115,17 @@ class Recorder(TrainerCallback):
                     "gold": given["answer"][i],
                     "completion": texts[i],
                     "tokens": len(given["completion_ids"][i]),
-                    "reward": sum(w * v for w, v in zip(weights, values, strict=True) if v is not None),
-                    **dict(zip(self._rewards, values, strict=True)),
+                    "reward": totals[i],
+                    **{name: values[i] for name, values in self._rewards.items()},
                 }
             )
+
+    def _totals(self) -> list[float | None]:
+        """Each completion's weighted sum of its rewards; None where no function gave one: the trainer leaves it out."""
+        weights = [function.weight for function in self.config.rewards.functions]
+        parts = zip(*self._rewards.values(), strict=True)
+        given = [[w * v for w, v in zip(weights, values, strict=True) if v is not None] for values in parts]
+        return [sum(rewards) if rewards else None for rewards in given]
 
     def _judged(self, texts: Sequence[str], golds: Sequence[str], ids: Sequence[Sequence[int]]) -> dict[str, float]:
         """What the evaluation's scorer says of a rollout: the share of its completions, by quantity."""
@@ -196,9 +207,15 @@ class Recorder(TrainerCallback):
             files.write_bytes(self.parquet, buffer.getvalue())
 
 
-def _note(history: Sequence[dict[str, float]]) -> str:
+def _equal(group: Sequence[float | None]) -> bool:
+    """Whether no two of its rewards differ, as TRL judges it: all advantages are 0."""
+    rewards = [reward for reward in group if reward is not None]
+    return not rewards or max(rewards) - min(rewards) <= SAME
+
+
+def _note(history: Sequence[dict[str, float | None]]) -> str:
     """The mean reward and completion length of the last steps, for the progress bar."""
-    last = [entry for entry in history if "reward" in entry][-SHOWN:]
+    last = [entry for entry in history if entry.get("reward") is not None][-SHOWN:]
     if not last:
         return ""
     reward, length = (sum(e[key] for e in last) / len(last) for key in ("reward", "completions/mean_length"))

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness.report import write
-from harness.report.sections.diagnosis import CHANGED, CHOICES, CUT, EQUAL, MOVED
+from harness.report.sections.diagnosis import CHANGED, CHOICES, CUT, EQUAL, MOVED, UNPAID
 from harness.util import files
 from tests.constructed import PROOF, WEIGHTS_PROOF, make_run, reported
 from tests.report.test_html import Tree, check_one_file
@@ -36,7 +36,13 @@ def alone(tmp_path, columns: dict, *overrides: str, proof: dict | None = None) -
 @pytest.mark.parametrize(
     ("beyond", "within", "overrides", "words_of_it"),
     [
-        ({"frac_reward_zero_std": EQUAL}, {"frac_reward_zero_std": EQUAL - 0.01}, (), "in 90% of the groups all"),
+        (
+            {"completions/unrewarded": UNPAID},
+            {"completions/unrewarded": UNPAID - 0.01},
+            (),
+            "no function gave a reward to 90% of the completions",
+        ),
+        ({"groups/equal_rewards": EQUAL}, {"groups/equal_rewards": EQUAL - 0.01}, (), "in 90% of the groups no two"),
         (
             {"completions/clipped_ratio": CUT},
             {"completions/clipped_ratio": CUT - 0.01},
@@ -57,7 +63,7 @@ def alone(tmp_path, columns: dict, *overrides: str, proof: dict | None = None) -
             "had become as large as the rewards' own differences",
         ),
     ],
-    ids=["equal rewards", "cut", "entropy", "KL", "KL of unscaled rewards"],
+    ids=["no rewards", "equal rewards", "cut", "entropy", "KL", "KL of unscaled rewards"],
 )
 def test_a_cause_is_named_beyond_its_limit_alone(tmp_path, beyond, within, overrides, words_of_it):
     assert words_of_it in alone(tmp_path / "beyond", beyond, *overrides)
@@ -100,10 +106,10 @@ def test_without_a_cause_it_says_what_the_interval_hides_or_nothing(tmp_path):
 
 
 def test_of_several_trainings_all_must_show_it(tmp_path):
-    equal = {"frac_reward_zero_std": 1.0}
-    one = said(make_run(tmp_path / "one", SAME, {1: SAME, 2: SAME}), {1: equal, 2: {"frac_reward_zero_std": 0.5}})
+    equal = {"groups/equal_rewards": 1.0}
+    one = said(make_run(tmp_path / "one", SAME, {1: SAME, 2: SAME}), {1: equal, 2: {"groups/equal_rewards": 0.5}})
     both = said(make_run(tmp_path / "both", SAME, {1: SAME, 2: SAME}), {1: equal, 2: equal})
-    assert "of the groups" not in one and "in 100% of the groups all completions earned the same reward" in both
+    assert "of the groups" not in one and "in 100% of the groups no two completions earned different rewards" in both
 
 
 def test_a_trained_model_that_changed_by_itself_has_moved_and_its_mean_is_wide_by_the_trainings(tmp_path):
@@ -122,12 +128,12 @@ def test_a_trained_model_that_changed_by_itself_has_moved_and_its_mean_is_wide_b
 @pytest.mark.parametrize(("base", "tuned"), [("wrong", "right"), ("right", "wrong")])
 def test_a_detected_change_needs_no_such_line(tmp_path, base, tuned):
     run = make_run(tmp_path, [base] * 60, [tuned] * 60)
-    assert "no gain was detected" not in said(run, {3407: {"frac_reward_zero_std": 1.0}})
+    assert "no gain was detected" not in said(run, {3407: {"groups/equal_rewards": 1.0}})
 
 
 def test_the_page_says_it_too(tmp_path):
     run = make_run(tmp_path, SAME, SAME)
-    first = said(run, {3407: {"frac_reward_zero_std": 1.0, "completions/clipped_ratio": 0.95}})
+    first = said(run, {3407: {"groups/equal_rewards": 1.0, "completions/clipped_ratio": 0.95}})
     (line,) = [line for line in first.splitlines() if line.startswith(WHY)]
     assert line.count(";") == 2
     page = run.page.read_text(encoding="utf-8")

@@ -363,15 +363,16 @@ def trained(tmp_path_factory):
         rows = [
             {"step": step, "reward": step / seed, "rollout/accuracy": 0.5, "kl": step / 100, "entropy": 0.4}
             | {"profiles_disagree/format": 0.0, "profiles_disagree/answer": 0.0}
-            | {"grad_norm": 1.0, "clip_ratio/region_mean": 0.0, "frac_reward_zero_std": 0.25}
+            | {"grad_norm": 1.0, "clip_ratio/region_mean": 0.0, "groups/equal_rewards": 0.25}
             for step in (1, 2, 3)
         ]
         files.write_lines(run.train(seed) / "metrics.jsonl", rows)
         kept = [
             {"step": step, "problem_id": f"{step}", "question": f"Question of step {step}", "gold": "18", "tokens": 7}
-            | {"completion": f"{HOSTILE[2]} {part}", "reward": step + part, "reward_numbers": part, "reward_tags": None}
+            | {"completion": f"{HOSTILE[2]} {part}", "reward": part and step + part}
+            | {"reward_numbers": part, "reward_tags": None}
             for step in (1, 3)
-            for part in (-0.5, 0.25)
+            for part in (-0.5, None, 0.25)
         ]
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(kept), run.train(seed) / "completions.parquet")
     write.write(run)
@@ -392,8 +393,9 @@ def test_every_rollout_is_shown_by_step_with_the_parts_of_its_reward(trained, tm
         [
             "reward 3.25 (+0.38 to the mean) · numbers 0.25 · tags none · 7 tokens",
             "reward 2.5 (−0.38 to the mean) · numbers −0.5 · tags none · 7 tokens",
+            "no reward · numbers none · tags none · 7 tokens",
         ],
-        [f"{HOSTILE[2]} 0.25", f"{HOSTILE[2]} -0.5"],
+        [f"{HOSTILE[2]} {part}" for part in ("0.25", "-0.5", "None")],
     ]
     assert first[:2] == ["Step 1", "Question of step 1"]
 

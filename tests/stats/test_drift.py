@@ -44,7 +44,15 @@ def test_nothing_else_raises_it(rewards, accuracies):
 
 
 def test_a_reward_rises_where_its_last_window_is_above_its_first():
-    assert rose(UP) and not rose(DOWN) and not rose([1.0] * 20) and not rose(UP[:7])
+    assert rose(UP, 20) and rose(DOWN, 20) is rose([1.0] * 20, 20) is False
+    assert rose(UP[:7], 7) is None  # too short for two windows
+    assert rose([0.0] * 8 + [3.0] * 8, 16) and not rose([3.0] * 8 + [0.0] * 8, 16)  # without any spread, by rank
+
+
+def test_the_reward_of_a_stopped_training_is_compared_over_the_windows_that_stopped_it():
+    rewards = [2.9, 3.1] * 4 + [0.0, 0.1] * 6 + [4.0, 4.1] * 6 + [2.9, 3.1] * 4
+    assert drift(rewards, [0.9, 0.8] * 10 + [0.1, 0.2] * 10, 100).step == 40
+    assert rose(rewards, 100) and not rose(rewards, 40)
 
 
 def test_it_is_refused_what_does_not_belong_together():

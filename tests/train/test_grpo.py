@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 from harness.config import loading, schema
 from harness.models import checkpoint, full_finetuning, prompts
 from harness.models.lora import lora_config
-from harness.runs import directory
+from harness.runs import directory, training
 from harness.tasks.benchmarks import gsm8k
 from harness.train import effective_settings, grpo, resume, rewards, trl_backend, trl_rollouts, unsloth_backend
 from harness.train.recorder import PATIENCE, Recorder, _note
@@ -317,10 +317,11 @@ def test_long_prompts_are_dropped_and_listed_or_refused(tmp_path):
         grpo._fitting(limited(prompts_per_step=len(problems)), problems, tokenizer, tmp_path)
 
 
-def rollout(listener, completion_ids, step=0):
+def rollout(listener, completion_ids, step=0, rewards=None):
     n = len(completion_ids)
     logged = {}
-    (function,) = listener.wrap([lambda **given: [1.5] * n])
+    rewards = rewards or [1.5] * n
+    (function,) = listener.wrap([lambda **given: rewards])
     values = function(
         prompts=[[{"role": "user", "content": "1+1?"}]] * n,
         completions=[[{"role": "assistant", "content": "2"}]] * n,
@@ -330,7 +331,7 @@ def rollout(listener, completion_ids, step=0):
         trainer_state=SimpleNamespace(global_step=step),
         log_metric=logged.__setitem__,
     )
-    assert values == [1.5] * n
+    assert values == rewards
     return logged
 
 
@@ -358,7 +359,7 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     assert logged == {
         "profiles_disagree/format": 0.0, "profiles_disagree/answer": pytest.approx(1.0),
         "rollout/accuracy": 1.0, "rollout/strict": 0.0, "rollout/format": 0.0, "rollout/tags": 0.0,
-        "rollout/marked": 0.0,
+        "rollout/marked": 0.0, "groups/equal_rewards": 1.0, "completions/unrewarded": 0.0,
     }  # fmt: skip
     listener.save()
     rows = pyarrow.parquet.read_table(tmp_path / "completions.parquet").to_pylist()
@@ -368,6 +369,28 @@ def test_completions_are_sampled_with_their_rewards_and_forgotten_beyond_the_res
     resumed = overheard(tmp_path, done=2)
     assert {row["step"] for row in resumed.rows} == {1, 2}
     assert [row["step"] for row in files.read_lines(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_a_completion_without_a_reward_is_recorded_as_such(tmp_path):
+    """The trainer leaves it out of its group; a group without two rewards that differ teaches nothing."""
+    listener = overheard(tmp_path)
+    shown = []
+    listener.update = lambda step, note: shown.append(note)
+    for step, given in enumerate(([None, 1.0, 2.0, None, 1.0, 1.0, None, 1.0], [None] * 8)):
+        logged = rollout(listener, [[5, 106]] * 8, step, given)
+        reward = None if given[1] is None else 1.2
+        listener.on_step_end(
+            None,
+            SimpleNamespace(global_step=step + 1, log_history=[{"reward": reward, "completions/mean_length": 2.0}]),
+            None,
+            model=torch.nn.Linear(1, 1),
+        )
+        assert logged["groups/equal_rewards"] == (0.5, 1.0)[step]
+        assert logged["completions/unrewarded"] == (3 / 8, 1.0)[step]
+    assert shown == ["reward 1.20, 2 tokens a completion (in the last step)", ""]
+    listener.save()
+    rows = training.read_rollouts(tmp_path)
+    assert [row["reward"] for row in rows] == [None, 2.0, 4.0, None, None, None, None, None]
 
 
 def test_a_reward_that_rises_while_accuracy_falls_is_said_once(tmp_path, capsys):

@@ -21,7 +21,7 @@ class Rollout:
 
     text: str
     tokens: int
-    reward: float  # the weighted sum of the parts
+    reward: float | None  # the weighted sum of the parts; None where no function gave one
     parts: list[float | None]  # of each reward function, unweighted; None where it gave no reward
 
 

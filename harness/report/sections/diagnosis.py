@@ -16,7 +16,7 @@ from harness.report import verdict
 from harness.report.summary import REWARD_SHARE, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import Proof, WeightsProof
-from harness.runs.training import Numbers, metrics_log, read_metrics
+from harness.runs.training import EQUAL_GROUPS, UNREWARDED, Numbers, metrics_log, read_metrics
 from harness.stats.finding import in_points, of
 from harness.stats.intervals import ALPHA, NORMAL
 from harness.stats.records import SeedsRecord
@@ -24,6 +24,7 @@ from harness.stats.scores import COMPARED
 from harness.stats.seeds import quantile
 from harness.util.text import plural
 
+UNPAID = 0.9  # share of completions: above it, under a tenth of them could teach anything
 EQUAL = 0.9  # share of groups: above it, under a tenth of what was sampled teaches anything
 CUT = 0.9  # share of completions: above it, under a tenth of them came to their answer
 CHOICES = 2.0  # completions: exp of a whole one's entropy, so with fewer a group is nearly always the same text
@@ -39,7 +40,8 @@ class Measured:
     """One training; None: not logged."""
 
     steps: int  # after which the evaluated adapter was saved
-    equal: float | None  # share of groups of equal rewards
+    unrewarded: float | None  # share of completions without any reward
+    equal: float | None  # share of groups without two rewards that differ
     cut: float | None  # share of completions cut at the token limit
     entropy: float | None  # nats a token, over the last REWARD_SHARE of the steps
     length: float | None  # tokens a completion, over the same steps
@@ -69,7 +71,7 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
         yield f"Why no gain was detected, as far as it was measured: {'; '.join(named)}."
     else:
         yield (
-            "None of the causes that this report looks for in the training says why no gain was detected: groups of "
+            "None of the causes that this report looks for in the training says why no gain was detected: missing or "
             "equal rewards, cut completions, always the same text, the penalty for leaving the base, weights that "
             "hardly moved. What the rewards paid for is in the training's curves."
         )
@@ -82,7 +84,7 @@ def _term(over_seeds: SeedsRecord) -> float:
 
 def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
     rows = read_metrics(metrics_log(run.train(seed)))
-    rollouts = [row.numbers for row in rows if row.numbers.get("reward") is not None]
+    rollouts = [row.numbers for row in rows if "reward" in row.numbers]
     last = rollouts[-max(1, round(len(rollouts) * REWARD_SHARE)) :]
 
     def mean(name: str, of_rows: Sequence[Numbers]) -> float | None:
@@ -91,7 +93,8 @@ def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
 
     return Measured(
         steps=run.evaluated_step(seed),
-        equal=mean("frac_reward_zero_std", rollouts),
+        unrewarded=mean(UNREWARDED, rollouts),
+        equal=mean(EQUAL_GROUPS, rollouts),
         cut=mean("completions/clipped_ratio", rollouts),
         entropy=mean("entropy", last),
         length=mean("completions/mean_length", last),
@@ -101,13 +104,18 @@ def _measured(run: RunDir, seed: int, proof: Proof) -> Measured:
     )
 
 
+def unrewarded(trained: Sequence[Measured], config: Config) -> str | None:
+    found = [each.unrewarded for each in trained]
+    if not _all(found, lambda share: share >= UNPAID):
+        return None
+    return f"no function gave a reward to {fmean(found):.0%} of the completions that it learned from"
+
+
 def equal(trained: Sequence[Measured], config: Config) -> str | None:
     found = [each.equal for each in trained]
-    if config.train.scale_rewards == "batch":  # TRL counts steps then, in which no reward differs
-        return None
     if not _all(found, lambda share: share >= EQUAL):
         return None
-    return f"in {fmean(found):.0%} of the groups all completions earned the same reward, so that none was better"
+    return f"in {fmean(found):.0%} of the groups no two completions earned different rewards, so that none was better"
 
 
 def cut(trained: Sequence[Measured], config: Config) -> str | None:
@@ -158,7 +166,7 @@ def still(trained: Sequence[Measured], config: Config) -> str | None:
 
 
 # In the order in which they are named.
-CAUSES: tuple[Callable[[Sequence[Measured], Config], str | None], ...] = (equal, cut, entropy, pull, still)
+CAUSES: tuple[Callable[[Sequence[Measured], Config], str | None], ...] = (unrewarded, equal, cut, entropy, pull, still)
 
 
 def _all(values: Sequence, holds: Callable) -> bool:

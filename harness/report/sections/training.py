@@ -13,7 +13,7 @@ from harness.report.page import rollouts as kept_rollouts
 from harness.report.summary import REWARD_SHARE, SeedSummary, Summary
 from harness.runs.directory import RunDir
 from harness.runs.proof import WeightsProof
-from harness.runs.training import ROLLOUT, Metrics, metrics_log, read_metrics
+from harness.runs.training import EQUAL_GROUPS, ROLLOUT, UNREWARDED, Metrics, metrics_log, read_metrics
 from harness.stats.finding import spell, spell_p
 from harness.stats.scores import COMPARED, QUANTITIES
 from harness.util.text import plural
@@ -42,7 +42,8 @@ CURVES = (
     Drawn("rollout-format", "Exact format of the rollouts", f"{ROLLOUT}format", share=True),
     Drawn("length", "Mean tokens of a completion", "completions/mean_length", band="and range", ends=LENGTHS),
     Drawn("clipped", "Completions cut at the limit", "completions/clipped_ratio", share=True),
-    Drawn("no-signal", "Groups of equal rewards", "frac_reward_zero_std", share=True),
+    Drawn("no-signal", "Groups of equal rewards", EQUAL_GROUPS, share=True),
+    Drawn("unrewarded", "Completions without a reward", UNREWARDED, share=True),
     Drawn("kl", "KL divergence from the base, nats", "kl"),
     Drawn("entropy", "Entropy of a token, nats", "entropy"),
     Drawn("gradient", "Gradient norm", "grad_norm"),

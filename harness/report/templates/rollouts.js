@@ -24,24 +24,29 @@ async function makeRollouts(place) {
     step.value = range.value = groups.indexOf(group);
     before.disabled = group === groups[0];
     after.disabled = group === groups.at(-1);
-    const rewards = group.rollouts.map((each) => each.reward), mean = rewards.reduce((a, b) => a + b, 0) / rewards.length;
+    const rewards = group.rollouts.map((each) => each.reward).filter((reward) => reward !== null);
+    const mean = rewards.reduce((a, b) => a + b, 0) / rewards.length;
     const alike = rewards.every((reward) => reward === rewards[0]);
+    const unrewarded = group.rollouts.length - rewards.length;
     shown.replaceChildren(
       make("h3", {}, `Step ${group.step}`),
       make("p", { className: "question" }, make("bdi", {}, group.question)),
       make("p", { className: "meta" }, "gold ", make("b", {}, make("bdi", {}, group.gold)),
-        ` · ${rewards.length} completions · mean reward ${number(mean)}` +
-        (alike ? ": all are equal, so there is nothing to learn from this group" : "")),
+        ` · ${group.rollouts.length} completions` + (rewards.length ? ` · mean reward ${number(mean)}` : "") +
+        (unrewarded ? ` · ${unrewarded} without a reward, left out` : "") +
+        (alike ? ": no two rewards differ, so there is nothing to learn from this group" : "")),
       make("div", { className: "group" },
-        ...[...group.rollouts].sort((a, b) => b.reward - a.reward).map((each) => rollout(each, mean))));
+        ...[...group.rollouts].sort((a, b) => (b.reward ?? -Infinity) - (a.reward ?? -Infinity)).map((each) => rollout(each, mean))));
   }
 
   function rollout(each, mean) {
     const parts = each.parts.map((value, at) => `${data.functions[at]} ${value === null ? "none" : number(value)}`);
-    const better = each.reward > mean ? "yes" : each.reward < mean ? "no" : "";
+    const none = each.reward === null;
+    const better = none ? "" : each.reward > mean ? "yes" : each.reward < mean ? "no" : "";
+    const apart = none ? "" : ` (${each.reward >= mean ? "+" : "−"}${number(Math.abs(each.reward - mean))} to the mean)`;
     return make("div", { className: "rollout" },
-      make("p", { className: "meta" }, make("b", { className: better }, `reward ${number(each.reward)}`),
-        ` (${each.reward >= mean ? "+" : "−"}${number(Math.abs(each.reward - mean))} to the mean) · ${parts.join(" · ")} · ` +
+      make("p", { className: "meta" }, make("b", { className: better }, none ? "no reward" : `reward ${number(each.reward)}`),
+        `${apart} · ${parts.join(" · ")} · ` +
         `${each.tokens.toLocaleString("en")} tokens${each.tokens < data.limit ? "" : ", the limit"}`),
       textOf([each.text], data.tags));
   }
