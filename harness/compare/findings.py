@@ -9,6 +9,7 @@ from harness.compare import pairs as run_pairs
 from harness.compare.pairs import Pairs
 from harness.stats import finding
 from harness.stats.finding import in_points
+from harness.util.text import plural
 
 
 class Found(NamedTuple):
@@ -34,15 +35,17 @@ def of(pairs: Pairs, labels: Sequence[str]) -> Found | None:
             detected[better, worse] = abs(found.difference.value)
     if len(labels) == 2:
         return _of_two(detected, labels)
+    unpaired = len(labels) * (len(labels) - 1) // 2 - len(pairs.compared)
+    rest = f"; {plural(unpaired, 'pair')} of one training with several were not compared" if unpaired else ""
     if not detected:
-        return Found(f"No two of {len(labels)} runs are detected to differ in accuracy")
+        return Found(f"No two of {len(labels)} runs are detected to differ in accuracy{rest}")
     for best in range(len(labels)):
         beaten = [worse for better, worse in detected if better == best]
         if len(beaten) == len(labels) - 1:
             return Found(f"{labels[best]} is more accurate than each of the other {len(beaten)} runs", best)
     (better, worse), most = max(detected.items(), key=lambda item: item[1])
     apart = f"most of all {labels[better]} and {labels[worse]}, by {in_points(most)[0]} points"
-    said = f"{len(detected)} of {len(pairs.compared)} pairs of runs differ in accuracy, {apart}"
+    said = f"{len(detected)} of {len(pairs.compared)} pairs of runs differ in accuracy, {apart}{rest}"
     return Found(said, better, worse)
 
 

@@ -22,7 +22,7 @@ from harness.stats import finding
 from harness.stats.scores import COMPARED
 from harness.util import files, typed
 from harness.util.errors import HarnessError
-from harness.util.text import one_line, quoted
+from harness.util.text import one_line, plural, quoted
 
 COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
@@ -81,16 +81,14 @@ def load(paths: list[Path]) -> list[Run]:
 
 
 def _load(path: Path) -> Run:
-    """One finished run. Raises HarnessError if the path is not one, or was written by another version."""
-    if not (path / "summary.json").is_file():
+    """One finished run. Raises HarnessError if the path is not one, is damaged, or was written by another version."""
+    if not all((path / name).is_file() for name in ("summary.json", "report.md")):  # an outdated report is deleted
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
     numbers, run = summary.read(path), directory.existing(path)
-    sealed = run.read_manifest().seals.get(run.summary.name)
-    if sealed and seals.changed(run.summary, sealed):
-        raise HarnessError(
-            f"{run.summary}: has changed since it was written; python -m harness.run {quoted(path)} mends it"
-        )
+    for each in seals.broken(run, but="train"):
+        if not each.missing:  # a run can be in the table without its answers
+            raise HarnessError(f"{path / each.path}: {each.why}; python -m harness.run {quoted(path)} mends it")
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
     # Gains of different bases are not comparable, so runs of another base get their own table.
     shared = plain(numbers.conditions) | {BASE: numbers.base_weights}
@@ -164,6 +162,10 @@ def lines(group: Group) -> list[str]:
     for run in group if keys else []:
         values = (f"{key}={spelled(run.settings[key])}" for key in keys if key in run.settings)
         listed.append(f"{run.name}: " + ", ".join(values))
+    for run in group:
+        if done := run.summary.identity.done:
+            steps = f"{' / '.join(map(str, done))} of {plural(run.summary.identity.steps, 'step')}"
+            listed.append(f"{run.name}: the training was stopped after {steps} (train.on_drift).")
     listed += [f"{key} is {meaning}." for key, meaning in HASHES.items() if key in keys]
     return [one_line(line) for line in listed]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.config import plugins
 from harness.config.schema import Config
 from harness.tasks import answer_format
+from harness.tasks.registry import TASKS
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # the values of vLLM's max_lora_rank
 VLLM_TEMPERATURES = (0.01, 2.0)  # the range that vLLM samples at; a lower value is silently raised to 0.01
@@ -78,6 +79,11 @@ def impossible(config: Config) -> Iterator[str]:
     if evaluation.tasks[0] != "gsm8k" and (evaluation.curve or evaluation.split == "dev"):
         key = "eval.curve" if evaluation.curve else "eval.split"
         yield f"{key}: the dev split is one of data's questions, and {evaluation.tasks[0]} has none; put gsm8k first"
+    if TASKS.get(evaluation.tasks[0]).clustered:
+        yield (
+            f"eval.tasks: questions of {evaluation.tasks[0]} were made from one another, and the statistics of the "
+            "first task take each alone; put gsm8k before it"
+        )
     if evaluation.curve and model.full_finetuning:
         yield "eval.curve: the learning curve needs LoRA adapters, and full finetuning makes none; set it to false"
     if len(set(evaluation.tasks)) < len(evaluation.tasks):

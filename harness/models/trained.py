@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.models import checkpoint
 from harness.models.checkpoint import Checkpoint
-from harness.runs import curve
+from harness.runs import curve, seals
 from harness.runs.directory import RunDir
 from harness.runs.stages import stages
 from harness.util.errors import HarnessError
@@ -50,7 +50,8 @@ def find(run: RunDir, seed: int | None) -> Trained:
     """The result of the training with this seed, or with None of the first of train.seeds.
 
     Raises HarnessError for another seed, if a stage up to the training (or to the curve that chooses its checkpoint) is
-    not finished, if a file of its result is missing, and if the base's weights have changed since the run began.
+    not finished, if a file of its result is missing or has changed, and if the base's weights have changed since the
+    run began.
     """
     run.check_seed("--train-seed", seed)
     chosen = run.config.train.seeds[0] if seed is None else seed
@@ -67,6 +68,7 @@ def find(run: RunDir, seed: int | None) -> Trained:
     for name in ("*.safetensors", "config.json") if full else ("adapter_model.safetensors", "adapter_config.json"):
         if not any(path.glob(name)):
             raise HarnessError(f"{path}: {name} is missing; restore it, or delete the folder and run again")
+    seals.check_files(run, path)
     base = checkpoint.resolve(run.config.model)
     run.pin({"base weights": base.weights_hash})
     return Trained(run, chosen, base, path)

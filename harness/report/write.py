@@ -24,9 +24,9 @@ def write(run: RunDir) -> Summary:
         run.page: html_report.draw(run, numbers, tabs),
         run.report: visible("\n".join(report_lines(run, numbers, text))) + "\n",
     }
+    figures = [block for section in text for block in section.blocks if isinstance(block, Figure)]
+    content = {run.plots / f"{figure.name}.svg": charts.as_file(figure.svg) for figure in figures} | content
     seals.seal_texts(run, run.report, content, seals.hashes(run, run.drawn_from))
-    for figure in (block for section in text for block in section.blocks if isinstance(block, Figure)):
-        files.write_text(run.plots / f"{figure.name}.svg", charts.as_file(figure.svg))
     for file, written in content.items():
         files.write_text(file, written)
     return numbers

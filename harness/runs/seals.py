@@ -30,6 +30,7 @@ class Broken:
     path: str  # in the run directory
     seal: Seal
     why: str
+    missing: bool = False
     stale: bool = False  # it is as it was written, but from something that has been made again since
 
 
@@ -102,16 +103,21 @@ def changed(file: Path, sealed: Seal) -> bool:
     return files.file_hash(file) not in (sealed.sha256, sealed.replaced)
 
 
-def broken(run: RunDir) -> Iterator[Broken]:
-    """The sealed files of finished stages that have changed or are missing, or whose sources have been made again."""
+def broken(run: RunDir, but: str = "") -> Iterator[Broken]:
+    """The sealed files of finished stages that have changed or are missing, or whose sources have been made again.
+
+    but: a folder of the run that is left out.
+    """
     seals = run.read_manifest().seals
     for path, sealed in sorted(seals.items()):
         file = run.path / path
+        if but and path.startswith(f"{but}/"):
+            continue
         if not (run.path / sealed.outcome).exists():
             continue  # the stage is not done, and will write the file again
         if not file.is_file():
             if "/checkpoints/" not in path:  # those may be deleted when they are no longer needed
-                yield Broken(path, sealed, "is missing")
+                yield Broken(path, sealed, "is missing", missing=True)
         elif changed(file, sealed):
             yield Broken(path, sealed, "has changed since it was written")
         elif remade := [name for name, was in sealed.made_from.items() if name in seals and seals[name].sha256 != was]:
@@ -129,6 +135,16 @@ def check(run: RunDir, *, redrawn: bool = False, remade: bool = False) -> None:
             raise HarnessError(
                 f"{run.path / each.path}: {each.why}; restore it, or python -m harness.run {quoted(run.path)} makes it "
                 "again"
+            )
+
+
+def check_files(run: RunDir, folder: Path) -> None:
+    """Raise HarnessError for the first file of a folder that is other than sealed, or a sealed one that is missing."""
+    for path, sealed in sorted(run.read_manifest().seals.items()):
+        file = run.path / path
+        if file.is_relative_to(folder) and (not file.is_file() or changed(file, sealed)):
+            raise HarnessError(
+                f"{file}: has changed since it was written; restore it, or delete {folder} and run again"
             )
 
 
@@ -160,7 +176,8 @@ def mend(run: RunDir) -> None:
 
 
 def traced(run: RunDir) -> Iterator[str]:
-    """A line for each sealed file: whether it is as sealed, and what it was made from."""
+    """A line for each sealed file: whether it is as sealed, and what it was made from. Raises as `whole`."""
+    _has_manifest(run)
     wrong = {each.path: each.why for each in broken(run)}
     for path, sealed in sorted(run.read_manifest().seals.items()):
         source = ", ".join(f"{name} ({sha256[:12]})" for name, sha256 in sorted(sealed.made_from.items()))

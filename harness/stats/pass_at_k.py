@@ -107,7 +107,7 @@ class Band:
     """Differences of pass@k, second minus first, for k = 1 … K, with a band that holds for all of them at once."""
 
     estimate: tuple[float, ...]
-    low: tuple[float | None, ...]  # None where no two questions differ in their change: a k without variance
+    low: tuple[float | None, ...]  # None where no question changed: a k without variance
     high: tuple[float | None, ...]
     critical: float | None  # half the band's width in standard errors; None if no k has variance
 
@@ -126,7 +126,7 @@ def band(first: ArrayLike, second: ArrayLike, samples: int) -> Band:
         raise ValueError(f"need the same questions, got {len(before)} and {sides.shape[1]}")
     d = sides.mean(axis=0) - before
     d[np.abs(d) < TIE] = 0
-    varied = np.ptp(d, axis=0) > TIE
+    varied = d.any(axis=0)
     estimate = tuple(map(float, d.mean(axis=0)))
     if not varied.any():
         nothing = (None,) * samples

@@ -25,6 +25,7 @@ class Task:
     revision: str | None = None  # its commit
     licence: str | None = None
     overlap: str | None = None  # why its questions are not independent of GSM8K's test, as a clause; None: they are
+    clustered = False  # several questions were made from one: its statistics are those of the clusters
     timed_out: str | None = None  # the `why` of a score that could not be reached within a budget; None: it has none
     quick = True  # its scoring takes no time worth mentioning, and is done while the engine works, too
     lengths = 1  # its answers may have so many times eval.max_new_tokens

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.report import summary
 from harness.report.wording import points_text
-from harness.runs import directory
+from harness.runs import directory, seals
 from harness.stats import finding
 from harness.util.errors import HarnessError
 from harness.util.text import one_line
@@ -53,6 +53,9 @@ def _row(path: Path, stands: progress.Progress) -> dict[str, str]:
 
 
 def _verdict(path: Path) -> str:
+    """In short. Raises HarnessError if the summary cannot be read, or has changed since it was written."""
     numbers = summary.read(path)
+    if not directory.is_report_alone(path):
+        seals.check_files(directory.existing(path), path / "summary.json")
     found = finding.label(numbers.verdict.kind, numbers.verdict.direction)
     return f"{found}: {points_text(numbers.difference.accuracy)} points of accuracy"

@@ -221,6 +221,7 @@ def test_what_is_no_run_is_skipped_with_a_line(runs, tmp_path):
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "summary.json").write_text("[]")
+    (foreign / "report.md").write_text("")
     edited = tmp_path / runs["seed 1"].name
     shutil.copytree(runs["seed 1"], edited)
     (edited / "config.yaml").write_text((edited / "config.yaml").read_text().replace("steps: 60", "steps: 61"))

@@ -205,6 +205,7 @@ def test_the_plan_names_the_tasks(place):
         (["eval.tasks=[gsm8k, svam]"], "eval.tasks.1: found 'svam', allowed: 'gsm8k', 'gsm_plus'"),
         (["eval.tasks=[]"], "eval.tasks: found []"),
         (["eval.tasks=[svamp]", "eval.curve=true"], "eval.curve: the dev split is one of data's questions, and svamp"),
+        (["eval.tasks=[gsm_plus, gsm8k]"], "eval.tasks: questions of gsm_plus were made from one another"),
         (["eval.tasks=[svamp]", "eval.split=dev"], "eval.split: the dev split is one of data's questions"),
         (
             ["eval.tasks=[gsm8k, gsm_plus]", "model.full_finetuning=true", "train.backend=trl"],

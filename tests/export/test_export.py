@@ -33,7 +33,7 @@ from harness.tasks.tiny import CHECKPOINT
 from harness.util import files
 from harness.util.errors import HarnessError
 from tests.conftest import harness, refused
-from tests.constructed import make_run
+from tests.constructed import make_run, unsealed
 from tests.evaluate.test_learning_curve import with_curve
 
 TINY = Checkpoint("tiny", CHECKPOINT)
@@ -61,6 +61,7 @@ def with_b(run: Path, factor: float) -> None:
     weights = lora.with_b_scaled(lora.adapter_weights(folder), factor)
     small = lora.save_copy(folder, weights, run.parent / "small")
     shutil.copy(small / "adapter_model.safetensors", folder)
+    unsealed(directory.existing(run))
     result = files.read_json(run / "tuned/seed-3407/result.json")
     result["adapter"] = file_hash(folder / "adapter_model.safetensors")
     files.write_json(run / "tuned/seed-3407/result.json", result)
@@ -355,6 +356,9 @@ def test_weights_that_are_not_those_that_were_scored_are_refused(run):
     weights = lora.with_b_scaled(lora.adapter_weights(adapter_of(run)), 2)
     other = lora.save_copy(adapter_of(run), weights, run.parent / "other")
     shutil.copy(other / "adapter_model.safetensors", adapter_of(run))
+    for command in (("export", run, "--to", "merged"), ("ask", run, "1 + 1 = ?")):
+        refused(harness(*command), "adapter_model.safetensors: has changed since it was written; restore it")
+    unsealed(directory.existing(run))
     with pytest.raises(HarnessError, match="has changed since it was evaluated"):
         export_command.main([str(run), "--to", "merged"])
     manifest = files.read_json(run / "manifest.json")

@@ -28,8 +28,8 @@ def said(run, seed_columns: dict[int, dict], proof: dict | None = None) -> str:
     return run.report.read_text(encoding="utf-8").partition("\n## ")[0]
 
 
-def alone(tmp_path, columns: dict, *overrides: str, proof: dict | None = None) -> str:
-    run = make_run(tmp_path, SAME, SAME, *overrides)
+def alone(tmp_path, columns: dict, *overrides: str, proof: dict | None = None, sides=(SAME, SAME)) -> str:
+    run = make_run(tmp_path, *sides, *overrides)
     return said(run, {run.config.train.seeds[0]: columns}, proof)
 
 
@@ -101,7 +101,12 @@ def test_so_are_all_weights(tmp_path, changed, named):
 def test_without_a_cause_it_says_what_the_interval_hides_or_nothing(tmp_path):
     few = alone(tmp_path / "few", {})
     assert f"{WHY}with 60 questions a gain of up to 6.0 points cannot be told from none.\n" in few
-    many = reported(tmp_path / "many", ["right"] * 300, ["right"] * 300).report.read_text()
+    full = reported(tmp_path / "full", ["right"] * 297 + ["wrong"] * 3, ["right"] * 300).report.read_text()
+    assert f"{WHY}the base had 99.0% right, which left 1.0 points to gain.\n" in full
+    most = ["right"] * 58 + ["wrong"] * 2
+    assert f"{WHY}with 60 questions a gain of up to 3.3 points" in alone(tmp_path / "most", {}, sides=(most, most))
+    same = ["right"] * 300 + ["wrong"] * 100
+    many = reported(tmp_path / "many", same, same).report.read_text()
     assert "\nNone of the causes that this report looks for in the training says why no gain was detected: " in many
 
 

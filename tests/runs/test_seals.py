@@ -108,11 +108,30 @@ def test_an_edited_shared_completion_is_not_taken_over(run):
     assert log.with_name("samples.jsonl.damaged").exists()
 
 
-def test_compare_leaves_out_a_run_whose_summary_has_changed(tmp_path):
-    runs = [reported(tmp_path, BASE, TUNED), reported(tmp_path, BASE, TUNED, "lora.r=4")]
+def test_compare_leaves_out_a_run_whose_results_have_changed(tmp_path):
+    runs = [reported(tmp_path, BASE, TUNED, f"lora.r={r}") for r in (2, 4, 8, 16)]
     edited(runs[0].summary, lambda text: text.replace('"n": 100', '"n": 101', 1))
+    answers = runs[1].tuned(3407) / "samples.jsonl"
+    seals.seal_texts(runs[1], answers.with_name("result.json"), {answers: answers.read_text(encoding="utf-8")}, {})
+    edited(answers, lambda text: text.replace("SOLUTION", "SOLUTIoN", 1))
+    runs[2].report.unlink()  # as a stage does that is made again
     done = harness("compare", *(run.path for run in runs))
-    assert f"skipped {runs[0].summary}: has changed since it was written" in done.stderr and done.returncode == 0
+    assert done.returncode == 0 and runs[3].path.name in done.stdout
+    assert not any(run.path.name in done.stdout for run in runs[:3])
+    for file in (runs[0].summary, answers):
+        assert f"skipped {file}: has changed since it was written" in done.stderr
+    assert f"skipped {runs[2].path}: not finished" in done.stderr
+    listed = harness("ls", tmp_path)
+    assert f"{runs[0].summary}: has changed since it was written" in listed.stdout + listed.stderr
+
+
+def test_a_picture_is_sealed_like_the_report_that_shows_it(tmp_path):
+    run = reported(tmp_path, BASE, TUNED)
+    (picture,) = run.plots.glob("before_after.svg")
+    edited(picture, lambda text: text.replace("</svg>", "<!-- --></svg>"))
+    refused(harness("report", run.path, "--verify"), "before_after.svg: has changed since it was written")
+    run.manifest.rename(run.path / "moved")
+    refused(harness("report", run.path, "--verify"), "manifest.json: missing")
 
 
 def test_a_run_of_a_version_without_seals_is_trusted(tmp_path):
@@ -128,8 +147,9 @@ def test_a_result_that_was_made_anew_makes_the_report_stale(tmp_path):
     run = reported(tmp_path, BASE, TUNED)
     result = run.base / "result.json"
     seals.write_text(run, result, result.read_text(encoding="utf-8") + "\n", {})
+    drawn = [f"plots/{file.name}" for file in run.plots.iterdir()]
     assert {each.path: each.why for each in seals.broken(run)} == dict.fromkeys(
-        ("report.html", "report.md", "summary.json"), "was made from another base/result.json"
+        (*drawn, "report.html", "report.md", "summary.json"), "was made from another base/result.json"
     )
 
 

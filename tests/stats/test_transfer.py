@@ -54,7 +54,16 @@ def test_questions_that_stand_alone_have_the_interval_of_the_pair():
     found, pair = transfer.gain(base, tuned), paired.paired(base, tuned)
     assert (found.value, found.low, found.high, found.p) == (pair.estimate, pair.low, pair.high, pair.exact_p)
     assert pair.exact_p > pair.mid_p
-    assert transfer.gain(base, tuned, ["one"] * len(base)).clusters is None
+
+
+def test_of_one_cluster_nothing_is_known_about_others():
+    base, tuned, _ = made(np.random.default_rng(1))
+    found = transfer.gain(base, tuned, ["one"] * len(base))
+    assert (found.clusters, found.low, found.high, found.p) == (1, -1, 1, 1)
+    assert transfer.detectable(found, 1) is None
+    against = transfer.against(transfer.gain(base, tuned), found)
+    assert (against.low, against.high) == (-2, 2) and against.p > 0.9
+    assert transfer.gain([0], [1], ["one"]).clusters is None  # a question alone
 
 
 def test_few_changes_make_no_interval_narrower():

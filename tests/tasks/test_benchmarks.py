@@ -167,4 +167,5 @@ def test_the_published_files(folder, task, questions, left_out, clusters):
     assert (len(data.test), sum(data.left_out.values())) == (questions, left_out)
     assert len({problem.id for problem in data.test}) == questions
     assert len({problem.cluster for problem in data.test}) == clusters
+    assert task.clustered == (clusters > 1)
     assert task.selftest([problem.gold for problem in data.test], Tags()).passed

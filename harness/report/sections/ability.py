@@ -141,7 +141,8 @@ def curves(found: Curves, count: int) -> str:
         )
     if not more and not fewer:
         return (
-            f"No difference in the questions solved is detected at any number of answers from 1 to {count}{_end(last)}."
+            "By a band for all numbers of answers at once, which is wider than the interval of accuracy, no difference "
+            f"in the questions solved is detected from 1 to {count}{_end(last)}."
         )
     detected, which = (more, "more") if more else (fewer, "fewer")
     said = f"With {_numbers(detected)} a question the tuned model solves {which} questions than the base"
@@ -172,9 +173,7 @@ def _words(found: Curves, count: int) -> Iterator[str]:
         "interval of accuracy. The curves cross only where it lies above 0 at one k and below 0 at another."
     )
     if found.constant:
-        yield (
-            f"With {_numbers(found.constant)} the difference is the same on every question: no variance, so no band."
-        )
+        yield (f"With {_numbers(found.constant)} no question changed: no variance, so no band.")
 
 
 def _told(k: int, count: int) -> bool:

@@ -1,4 +1,4 @@
-"""Why no gain was detected: one sentence, from what was measured in the trainings, and from nothing else.
+"""Why no difference was detected: one sentence, from what was measured in the trainings, and from nothing else.
 
 A cause is named where its number is beyond a limit in every training; numbers are means over the trainings. An adapter
 that was not applied is no cause that can stand here: the adapter proof ends such a run before it has a tuned score.
@@ -51,9 +51,9 @@ class Measured:
 
 
 def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
-    """The sentence, where neither a gain nor a loss of accuracy was detected, be it of each trained model alone."""
+    """The sentence, where no difference of accuracy was detected, be it borderline or of each trained model alone."""
     accuracy, seeds = numbers.difference.accuracy, numbers.seeds or ()
-    if of(accuracy).kind == "detected" or verdict.of(numbers).alike:
+    if of(accuracy).kind != "not detected" or verdict.of(numbers).alike:
         return
     proofs = {entry.seed: entry.proof for entry in seeds} or {numbers.train.seed: numbers.proof}
     trained = [_measured(run, seed, proof) for seed, proof in proofs.items()]
@@ -62,11 +62,17 @@ def lines(run: RunDir, numbers: Summary) -> Iterator[str]:
     changed = any(of(getattr(each, name)).kind == "detected" for each in compared for name in COMPARED)
     causes = [cause for cause in CAUSES if not (changed and cause is still)]
     named = [said for cause in causes if (said := cause(trained, run.config))]
-    if accuracy.high >= WIDE:
+    room = 1 - numbers.base.accuracy.value
+    if room < WIDE:
+        named.append(
+            f"the base had {numbers.base.accuracy.value:.1%} right, which left {100 * room:.1f} points to gain"
+        )
+    elif accuracy.high >= WIDE:
         size = plural(numbers.n, "question")
         if isinstance(accuracy, SeedsRecord) and _term(accuracy) > NORMAL.inv_cdf(1 - ALPHA / 2) * accuracy.se_question:
             size = f"{plural(len(accuracy.per_seed), 'training')} that differ so much"
-        named.append(f"with {size} a gain of up to {in_points(accuracy.high)[0]} points cannot be told from none")
+        hidden = in_points(min(accuracy.high, room))[0]
+        named.append(f"with {size} a gain of up to {hidden} points cannot be told from none")
     if named:
         yield f"Why no gain was detected, as far as it was measured: {'; '.join(named)}."
     else:

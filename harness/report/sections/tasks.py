@@ -94,7 +94,9 @@ def verdict_text(task: TaskSummary, first: TaskSummary) -> str:
     if task.detectable is None:
         seeds = task.gain.per_seed or ()
         why = "too few questions changed"
-        if len(set(seeds)) > 1:
+        if task.gain.clusters == 1:
+            why = "all questions are of one cluster"
+        elif len(set(seeds)) > 1:
             why = "the trainings vary too much"
         if 0 < len(seeds) < FEWEST:
             why = "two seeds do not bound how much trainings vary"
@@ -109,7 +111,7 @@ def _columns(first: str) -> tuple[str, ...]:
 
 def _row(task: TaskSummary, first: TaskSummary) -> tuple[str, ...]:
     gain, against = task.gain, task.against
-    clusters = f" in {gain.clusters:,} clusters" if gain.clusters else ""
+    clusters = f" in {plural(gain.clusters, 'cluster')}" if gain.clusters else ""
     tests = (spell_p(gain.p), "" if gain.p_holm is None else spell_p(gain.p_holm))
     other = (points(against), spell_p(against.p_holm)) if against else ("", "")
     n, base, tuned, difference = _of(gain)
@@ -146,7 +148,8 @@ def _words(found: Sequence[TaskSummary]) -> Iterator[str]:
             yield f"{task.name}: {count:,} published questions are left out ({reason})."
         if task.time_outs and any(task.time_outs):
             base, tuned = task.time_outs
-            yield f"{task.name}: {base:,} of the base's and {tuned:,} of the tuned answers could not be judged: wrong."
+            whose = f"tuned answers of {len(task.gain.per_seed)} trainings" if task.gain.per_seed else "tuned answers"
+            yield f"{task.name}: {base:,} of the base's and {tuned:,} of the {whose} could not be judged: wrong."
     for task in found:
         if task.kinds is not None and (alone := task.gain.n - sum(kind.difference.n for kind in task.kinds)):
             yield (

@@ -16,6 +16,8 @@ from harness.stats.transfer.variance import NOTHING, Part, clustered_se, half_wi
 
 CLUSTERED = "t over clusters of questions (CR1)"
 CLUSTERED_SEEDS = "t over clusters of questions (CR1) and t over training seeds (squares added)"
+ONE_CLUSTER = "none: all questions are of one cluster"
+UNKNOWN = 2.0  # the standard error of a gain whose variance is not known: an interval of it holds every gain
 CARRIES, LESS, HURTS, UNDETECTED = "carries", "less here", "hurts", "undetected"
 
 
@@ -56,8 +58,9 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
     """The gain on one task with its interval and p.
 
     base: shape (n,); tuned: shape (n,), or (s, n) for several training seeds: one score in [0, 1] a question, the same
-    questions in the same order. clusters: the cluster of each question; None, or fewer than two of them: none.
-    ValueError as harness.stats.seeds.difference.
+    questions in the same order. clusters: the cluster of each question; None: every question stands alone. Of a single
+    cluster nothing is known about the variance among its like: the interval is all of [-1, 1]. ValueError as
+    harness.stats.seeds.difference.
     """
     d = seeds.difference(base, tuned)
     several = isinstance(d, seeds.SeedsDifference)
@@ -65,7 +68,8 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
     changes = (after.mean(axis=0) if several else after) - before
     first, second = (d.first, d.second) if several else (d.base, d.tuned)
     se, p = (d.se_question, d.p) if several else (d.se or 0.0, max(d.mid_p, d.exact_p))
-    grouped = clusters if clusters is not None and len(set(clusters)) > 1 else None
+    count = len(set(clusters)) if clusters is not None and d.n > 1 else None
+    grouped = clusters if count and count > 1 else None
     own = Part(se, None) if grouped is None else Part(clustered_se(changes, grouped), len(set(grouped)) - 1)
     low, high, method = d.low, d.high, d.method
     per_seed = d.per_seed if several else None
@@ -77,6 +81,8 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
         if few:
             low, high, p = min(low, few.low), max(high, few.high), max(p, few.exact_p)
             method = f"{method} (no narrower than {few.method})"
+    elif count == 1:
+        own, low, high, p, method = Part(UNKNOWN, None), -1.0, 1.0, 1.0, ONE_CLUSTER
     trained, half = _over_seeds(per_seed), (high - low) / 2
     if half > half_width((own, *trained)) + NOTHING:  # few questions changed: what they say is wider than they varied
         own = Part(math.sqrt(half**2 - half_width(trained) ** 2) / quantile(own.df), own.df)
@@ -89,7 +95,7 @@ def gain(base: ArrayLike, tuned: ArrayLike, clusters: Sequence[str] | None = Non
         p=p,
         method=method,
         n=d.n,
-        clusters=None if grouped is None else len(set(grouped)),
+        clusters=count,
         questions=own,
         per_seed=per_seed,
         moved=power.moved(d.n, d.estimate, se),

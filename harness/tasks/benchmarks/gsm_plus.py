@@ -18,6 +18,7 @@ from harness.tasks.records import Problem
 class GsmPlus(Rounded):
     name = "gsm_plus"
     scorers = SCORERS
+    clustered = True
     lm_eval_task = "gsm_plus_mini"
     overlap = "it is made from GSM8K's test questions"
     hub = "qintongli/GSM-Plus"

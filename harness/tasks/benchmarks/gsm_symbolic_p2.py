@@ -15,6 +15,7 @@ from harness.tasks.records import Problem
 class GsmSymbolicP2(Published):
     name = "gsm_symbolic_p2"
     scorers = SCORERS
+    clustered = True
     overlap = "its templates are made from GSM8K's test questions"
     hub = "apple/GSM-Symbolic"
     subset = "p2"
