@@ -52,6 +52,14 @@ def test_a_run_is_complete_stopped_or_running(finished, unfinished):
     assert progress.of(unfinished).detail == ""  # nobody works: the log's last line is old
 
 
+def test_a_verdict_that_was_edited_is_not_listed(finished, tmp_path, capsys):
+    summary = Path(shutil.copytree(finished, tmp_path / "results" / finished.name)) / "summary.json"
+    summary.write_text(summary.read_text().replace('"value": ', '"value":  ', 1))
+    assert ls([str(tmp_path / "results")]) == 0
+    said = capsys.readouterr().out
+    assert f"broken: {summary}: has changed since it was written" in said and "points of accuracy" not in said
+
+
 def test_the_list_names_every_run_and_what_is_broken(finished, unfinished, capsys):
     results = unfinished.path.parent
     shutil.copytree(finished, results / "moved-1a2b3c4d")
