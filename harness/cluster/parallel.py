@@ -56,7 +56,8 @@ def run_stages(run: RunDir, held: int, pool: Pool, planned: Sequence[Stage]) -> 
                 say(f"{name}: done already.")
                 continue
             units = [unit for stage in missing for unit in _parts(run, stage, pool)]
-            say(f"{name}: {len(units)} side by side" if len(units) > 1 else name)
+            at_once = min(len(units), pool.room())
+            say(f"{name}: {len(units)}, {at_once} at a time" if len(units) > 1 else name)
             for stage in missing:
                 run.note("made_with", {stage.name: provenance.made_with()})
             _work(run, units, token, pool)

@@ -22,6 +22,7 @@ from harness.runs import provenance
 from harness.util import interrupts, locks, processes, startup
 from harness.util.console import hushed, say, working
 from harness.util.errors import HarnessError, in_short
+from harness.util.text import plural
 
 ADDRESS = "RAY_ADDRESS"  # Ray's own variable
 TOKENS = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}  # by which the processes of one Ray know each other
@@ -213,4 +214,4 @@ def _check(pool: Pool, results: Path) -> None:
                         f"{here or 'has not'}; install the same everywhere"
                     )
     gpus = f"{pool.gpus} GPUs" if pool.gpus else "no GPU"
-    say(f"Ray {pool.version} at {pool.address}: {gpus}, room for {pool.room()} stages at a time.")
+    say(f"Ray {pool.version} at {pool.address}: {gpus}, room for {plural(pool.room(), 'stage')} at a time.")

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from harness.cluster import parallel, pool
 from harness.cluster.pool import Pool
+from harness.config.arguments import find_run
 from harness.runs import directory, machine, provenance
 from harness.runs.directory import RunDir
 from harness.runs.stages import stages
@@ -139,8 +140,8 @@ class Pieces:
 
 def project(argv: list[str]) -> None:
     parser = Parser("bench project", __doc__)
-    parser.add_argument("run", type=Path, help="a finished run of one seed that made its base in one part")
-    parser.add_argument("other", type=Path, help="one that used that base")
+    parser.add_argument("run", type=find_run, help="a finished run of one seed that made its base in one part")
+    parser.add_argument("other", type=find_run, help="one that used that base")
     parser.add_argument("--members", default="4,16", metavar="A,B", help="runs of the sweep; default: 4,16")
     parser.add_argument("--gpus", default="1,2,4,8", metavar="A,B", help="default: 1,2,4,8")
     args = parser.parse(argv)

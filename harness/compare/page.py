@@ -167,7 +167,9 @@ def _figures(number: int, section: Section, intervals: str) -> list[tuple[str, M
         sides = {"base": numbers.base.accuracy.by(intervals), "tuned": numbers.tuned.accuracy.by(intervals)}
         rates.append(Row(label, tuple(mark(side, rate, rate_text(rate)) for side, rate in sides.items())))
     change = "Change of accuracy in points, paired, with 95% intervals"
-    before_after = f"Accuracy before and after in percent, with 95% intervals ({INTERVALS[intervals]})"
+    plain = all(run.summary.samples == 1 and not run.summary.seeds for run in section.runs)
+    method = f" ({INTERVALS[intervals]})" if plain else ""  # otherwise each report names its own
+    before_after = f"Accuracy before and after in percent, with 95% intervals{method}"
     return [
         (change, charts.forest(f"differences-{number}", change, differences, zero=True, pitch=2)),
         (before_after, charts.forest(f"rates-{number}", before_after, rates)),

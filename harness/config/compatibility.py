@@ -22,7 +22,12 @@ def impossible(config: Config) -> Iterator[str]:
         yield f"train.processes: {count} does not divide the {step} completions of a step {made}"
     elif train.micro_batch and config.completions_per_process % train.micro_batch:
         each = f", {config.completions_per_process} for each of {count} processes" if count > 1 else ""
-        yield f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step {made}{each}"
+        whole = config.completions_per_process
+        near = max(size for size in range(1, train.micro_batch) if whole % size == 0)
+        yield (
+            f"train.micro_batch: {train.micro_batch} does not divide the {step} completions of a step {made}{each}; "
+            f"set it to {near}"
+        )
     elif train.prompts_per_step % count:
         yield (
             f"train.processes: {count} does not divide the {train.prompts_per_step} prompts of a step, so that a "

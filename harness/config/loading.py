@@ -145,12 +145,16 @@ def _explain(errors: list[dict[str, Any]], source: str, overridden: list[str]) -
         return (
             f"{blamed}: {path}: found {_shown(first['input'])}, allowed: a list; write {path}=[{first['input']}]{more}"
         )
+    if kind == "too_short":
+        message = f"a list of at least {first['ctx']['min_length']}"
+    if kind == "string_pattern_mismatch":
+        message = f"text that matches {first['ctx']['pattern']}"
     allowed = message.removeprefix("Input should be ").removeprefix("String should ")
     return f"{blamed}: {path}: found {_shown(first['input'])}, allowed: {allowed}{more}"
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = "null" if value is None else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -94,5 +94,7 @@ def lines(pace: Pace | None, hours: float, tasks: Sequence[int]) -> Iterator[str
             continue
         took = _seconds(pace, design, tasks) / HOUR
         found, said = (f"≥ {100 * each:.2f}" if each else "none" for each in (design.detects, design.stated))
-        yield f"- {what}: {design}, {took:.2f} h, detect {found} points with 80% power (the report will state {said})."
+        most = ", the most that are looked at" if design.samples == SAMPLES[-1] or design.seeds == SEEDS[-1] else ""
+        stated = f"detect {found} points with 80% power (the report will state {said})"
+        yield f"- {what}: {design}{most}, {took:.2f} h, {stated}."
     yield "Set them by eval.limit, eval.samples (with eval.temperature: greedy answers are all alike) and train.seeds."

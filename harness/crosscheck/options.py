@@ -57,7 +57,8 @@ def of_task(run: RunDir, check: Check) -> RunDir:
         return run
     further = {each.task: each for each in run.further}
     if check.task not in further:
-        raise HarnessError(f"--task: {check.task} is none of this run's further tasks ({', '.join(further) or 'none'})")
+        allowed = f"give one of {', '.join(further)}" if further else "it has none, so leave the option out"
+        raise HarnessError(f"--task: {check.task} is none of this run's further tasks; {allowed}")
     return further[check.task]
 
 

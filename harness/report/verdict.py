@@ -137,8 +137,8 @@ class Verdict:
         )
 
     def reward(self) -> str | None:
-        """How the reward moved in the trainings, and accuracy beside it; None if a training logged no reward."""
-        if any(each.reward_first is None or each.reward_last is None for each in self.trained):
+        """How the reward moved in the trainings, and accuracy beside it; None if one has no reward at two steps."""
+        if any(each.reward_first is None or each.reward_last is None or each.steps < 2 for each in self.trained):
             return None
         ends = ", ".join(f"from {spell(each.reward_first)} to {spell(each.reward_last)}" for each in self.trained)
         rose = [each.reward_rose and each.reward_first < each.reward_last for each in self.trained]

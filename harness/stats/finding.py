@@ -4,8 +4,9 @@ Detected: 0 lies strictly outside the interval, and the p-values are below .05. 
 disagree. Otherwise "no difference detected", never "no effect", with the smallest difference that this rule finds with
 80% power. That is Miller's formula with McNemar's continuity correction, because the rule requires the exact p too: by
 enumeration the formula alone has 76 to 79% power at n = 1,319; corrected it has 80 to 83% if at least 25 questions are
-expected to change; with several samples it is conservative (85% at K = 8, n = 1,319, 84% at K = 4, n = 200). These
-figures are from `python -m harness.bench coverage`. Over training seeds: `harness.stats.power.over_seeds`.
+expected to change. With fewer the exact test is enumerated instead. With several samples the formula is conservative
+(85% at K = 8, n = 1,319, 84% at K = 4, n = 200). These figures are from `python -m harness.bench coverage`. Over
+training seeds: `harness.stats.power.over_seeds`.
 
 Sources: Miller 2024, arXiv 2411.00640 (power), Edwards 1948 (continuity correction).
 """

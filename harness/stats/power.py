@@ -17,6 +17,7 @@ ONE_WAY = 6  # the fewest changes in one direction for which the exact p is belo
 POWER = 0.8
 FEWEST = 3  # training seeds from which a difference over them has a stated power
 LIMIT = 0.03  # chance that the variance of the seeds is over its upper limit: .05, less what normal theory may be off
+ENUMERATED = 25  # expected changes below which the power of the exact test is enumerated
 CELLS = {1: 200, 2: 40}  # into which the chi of each side is cut, by how many sides have seeds
 
 
@@ -44,12 +45,15 @@ def minimum_detectable_effect(
     δ = sqrt(kψ/(1 + k)), k = (z_{α/2} + z_β)²/n. A difference cannot exceed the discordance: None where δ is
     over ψ, ψ = 0 included. Where questions change by parts of 1 (whole=False) ψ is the mean of their squared changes,
     which bounds δ² and not δ: None where δ is over 1. correction: how many questions δ·n must exceed the formula by;
-    with 1, McNemar's continuity correction (Edwards 1948), the equation holds for δ - 1/n. ValueError unless n >= 1,
-    0 <= ψ <= 1.
+    with 1, McNemar's continuity correction (Edwards 1948), the equation holds for δ - 1/n. With a correction and fewer
+    than ENUMERATED changes expected, the exact test is enumerated instead: the formula promises too much there.
+    ValueError unless n >= 1, 0 <= ψ <= 1.
     """
     if n < 1 or not 0 <= discordance <= 1:
         raise ValueError(f"need n >= 1 and a discordance in [0, 1], got n={n}, discordance={discordance}")
     n, discordance = index(n), float(discordance)
+    if whole and correction and n * discordance < ENUMERATED:
+        return _enumerated(n, discordance, power, alpha)
     k = (NORMAL.inv_cdf(1 - alpha / 2) + NORMAL.inv_cdf(power)) ** 2 / n
     share, shift = k / (1 + k), correction / n
     if whole and share > discordance:  # without a correction δ² = share·ψ, so δ > ψ exactly then
@@ -58,6 +62,32 @@ def minimum_detectable_effect(
     root = math.sqrt(max(0.0, share * (discordance - shift * shift / (1 + k))))
     effect = shift / (1 + k) + root
     return effect if effect <= (discordance if whole else 1) else None
+
+
+def _enumerated(n: int, discordance: float, power: float, alpha: float) -> float | None:
+    """The smallest paired difference at which McNemar's exact p is below alpha with this power; None: at none.
+
+    Of n questions Binomial(n, ψ) change, each of them for the better with the chance (1 + δ/ψ)/2. By bisection of δ.
+    """
+    from scipy.stats import binom
+
+    changed = np.arange(1, n + 1)
+    # The fewest gains of so many changes for which 2·P(as many or more at 1/2) < alpha; more than all: never.
+    needed = binom.isf(alpha / 2, changed, 0.5) + 1
+    needed += 2 * binom.sf(needed - 1, changed, 0.5) >= alpha
+    likely = binom.pmf(changed, n, discordance)
+
+    def found(difference: float) -> float:
+        better = (1 + difference / discordance) / 2
+        return float(likely @ binom.sf(needed - 1, changed, better))
+
+    if not discordance or found(discordance) < power:
+        return None
+    low, high = 0.0, discordance
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (low, middle) if found(middle) >= power else (middle, high)
+    return high
 
 
 def detectable(difference: PairedDifference | SeedsDifference) -> float | None:

@@ -108,7 +108,7 @@ def over_seeds(first: ArrayLike, second: ArrayLike) -> SeedsDifference:
         half = parts.half_width()
         low, high, method, p = estimate - half, estimate + half, OVER_SEEDS, parts.p(estimate)
     else:
-        low, high, method, p = few.low, few.high, few.method, few.mid_p
+        low, high, method, p = few.low, few.high, few.method, few.exact_p
     if parts and few:
         low, high, p = min(low, few.low), max(high, few.high), max(p, few.exact_p)
         method = f"{OVER_SEEDS} (no narrower than {few.method})"

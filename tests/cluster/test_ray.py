@@ -87,7 +87,7 @@ def test_a_worker_and_a_machine_are_killed_and_the_result_is_that_of_a_run_by_it
     raylet.kill()
     said, errors = process.communicate(timeout=HANG)
     assert process.returncode == 0, errors
-    assert errors == "" and "base evaluation: 2 side by side" in said
+    assert errors == "" and "base evaluation: 2, 2 at a time" in said
     assert (run.summary).read_bytes() == (finished / "summary.json").read_bytes()
     log = (run.path / "log.txt").read_text()
     assert log.count("training (seed 3407): 6 steps (") == 1  # the second attempt went on from a resume point

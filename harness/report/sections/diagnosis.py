@@ -155,7 +155,8 @@ def pull(trained: Sequence[Measured], config: Config) -> str | None:
 
 
 def still(trained: Sequence[Measured], config: Config) -> str | None:
-    at = f"with a learning rate of {config.train.learning_rate:g} over {max(each.steps for each in trained)} steps"
+    steps = plural(max(each.steps for each in trained), "step")
+    at = f"with a learning rate of {config.train.learning_rate:g} over {steps}"
     proofs = [each.proof for each in trained]
     if isinstance(proofs[0], WeightsProof):
         if not _all([proof.changed for proof in proofs], lambda share: share < CHANGED):

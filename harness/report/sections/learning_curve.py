@@ -54,7 +54,8 @@ def _watched(curves: dict[int, Curve]) -> str:
     used = "watching alone"
     if made.checkpoint == "best_dev":
         each = " a seed" if len(curves) > 1 else ""
-        used = f"watching and for choosing among {len(made.points) - 1} kept adapters{each}"
+        kept = " or ".join(map(str, sorted({len(curve.points) - 1 for curve in curves.values()})))
+        used = f"watching and for choosing among {kept} kept adapters{each}"
     return (
         f"These are the {made.n:,} problems of the dev split, which no training sees. They were used for {used}; "
         "the test questions were not. All points answer the same questions: the paired last column compares them, the "

@@ -26,7 +26,10 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
     blocks: list[Block] = ["What each stage took, in its last attempt if it was resumed:", Table(columns, rows)]
     if wall := manifest.wall_seconds:
         gpu = manifest.machine and manifest.machine.gpu
-        hours = f"; together {sum(wall.values()) / 3600:.3f} GPU-hours on one {gpu}" if gpu else ""
+        many = run.config.train.processes  # GPUs of a training
+        used = sum(seconds * (many if "training (" in stage else 1) for stage, seconds in wall.items())
+        on = f"{many} {gpu} for a training, one otherwise" if many > 1 else f"one {gpu}"
+        hours = f"; together {used / 3600:.3f} GPU-hours on {on}" if gpu else ""
         took = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in wall.items())
         spent = [
             f"Wall time of each stage, the sum of all its attempts, imports included: {took}{hours}"

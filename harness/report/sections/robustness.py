@@ -73,7 +73,7 @@ def seeds(run: RunDir, numbers: Summary) -> Section | None:
     rows.append(("mean", rate, points(whole.accuracy), "", "", p_text(whole.accuracy), *others))
     title = "Change of accuracy by training seed in points, with 95% intervals"
     drawn.append(_row(f"mean of {len(drawn)} seeds, retraining included", whole.accuracy))
-    columns = ("training", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format")
+    columns = ("training", "tuned accuracy", "Δ accuracy", *_ways(numbers), "mid-p", "Δ strict", "Δ format")
     return Section(
         "Training seeds",
         [
@@ -169,12 +169,17 @@ def noise_floor(run: RunDir, numbers: Summary) -> Section | None:
         f"The base was evaluated a second time with nothing changed but {what}: what differs below is what any "
         "difference above has to be read against."
     )
-    columns = ("base again minus base", "questions that changed", "gained", "lost", "difference, points")
+    columns = ("base again minus base", "questions that changed", *_ways(numbers), "difference, points")
     return Section("Doing nothing", [words, Table(columns, rows)])
 
 
 def _row(label: str, difference: Difference) -> Row:
     return Row(label, (difference_mark(difference),))
+
+
+def _ways(numbers: Summary) -> tuple[str, str]:
+    """What a question does: with one sample it is gained or lost, with several its score rises or falls."""
+    return ("gained", "lost") if numbers.samples == 1 else ("rose", "fell")
 
 
 def _percent(share: float) -> str:
