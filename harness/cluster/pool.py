@@ -129,14 +129,19 @@ class Pool:
                 self._ray.cancel(each, force=True)
 
 
+def check_installed() -> None:
+    """Raise HarnessError if Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise HarnessError('cluster.scheduler: ray is not installed; pip install -e ".[cluster]", or use local')
+
+
 @contextlib.contextmanager
 def joined(section: ClusterSection, results: Path) -> Iterator[Pool]:
     """The workers of the Ray that is there, or of one that is started for as long as this lasts.
 
     Raises HarnessError if there is no Ray, or if its machines cannot do this work.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise HarnessError('cluster.scheduler: ray is not installed; pip install -e ".[cluster]", or use local')
+    check_installed()
     given = os.environ.get(ADDRESS)
     if given and given.startswith("ray://"):
         raise HarnessError(f"{ADDRESS}: {given} is for Ray's client; give HOST:PORT of the head, or auto")

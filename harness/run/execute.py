@@ -30,6 +30,8 @@ def run(run: RunDir) -> int:
         write.show(run)
         return 0
     comparable.check_choice(run)
+    if run.config.cluster.scheduler == "ray":
+        pool.check_installed()
     if new := not run.settings.exists():
         data = check_inputs(run.config)
         directory.begin(run)

@@ -26,11 +26,15 @@ STARTS_OVER = "HARNESS_STARTS_OVER"
 # Set by the shell that asks for completions: which word of its line is the program.
 COMPLETING = "_ARGCOMPLETE"
 
-# Errors of the machine, not bugs of ours.
+# Errors of the machine, not bugs of ours, and what to do.
 _REFUSED = {
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR,
-    errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG,
-}  # fmt: skip
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room or choose another place"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable, or choose or copy to another place"),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY, errno.EEXIST, errno.ENAMETOOLONG),
+        "choose another place",
+    ),
+}
 
 
 # Words by which safetensors and torch report a full disk.
@@ -140,7 +144,7 @@ def _report_error(error: Exception) -> int | None:
         return 1
     if isinstance(error, OSError) and error.errno in _REFUSED:
         file = error.filename2 or error.filename or "a file"  # of two, the one that was to be written
-        return _print_error(f"{file}: {error.strerror}; make room or choose another place")
+        return _print_error(f"{file}: {error.strerror}; {_REFUSED[error.errno]}")
     if isinstance(error, ModuleNotFoundError) and (package := _package(error)):
         LOG.exception(_line(f"{type(error).__name__}: {error}"))
         return _print_error(

@@ -15,6 +15,7 @@ from harness.cluster import members, parallel, pool, watch, worker
 from harness.cluster.members import Member
 from harness.cluster.worker import Node
 from harness.config.schema import ClusterSection
+from harness.run import execute
 from harness.runs import directory, provenance
 from harness.runs.stages import stages
 from harness.util import console, locks
@@ -32,6 +33,10 @@ def test_without_ray_there_is_a_line_that_says_how_to_install_it(tmp_path, monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(HarnessError, match=r'ray is not installed; pip install -e "\.\[cluster\]", or use local'):
         joining(tmp_path)
+    run = directory.open_run("quickstart", [], tmp_path / "results", create=False).on("ray")
+    with pytest.raises(HarnessError, match="ray is not installed"):
+        execute.run(run)
+    assert not run.path.exists()
 
 
 def test_an_address_of_rays_client_is_refused(tmp_path, monkeypatch):
