@@ -127,11 +127,15 @@ def broken(run: RunDir, but: str = "") -> Iterator[Broken]:
 def check(run: RunDir, *, redrawn: bool = False, remade: bool = False) -> None:
     """Raise HarnessError for the first file that is not as sealed.
 
-    redrawn: the report is drawn again anyway; remade: so is all that is made from other files.
+    redrawn: the report is drawn again anyway, with a line for each of its files; remade: so is all that is made from
+    other files.
     """
     _has_manifest(run)
     for each in broken(run):
-        if not (redrawn and each.seal.outcome == run.report.name) and not (remade and each.stale):
+        if redrawn and each.seal.outcome == run.report.name:
+            if not each.stale:
+                say(f"{run.path / each.path}: {each.why}; it is drawn again.")
+        elif not (remade and each.stale):
             raise HarnessError(
                 f"{run.path / each.path}: {each.why}; restore it, or python -m harness.run {quoted(run.path)} makes it "
                 "again"

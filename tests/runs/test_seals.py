@@ -128,6 +128,8 @@ def test_a_picture_is_sealed_like_the_report_that_shows_it(tmp_path):
     (picture,) = run.plots.glob("before_after.svg")
     edited(picture, lambda text: text.replace("</svg>", "<!-- --></svg>"))
     refused(harness("report", run.path, "--verify"), "before_after.svg: has changed since it was written")
+    assert f"{picture}: has changed since it was written; it is drawn again." in harness("report", run.path).stdout
+    assert "Every file" in harness("report", run.path, "--verify").stdout
     run.manifest.rename(run.path / "moved")
     refused(harness("report", run.path, "--verify"), "manifest.json: missing")
 
