@@ -71,7 +71,7 @@ def _enumerated(n: int, discordance: float, power: float, alpha: float) -> float
     """
     from scipy.stats import binom
 
-    changed = np.arange(1, n + 1)
+    changed = np.arange(1, min(n, 4 * ENUMERATED) + 1)  # of a mean below ENUMERATED, more are never seen
     # The fewest gains of so many changes for which 2·P(as many or more at 1/2) < alpha; more than all: never.
     needed = binom.isf(alpha / 2, changed, 0.5) + 1
     needed += 2 * binom.sf(needed - 1, changed, 0.5) >= alpha
