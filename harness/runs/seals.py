@@ -143,10 +143,10 @@ def check(run: RunDir, *, redrawn: bool = False, remade: bool = False) -> None:
 
 
 def check_files(run: RunDir, folder: Path) -> None:
-    """Raise HarnessError for the first file of a folder that is other than sealed, or a sealed one that is missing."""
+    """Raise HarnessError for the first file in a folder, or for a file, that is other than sealed."""
     for path, sealed in sorted(run.read_manifest().seals.items()):
         file = run.path / path
-        if file.is_relative_to(folder) and (not file.is_file() or changed(file, sealed)):
+        if file.is_relative_to(folder) and file.is_file() and changed(file, sealed):
             raise HarnessError(
                 f"{file}: has changed since it was written; restore it, or delete {folder} and run again"
             )

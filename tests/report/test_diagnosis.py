@@ -40,7 +40,7 @@ def alone(tmp_path, columns: dict, *overrides: str, proof: dict | None = None, s
             {"completions/unrewarded": UNPAID},
             {"completions/unrewarded": UNPAID - 0.01},
             (),
-            "no function gave a reward to 90% of the completions",
+            "no function gave a reward to 90% of the completions;",
         ),
         ({"groups/equal_rewards": EQUAL}, {"groups/equal_rewards": EQUAL - 0.01}, (), "in 90% of the groups no two"),
         (

@@ -173,7 +173,7 @@ def _words(found: Curves, count: int) -> Iterator[str]:
         "interval of accuracy. The curves cross only where it lies above 0 at one k and below 0 at another."
     )
     if found.constant:
-        yield (f"With {_numbers(found.constant)} no question changed: no variance, so no band.")
+        yield f"With {_numbers(found.constant)} no question changed: no variance, so no band."
 
 
 def _told(k: int, count: int) -> bool:

@@ -114,7 +114,7 @@ def unrewarded(trained: Sequence[Measured], config: Config) -> str | None:
     found = [each.unrewarded for each in trained]
     if not _all(found, lambda share: share >= UNPAID):
         return None
-    return f"no function gave a reward to {fmean(found):.0%} of the completions that it learned from"
+    return f"no function gave a reward to {fmean(found):.0%} of the completions"
 
 
 def equal(trained: Sequence[Measured], config: Config) -> str | None:

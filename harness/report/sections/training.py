@@ -73,10 +73,12 @@ def _outcome(run: RunDir, numbers: Summary, metrics: list[Metrics]) -> Iterator[
     if trained.reward_first is not None:
         most = run.config.rewards.most()
         of = "" if most is None else f" of at most {most:g}"
+        moved = f"{_moved(spell(trained.reward_first), spell(trained.reward_last))}{of} (first and last "
+        moved += f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions)"
+        if trained.steps == 1:
+            moved = f"of the only step was {spell(trained.reward_last)}{of} ({trained.completions:,} completions)"
         yield (
-            f"The mean reward {_moved(spell(trained.reward_first), spell(trained.reward_last))}{of} (first and last "
-            f"{REWARD_SHARE:.0%} of {trained.steps} steps, {trained.completions:,} completions). The "
-            "reward is what was optimised; accuracy on the questions is what came of it."
+            f"The mean reward {moved}. The reward is what was optimised; accuracy on the questions is what came of it."
         )
     if trained.rollouts:
         shares = ", ".join(

@@ -36,7 +36,7 @@ async function makeRollouts(place) {
         (unrewarded ? ` · ${unrewarded} without a reward, left out` : "") +
         (alike ? ": no two rewards differ, so there is nothing to learn from this group" : "")),
       make("div", { className: "group" },
-        ...[...group.rollouts].sort((a, b) => (b.reward ?? -Infinity) - (a.reward ?? -Infinity)).map((each) => rollout(each, mean))));
+        ...[...group.rollouts].sort((a, b) => worth(b) - worth(a)).map((each) => rollout(each, mean))));
   }
 
   function rollout(each, mean) {
@@ -51,6 +51,7 @@ async function makeRollouts(place) {
       textOf([each.text], data.tags));
   }
 
+  const worth = (each) => each.reward ?? -Number.MAX_VALUE; // without a reward: last
   const number = (value) => String(Number(value.toFixed(2))).replace("-", "−");
   seed.addEventListener("input", fillSteps);
   for (const each of [step, range]) each.addEventListener("input", () => go(Number(each.value)));
