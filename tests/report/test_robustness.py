@@ -228,6 +228,23 @@ def test_a_reward_that_stays_is_not_said_to_have_risen(tmp_path):
     assert "\nThe reward stayed at 3.00, and accuracy on these questions fell." in text
 
 
+def test_one_step_moves_no_reward_and_steps_without_one_are_counted(tmp_path):
+    run = make_run(tmp_path / "one", ["right"] * 60, ["wrong"] * 60, "train.steps=1")
+    log = run.train(run.config.train.seeds[0]) / "metrics.jsonl"
+    rows = files.read_lines(log)
+    files.write_lines(log, rows[:1])
+    write.write(run)
+    text = run.report.read_text(encoding="utf-8")
+    assert "The mean reward of the only step was 0.50 of at most 9.5 (64 completions)." in text
+    assert "The reward stayed" not in text and "1 steps" not in text
+    run = make_run(tmp_path / "ten", ["right"] * 60, ["wrong"] * 60, "train.steps=10")
+    files.write_lines(run.train(run.config.train.seeds[0]) / "metrics.jsonl", [rows[0] | {"reward": None}, *rows[1:]])
+    write.write(run)
+    assert "went from 1.00 to 5.00 of at most 9.5 (first and last 10% of 10 steps, 640 completions)" in (
+        run.report.read_text(encoding="utf-8")
+    )
+
+
 def test_that_every_trained_model_changed_alike_is_told_where_their_mean_tells_less(tmp_path):
     def lost(count):
         return ["wrong"] * count + ["right"] * (60 - count)
