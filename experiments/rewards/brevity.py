@@ -30,8 +30,8 @@ def brevity(completions: list[list[dict[str, str]]], answer: list[str], **column
       completion_ids  the same as token ids
       answer          the gold answer as in the data, such as "18" or "1,000"
       problem_id      16 hex digits, from the question
-    and with trainer_state (global_step, max_steps), log_metric(name, value) for metrics.jsonl, and log_extra. Take what
-    you need and leave the rest to **columns, as other versions of TRL may pass more.
+    and with trainer_state (global_step, max_steps), log_metric(name, value) for metrics.jsonl, where it is user/NAME,
+    and log_extra. Take what you need and leave the rest to **columns, as other versions of TRL may pass more.
 
     Returns one number for each completion, or None if the reward does not apply: here, if there is no working at all.
     None is left out of the means in metrics.jsonl; in the sum with other rewards it counts as 0.0. A completion to

@@ -32,7 +32,7 @@ def trained(config: Config, seed: int, step: int, done: int | None = None) -> st
         f"They are in report.md of the run {name}, before and after, with intervals. `python -m harness.export` writes "
         "a checkpoint whose card has them.",
         "\n## Training\n",
-        *training(config, seed, done=done),
+        *training(config, seed, done=done, made=step),
         "\n## Use\n",
         *asked_with(config),
         LICENCE,
@@ -58,8 +58,13 @@ def front(config: Config, library: str, relation: str) -> dict[str, Any]:
     return found | {"tags": ["grpo", "reinforcement-learning", "math", method]}
 
 
-def training(config: Config, seed: int, *chosen: str, done: int | None = None) -> Iterator[str]:
-    """How it was trained, as a list; chosen: lines on the choice of the weights; done: steps, if it was stopped."""
+def training(
+    config: Config, seed: int, *chosen: str, done: int | None = None, made: int | None = None
+) -> Iterator[str]:
+    """How it was trained, as a list.
+
+    chosen: lines on the choice of the weights; done: steps, if it was stopped; made: steps so far, if not all.
+    """
     train, lora = config.train, config.lora
     what = "all weights" if config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
     weights = "4-bit" if config.model.load_in_4bit else "8-bit" if config.model.load_in_8bit else config.model.precision
@@ -67,8 +72,9 @@ def training(config: Config, seed: int, *chosen: str, done: int | None = None) -
     yield f"- {what}, trained in {weights}, seed {seed}"
     if done and done < train.steps:
         yield f"- stopped after step {done}, because the reward rose while the accuracy of the completions fell"
+    steps = made or done or train.steps
     yield (
-        f"- {done or train.steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at "
+        f"- {steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at "
         f"most {train.max_completion_tokens} tokens, at temperature {train.temperature:g}"
     )
     yield from chosen

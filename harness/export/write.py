@@ -144,10 +144,7 @@ def _write(trained: Trained, added: dict[str, Delta], folder: Path, dtype: torch
 
     say(f"Merging {len(added)} matrices in float32." if added else "Writing the weights, all of which were trained.")
     merge.write(trained.base, added, dtype, folder, trained.model if trained.full else None)
-    stops = prompts.stop_ids(trained.base, prompts.load_tokenizer(trained.base))
-    if stops != sorted(trained.base.generation_stop_ids):  # a turn ends where it did in training and evaluation
-        config = folder / "generation_config.json"
-        files.write_json(config, (files.read_json(config) if config.exists() else {}) | {"eos_token_id": stops})
+    prompts.write_stop_ids(trained.base, folder)
     return {name for name, delta in added.items() if delta.b.count_nonzero()}
 
 

@@ -77,14 +77,19 @@ class Checkpoint:
     @cached_property
     def tokenizer_hash(self) -> str:
         """SHA-256 over the tokenizer's files, the chat template among them."""
-        own = _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
-        return own if self.chat_template is None else text_hash(own + self.chat_template)
+        return (
+            self._own_tokenizer if self.chat_template is None else text_hash(self._own_tokenizer + self.chat_template)
+        )
+
+    @cached_property
+    def _own_tokenizer(self) -> str:
+        return _hash_files(sorted([*self.path.glob("*token*"), *self.path.glob("chat_template*")]))
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Content hashes, for RunDir.pin, of the weights and of a chat template that is not the checkpoint's own."""
+        """Content hashes, for RunDir.pin: the weights, the tokenizer, and a chat template that is not its own."""
         template = {} if self.chat_template is None else {"chat template": text_hash(self.chat_template)}
-        return {"base weights": self.weights_hash} | template
+        return {"base weights": self.weights_hash, "tokenizer": self._own_tokenizer} | template
 
     def _json(self, name: str, default: dict | None = None) -> dict:
         try:
@@ -132,8 +137,16 @@ def on_this_machine(model: ModelSection) -> Checkpoint | None:
 
     with suppress(Exception):  # its errors have no common base class
         folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
-        return None if _missing_weights(folder) else Checkpoint(model.id, folder, None, folder.name)
+        template = None if model.chat_template is None else _template(model.chat_template)
+        return None if _missing_weights(folder) else Checkpoint(model.id, folder, template, folder.name)
     return None
+
+
+def local_inputs(model: ModelSection) -> dict[str, str]:
+    """Checkpoint.inputs without what is the hub's. Raises HarnessError as `resolve`."""
+    if model.id == EMBEDDED or Path(model.id).is_dir():
+        return resolve(model).inputs
+    return {} if model.chat_template is None else {"chat template": text_hash(_template(model.chat_template))}
 
 
 def _template(name: str) -> str:

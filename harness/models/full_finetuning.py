@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 
+from harness.models import prompts
 from harness.models.checkpoint import FILES, Checkpoint
 from harness.models.hf_engine import load_base
 from harness.runs.proof import WeightsProof
+from harness.util import files
 from harness.util.errors import HarnessError
 
 VISION = ("vision_tower", "multi_modal_projector")
@@ -31,12 +33,18 @@ def is_vision(name: str) -> bool:
 
 
 def save(model: Any, checkpoint: Checkpoint, folder: Path) -> None:
-    """Write the weights as a checkpoint with all other files copied from the base, so that only the weights differ."""
+    """Write the weights as a checkpoint with all other files copied from the base, so that only the weights differ.
+
+    But the experiment's chat template is in it, and a turn ends where it did in the training.
+    """
     model.save_pretrained(folder, max_shard_size="5GB")
     for pattern in (pattern for pattern in FILES if "safetensors" not in pattern):
         for file in checkpoint.path.glob(pattern):
             if not file.name.endswith(".index.json"):
                 shutil.copy(file, folder)
+    if checkpoint.chat_template is not None:
+        files.write_text(folder / "chat_template.jinja", checkpoint.chat_template)
+    prompts.write_stop_ids(checkpoint, folder)
 
 
 def change(base: Checkpoint, trained: Checkpoint, precision: str) -> WeightsProof:

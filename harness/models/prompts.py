@@ -9,7 +9,8 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from pathlib import Path
 from typing import Any
 
 import transformers
@@ -19,6 +20,7 @@ from harness.config.schema import Config
 from harness.models.checkpoint import Checkpoint, resolve
 from harness.tasks.dataset import Data, Message, messages
 from harness.tasks.records import Problem
+from harness.util import files
 from harness.util.errors import HarnessError, in_short
 
 
@@ -189,12 +191,14 @@ def turn_end(tokenizer: PreTrainedTokenizerBase) -> str:
 
     Raises HarnessError if the template puts no special token after an answer.
     """
-    chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
-    (ids,) = _rendered(tokenizer, [chat])
-    (prompt,) = _rendered(tokenizer, [chat[:1]], add_generation_prompt=True)
+    asked = {"role": "user", "content": "1+1?"}
+    one, other = _rendered(tokenizer, [[asked, {"role": "assistant", "content": answer}] for answer in ("2", "7")])
+    # What follows the answer is what the two have in common at their ends: some templates put special tokens before it.
+    backwards = zip(reversed(one), reversed(other), strict=False)
+    after = [token for token, _ in takewhile(lambda pair: pair[0] == pair[1], backwards)]
     # Gemma 3's <end_of_turn> is a special added token, but not one of the tokenizer's named special tokens.
     special = {*tokenizer.all_special_ids, *(i for i, t in tokenizer.added_tokens_decoder.items() if t.special)}
-    for token in ids[len(prompt) :]:
+    for token in reversed(after):
         if token in special:
             return tokenizer.convert_ids_to_tokens(token)
     raise HarnessError(
@@ -207,6 +211,14 @@ def stop_ids(checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerBase) -> list
     """Every token id that ends a completion, ascending: the checkpoint's own and the end of a turn."""
     end = tokenizer.convert_tokens_to_ids(turn_end(tokenizer))
     return sorted(checkpoint.generation_stop_ids | {end, tokenizer.eos_token_id} - {None})
+
+
+def write_stop_ids(checkpoint: Checkpoint, folder: Path) -> None:
+    """Have a copy of the checkpoint in this folder end a turn where the training and the evaluations end it."""
+    stops = stop_ids(checkpoint, load_tokenizer(checkpoint))
+    if stops != sorted(checkpoint.generation_stop_ids):
+        config = folder / "generation_config.json"
+        files.write_json(config, (files.read_json(config) if config.exists() else {}) | {"eos_token_id": stops})
 
 
 def check_context(checkpoint: Checkpoint, prompts: Sequence[Prompt], max_new_tokens: int) -> None:

@@ -50,8 +50,8 @@ def find(run: RunDir, seed: int | None) -> Trained:
     """The result of the training with this seed, or with None of the first of train.seeds.
 
     Raises HarnessError for another seed, if a stage up to the training (or to the curve that chooses its checkpoint) is
-    not finished, if a file of its result is missing or has changed, and if the base's weights have changed since the
-    run began.
+    not finished, if a file of its result is missing or has changed, and if the base's weights, tokenizer or chat
+    template have changed since the run began.
     """
     run.check_seed("--train-seed", seed)
     chosen = run.config.train.seeds[0] if seed is None else seed
@@ -70,5 +70,5 @@ def find(run: RunDir, seed: int | None) -> Trained:
             raise HarnessError(f"{path}: {name} is missing; restore it, or delete the folder and run again")
     seals.check_files(run, path)
     base = checkpoint.resolve(run.config.model)
-    run.pin({"base weights": base.weights_hash})
+    run.check_pinned(base.inputs)
     return Trained(run, chosen, base, path)

@@ -68,6 +68,5 @@ def local_inputs(config: Config) -> dict[str, str]:
         with contextlib.suppress(HarnessError, OSError):
             found |= {f"questions of {name}": data.content_hash() for name, data in further_data(config).items()}
     with contextlib.suppress(HarnessError, OSError):
-        if Path(config.model.id).is_dir():
-            found |= checkpoint.resolve(config.model).inputs
+        found |= checkpoint.local_inputs(config.model)
     return found

@@ -113,7 +113,7 @@ def write_metrics(log: Path, rows: list[Metrics]) -> None:
 
 
 def _line(row: Metrics) -> Numbers:
-    return {"step": row.step} | row.numbers
+    return {**row.numbers, "step": row.step}
 
 
 def rollouts_file(folder: Path) -> Path:

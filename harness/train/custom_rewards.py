@@ -85,6 +85,8 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
         try:
             # Copies: its changes to them must not reach the other rewards or the record.
             own = {name: copy.deepcopy(value) if isinstance(value, list) else value for name, value in columns.items()}
+            if "log_metric" in own:
+                own["log_metric"] = _own_metrics(name, own["log_metric"])
             returned = function(completions=copy.deepcopy(completions), **own)
             rewards = returned.tolist() if hasattr(returned, "tolist") else returned
             rewards = list(rewards) if isinstance(rewards, Iterable) else None
@@ -100,6 +102,15 @@ def _checked(name: str, path: Path, function: Callable[..., Any]) -> RewardFunct
         return [None if value is None else _finite(name, value) for value in rewards]
 
     return reward
+
+
+def _own_metrics(name: str, log: Callable[[str, float], None]) -> Callable[[str, float], None]:
+    """log_metric for a user's function: a finite number, under a name that none of the trainer's or ours can have."""
+
+    def logged(metric: str, value: Any) -> None:
+        log(f"user/{metric}", _finite(f"{name}, log_metric {metric}", value))
+
+    return logged
 
 
 def _hint(error: BaseException, given: Sequence[str]) -> str:

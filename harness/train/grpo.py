@@ -73,7 +73,14 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         eos_id=tokenizer.eos_token_id,
         done=step_of(resume) if resume else 0,
     )
-    run.note("backends", {f"training ({run.label(seed)})": backend.name})
+    stage = f"training ({run.label(seed)})"
+    if resume and (before := run.read_manifest().backends.get(stage, backend.name)) != backend.name:
+        raise HarnessError(
+            f"train.backend: the first {recorder.resumed_at} steps were trained by {before}, which cannot run here; go "
+            f"on where it can, or delete {folder} and train again"
+        )
+    run.note("backends", {stage: backend.name})
+    run.note("made_with", {stage: provenance.made_with()})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         ranks.keep(trainer)

@@ -21,6 +21,7 @@ def test_an_adapter_says_what_it_is_of(tmp_path):
     assert front["base_model"] == "google/gemma-3-1b-it" and front["base_model_relation"] == "adapter"
     assert front["library_name"] == "peft" and front["datasets"] == ["openai/gsm8k"]
     assert "A LoRA adapter of google/gemma-3-1b-it" in body and "LoRA r 4" in body and "after step 50 of 60" in body
+    assert "- 50 steps of " in body and "- 60 steps of " in card.trained(config, 3407, 60)
     (tmp_path / "gemma").mkdir()
     local = loading.load(loading.find_experiment("quickstart"), [f"model.id={tmp_path}/gemma", "data.path=tiny"])
     text = card.trained(local, 3407, 60)

@@ -368,6 +368,17 @@ def test_weights_that_are_not_those_that_were_scored_are_refused(run):
         export_command.main([str(run), "--to", "merged"])
 
 
+def test_all_weights_trained_stop_and_are_asked_as_they_were_trained(tmp_path):
+    """The folder in train/ is used as it is, too."""
+    base = tmp_path / "base"
+    shutil.copytree(TINY.path, base)
+    files.write_json(base / "generation_config.json", {"eos_token_id": 1, "do_sample": True})
+    given = Checkpoint("mine", base, TINY.path.joinpath("chat_template.jinja").read_text() + "\n")
+    full_finetuning.save(load_base(given, "fp32"), given, tmp_path / "saved")
+    assert (tmp_path / "saved/chat_template.jinja").read_text() == given.chat_template
+    assert files.read_json(tmp_path / "saved/generation_config.json") == {"eos_token_id": [1, 5], "do_sample": True}
+
+
 def test_all_weights_trained_are_the_export_in_the_dtype_of_the_base(tmp_path):
     found = full_run(tmp_path / "results")
     assert export_command.main([str(found.run.path), "--to", "merged"]) == 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from transformers import PreTrainedTokenizerFast
 
 from harness.config import loading
 from harness.models import checkpoint, prompts
+from harness.run import inputs
+from harness.runs import directory
 from harness.tasks.benchmarks import gsm8k
 from harness.util.errors import HarnessError
 
@@ -120,6 +123,14 @@ def test_a_turn_end_that_is_special_among_the_added_tokens_only_is_found(tokeniz
     assert prompts.turn_end(bare) == "<end_of_turn>"
 
 
+def test_special_tokens_before_an_answer_do_not_end_its_turn(tokenizer):
+    opened = "{{ ('<unk>' if message['role'] == 'assistant' else '') + (system"
+    tokenizer.chat_template = tokenizer.chat_template.replace("{{ (system", opened)
+    chat = [{"role": "user", "content": "1+1?"}, {"role": "assistant", "content": "2"}]
+    assert "<unk>2<end_of_turn>" in tokenizer.apply_chat_template(chat, tokenize=False)
+    assert prompts.turn_end(tokenizer) == "<end_of_turn>"
+
+
 def test_a_template_that_ends_no_turn_is_refused(tokenizer):
     tokenizer.chat_template = tokenizer.chat_template.replace("<end_of_turn>", "")
     with pytest.raises(HarnessError, match="does not end the model's turn"):
@@ -145,6 +156,24 @@ def untemplated(tmp_path):
     return folder, (folder / "chat_template.jinja").rename(tmp_path / "ours.jinja")
 
 
+def test_a_template_that_was_edited_is_another_input(untemplated, tmp_path, monkeypatch):
+    """Prompts would be other ones after a resume, and an export would ask as no score was measured."""
+    folder, template = untemplated
+    own = shutil.copy(template, folder / "chat_template.jinja")
+    run = directory.open_run("quickstart", [f"model.id={folder}"], tmp_path / "results")
+    run.pin(inputs.local_inputs(run.config))
+    Path(own).write_text(template.read_text() + "\n")
+    with pytest.raises(HarnessError, match="the tokenizer changed since this run began"):
+        run.check_pinned(inputs.local_inputs(run.config))
+    monkeypatch.chdir(tmp_path)
+    for model in ("tiny", "owner/name"):  # the second is the hub's, and only the file is here
+        run = directory.open_run("quickstart", [f"model.id={model}", "model.chat_template=ours.jinja"], tmp_path / "r")
+        run.pin(inputs.local_inputs(run.config))
+        template.write_text(template.read_text() + "\n")
+        with pytest.raises(HarnessError, match="the chat template changed since this run began"):
+            run.check_pinned(inputs.local_inputs(run.config))
+
+
 def asked_of(model, template):
     settings = [f"model.id={model}", f"model.chat_template={template or 'null'}"]
     return loading.load(loading.find_experiment("quickstart"), settings)
@@ -162,7 +191,8 @@ def test_a_checkpoint_without_a_template_is_given_one(untemplated, problems, mon
     assert prompts.encode(tokenizer, problems, CONFIG.prompt.system) == own
     assert prompts.stop_ids(given, tokenizer) == prompts.stop_ids(CHECKPOINT, prompts.load_tokenizer(CHECKPOINT))
     assert given.tokenizer_hash != bare.tokenizer_hash
-    assert bare.inputs.keys() == {"base weights"} and given.inputs.keys() == {"base weights", "chat template"}
+    own = {"base weights", "tokenizer"}
+    assert bare.inputs.keys() == own and given.inputs.keys() == own | {"chat template"}
     before = given.inputs["chat template"]
     template.write_text(template.read_text() + "\n")
     assert checkpoint.resolve(asked_of(folder, template.name).model).inputs["chat template"] != before

@@ -393,6 +393,19 @@ def test_a_completion_without_a_reward_is_recorded_as_such(tmp_path):
     assert [row["reward"] for row in rows] == [None, 2.0, 4.0, None, None, None, None, None]
 
 
+def test_a_training_is_not_continued_by_another_backend(tmp_path, monkeypatch):
+    run = directory.open_run("quickstart", [], tmp_path)
+    run.note("backends", {"training (seed 3407)": "unsloth"})
+    listener = overheard(run.train(3407))
+    for step in (1, 2):
+        rollout(listener, [[5, 106]] * 8, step - 1)
+        listener.on_log(None, SimpleNamespace(global_step=step), None, logs={"reward": 1.5})
+    listener.save()
+    monkeypatch.setattr(grpo, "last_resume_point", lambda *asked: run.train(3407) / "checkpoints" / "checkpoint-2")
+    with pytest.raises(HarnessError, match="the first 2 steps were trained by unsloth, which cannot run here"):
+        grpo.train(run, 3407, trl_backend.BACKEND)
+
+
 def test_a_reward_that_rises_while_accuracy_falls_is_said_once(tmp_path, capsys):
     steps = 20
     listener = overheard(tmp_path, steps=steps)

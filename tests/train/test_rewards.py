@@ -469,6 +469,21 @@ def test_what_cannot_be_built(own, names, message):
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_metric_of_the_users_own_cannot_take_the_name_of_another(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "def f(completions, log_metric, **columns):\n"
+        "    log_metric('reward', 100)\n"
+        "    log_metric('step', columns['answer'][0])\n"
+        "    return [0.0] * len(completions)\n"
+    )
+    (function,) = built("tutorial", ["mine.py:f"], tmp_path)
+    logged = {}
+    given = {"completions": [[{"role": "assistant", "content": "2"}]], "log_metric": logged.__setitem__}
+    assert function(**given, answer=[7]) == [0.0] and logged == {"user/reward": 100.0, "user/step": 7.0}
+    with pytest.raises(RewardError, match=r"mine.py:f, log_metric step' returned 'x'; expected a finite number"):
+        function(**given, answer=["x"])
+
+
 # --- tried out at the start of a run
 
 CALLED = """
