@@ -59,7 +59,8 @@ def run_stages(run: RunDir, held: int, pool: Pool, planned: Sequence[Stage]) -> 
             at_once = min(len(units), pool.room())
             say(f"{name}: {len(units)}, {at_once} at a time" if len(units) > 1 else name)
             for stage in missing:
-                run.note("made_with", {stage.name: provenance.made_with()})
+                if stage.command[0] != "harness.train":  # which notes it itself, also where it goes on
+                    run.note("made_with", {stage.name: provenance.made_with()})
             _work(run, units, token, pool)
             # Parts of another run, of the same base, may have kept the last of ours from joining them.
             _work(run, [Unit(stage) for stage in missing if not stage.done], token, pool)

@@ -80,7 +80,10 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
             f"on where it can, or delete {folder} and train again"
         )
     run.note("backends", {stage: backend.name})
-    run.note("made_with", {stage: provenance.made_with()})
+    made, earlier = provenance.made_with(), run.read_manifest().made_with.get(stage)
+    if resume and earlier not in (None, made):
+        stage = f"{stage}, from step {recorder.resumed_at + 1} on"
+    run.note("made_with", {stage: made})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         ranks.keep(trainer)

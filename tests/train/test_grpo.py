@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from transformers import AutoTokenizer
 from harness.config import loading, schema
 from harness.models import checkpoint, full_finetuning, prompts
 from harness.models.lora import lora_config
-from harness.runs import directory, training
+from harness.runs import directory, provenance, training
 from harness.tasks.benchmarks import gsm8k
 from harness.train import effective_settings, grpo, resume, rewards, trl_backend, trl_rollouts, unsloth_backend
 from harness.train.recorder import PATIENCE, Recorder, _note
@@ -393,17 +394,43 @@ def test_a_completion_without_a_reward_is_recorded_as_such(tmp_path):
     assert [row["reward"] for row in rows] == [None, 2.0, 4.0, None, None, None, None, None]
 
 
-def test_a_training_is_not_continued_by_another_backend(tmp_path, monkeypatch):
-    run = directory.open_run("quickstart", [], tmp_path)
-    run.note("backends", {"training (seed 3407)": "unsloth"})
-    listener = overheard(run.train(3407))
+def two_steps(folder):
+    """What a training leaves after two steps, but for its resume point."""
+    listener = overheard(folder)
     for step in (1, 2):
         rollout(listener, [[5, 106]] * 8, step - 1)
         listener.on_log(None, SimpleNamespace(global_step=step), None, logs={"reward": 1.5})
     listener.save()
+
+
+def test_a_training_is_not_continued_by_another_backend(tmp_path, monkeypatch):
+    run = directory.open_run("quickstart", [], tmp_path)
+    run.note("backends", {"training (seed 3407)": "unsloth"})
+    two_steps(run.train(3407))
     monkeypatch.setattr(grpo, "last_resume_point", lambda *asked: run.train(3407) / "checkpoints" / "checkpoint-2")
     with pytest.raises(HarnessError, match="the first 2 steps were trained by unsloth, which cannot run here"):
         grpo.train(run, 3407, trl_backend.BACKEND)
+
+
+def test_a_training_that_goes_on_with_other_packages_has_both_on_record(tmp_path, monkeypatch):
+    run = directory.open_run("quickstart", [], tmp_path)
+
+    def build(*given):
+        raise HarnessError("the trainer is built")
+
+    monkeypatch.setattr(grpo, "_build", build)
+    made = provenance.made_with()
+    monkeypatch.setattr(provenance, "made_with", lambda: dataclasses.replace(made, versions={"trl": "1.13.0"}))
+    with pytest.raises(HarnessError, match="the trainer is built"):
+        grpo.train(run, 3407, trl_backend.BACKEND)
+    monkeypatch.setattr(provenance, "made_with", lambda: made)
+    two_steps(run.train(3407))
+    monkeypatch.setattr(grpo, "last_resume_point", lambda *asked: run.train(3407) / "checkpoints" / "checkpoint-2")
+    with pytest.raises(HarnessError, match="the trainer is built"):
+        grpo.train(run, 3407, trl_backend.BACKEND)
+    noted = run.read_manifest().made_with
+    assert noted["training (seed 3407)"].versions == {"trl": "1.13.0"}
+    assert noted["training (seed 3407), from step 3 on"] == made
 
 
 def test_a_reward_that_rises_while_accuracy_falls_is_said_once(tmp_path, capsys):

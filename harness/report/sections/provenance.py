@@ -27,7 +27,7 @@ def provenance(run: RunDir, numbers: Summary) -> Section:
     if wall := manifest.wall_seconds:
         gpu = manifest.machine and manifest.machine.gpu
         many = run.config.train.processes  # GPUs of a training
-        used = sum(seconds * (many if "training (" in stage else 1) for stage, seconds in wall.items())
+        used = sum(seconds * (many if stage.startswith("training") else 1) for stage, seconds in wall.items())
         on = f"{many} {gpu} for a training, one otherwise" if many > 1 else f"one {gpu}"
         hours = f"; together {used / 3600:.3f} GPU-hours on {on}" if gpu else ""
         took = ", ".join(f"{stage} {seconds:,.0f} s" for stage, seconds in wall.items())
