@@ -113,7 +113,7 @@ def write_metrics(log: Path, rows: list[Metrics]) -> None:
 
 
 def _line(row: Metrics) -> Numbers:
-    return {**row.numbers, "step": row.step}
+    return {"step": row.step} | row.numbers
 
 
 def rollouts_file(folder: Path) -> Path:
