@@ -59,7 +59,7 @@ def run_stages(run: RunDir, held: int, pool: Pool, planned: Sequence[Stage]) -> 
             at_once = min(len(units), pool.room())
             say(f"{name}: {len(units)}, {at_once} at a time" if len(units) > 1 else name)
             for stage in missing:
-                if stage.command[0] != "harness.train":  # which notes it itself, also where it goes on
+                if not stage.trains:  # a training notes it itself, also where it goes on
                     run.note("made_with", {stage.name: provenance.made_with()})
             _work(run, units, token, pool)
             # Parts of another run, of the same base, may have kept the last of ours from joining them.
@@ -70,7 +70,7 @@ def run_stages(run: RunDir, held: int, pool: Pool, planned: Sequence[Stage]) -> 
 
 def _phases(planned: Sequence[Stage]) -> Iterator[tuple[str, list[Stage]]]:
     """The stages that may run side by side, in order, each group with its name."""
-    for training, group in itertools.groupby(planned, lambda stage: stage.command[0] == "harness.train"):
+    for training, group in itertools.groupby(planned, lambda stage: stage.trains):
         together = list(group)
         if training:
             yield ("trainings" if together[1:] else together[0].name), together

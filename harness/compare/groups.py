@@ -16,13 +16,13 @@ from harness.compare import conditions
 from harness.compare.conditions import BASE
 from harness.report import summary
 from harness.report.summary import Summary
-from harness.report.wording import counts_text, demo, identity_parts, p_text, points_text, rate_text
+from harness.report.wording import counts_text, demo, identity_parts, p_text, points_text, rate_text, steps_text
 from harness.runs import directory, seals
 from harness.stats import finding
 from harness.stats.scores import COMPARED
 from harness.util import files, typed
 from harness.util.errors import HarnessError
-from harness.util.text import one_line, plural, quoted
+from harness.util.text import one_line, quoted
 
 COLUMNS = (
     "run", "n", "base accuracy", "tuned accuracy", "Δ accuracy", "gained", "lost", "mid-p", "Δ strict", "Δ format",
@@ -86,7 +86,7 @@ def _load(path: Path) -> Run:
         reason = "not finished" if (path / "config.yaml").is_file() else "not a run directory"
         raise HarnessError(f"{path}: {reason}")
     numbers, run = summary.read(path), directory.existing(path)
-    for each in seals.broken(run, but="train"):
+    for each in seals.broken(run, lambda file: not file.is_relative_to(path / "train")):
         if not each.missing:  # a run can be in the table without its answers
             raise HarnessError(f"{path / each.path}: {each.why}; python -m harness.run {quoted(path)} mends it")
     settings = _flat(run.config.deciding()) | _contents(run.read_manifest().inputs)
@@ -163,8 +163,8 @@ def lines(group: Group) -> list[str]:
         values = (f"{key}={spelled(run.settings[key])}" for key in keys if key in run.settings)
         listed.append(f"{run.name}: " + ", ".join(values))
     for run in group:
-        if done := run.summary.identity.done:
-            steps = f"{' / '.join(map(str, done))} of {plural(run.summary.identity.steps, 'step')}"
+        if run.summary.identity.done:
+            steps = steps_text(run.summary.identity)
             listed.append(f"{run.name}: the training was stopped after {steps} (train.on_drift).")
     listed += [f"{key} is {meaning}." for key, meaning in HASHES.items() if key in keys]
     return [one_line(line) for line in listed]

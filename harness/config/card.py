@@ -17,10 +17,10 @@ from harness.util.text import on_hub, visible, without_folders
 NAME = "README.md"  # where the hub looks for it
 
 
-def trained(config: Config, seed: int, step: int, done: int | None = None) -> str:
+def trained(config: Config, seed: int, step: int, *, over: bool = False) -> str:
     """The card of a training's result, or of the adapter after one of its kept steps, before it is scored.
 
-    done: as in `training`.
+    over: whether the training took no further step.
     """
     full, name = config.model.full_finetuning, config.run_name()
     what = "All weights" if full else "A LoRA adapter"
@@ -32,7 +32,7 @@ def trained(config: Config, seed: int, step: int, done: int | None = None) -> st
         f"They are in report.md of the run {name}, before and after, with intervals. `python -m harness.export` writes "
         "a checkpoint whose card has them.",
         "\n## Training\n",
-        *training(config, seed, done=done, made=step),
+        *training(config, seed, step, over=over),
         "\n## Use\n",
         *asked_with(config),
         LICENCE,
@@ -58,21 +58,15 @@ def front(config: Config, library: str, relation: str) -> dict[str, Any]:
     return found | {"tags": ["grpo", "reinforcement-learning", "math", method]}
 
 
-def training(
-    config: Config, seed: int, *chosen: str, done: int | None = None, made: int | None = None
-) -> Iterator[str]:
-    """How it was trained, as a list.
-
-    chosen: lines on the choice of the weights; done: steps, if it was stopped; made: steps so far, if not all.
-    """
+def training(config: Config, seed: int, steps: int, *chosen: str, over: bool) -> Iterator[str]:
+    """How it was trained, as a list; steps, over: as in `trained`; chosen: lines on the choice of the weights."""
     train, lora = config.train, config.lora
     what = "all weights" if config.model.full_finetuning else f"LoRA r {lora.r}, alpha {lora.alpha}"
     weights = "4-bit" if config.model.load_in_4bit else "8-bit" if config.model.load_in_8bit else config.model.precision
     rewards = ", ".join(f"{_reward(f.name)} × {f.weight:g}" for f in config.rewards.functions)
     yield f"- {what}, trained in {weights}, seed {seed}"
-    if done and done < train.steps:
-        yield f"- stopped after step {done}, because the reward rose while the accuracy of the completions fell"
-    steps = made or done or train.steps
+    if over and steps < train.steps:
+        yield f"- stopped after step {steps}, because the reward rose while the accuracy of the completions fell"
     yield (
         f"- {steps} steps of {train.prompts_per_step} prompts × {train.generations} completions, of at "
         f"most {train.max_completion_tokens} tokens, at temperature {train.temperature:g}"

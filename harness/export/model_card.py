@@ -44,7 +44,11 @@ def _body(run: RunDir, numbers: Summary, export: Export) -> Iterator[str]:
     yield "\n## Training\n"
     chosen = [f"- these are the weights after step {export.step}, which scored best on the dev split"]
     yield from card.training(
-        config, export.seed, *(chosen if config.train.checkpoint == "best_dev" else ()), done=run.steps(export.seed)
+        config,
+        export.seed,
+        run.steps(export.seed),
+        *(chosen if config.train.checkpoint == "best_dev" else ()),
+        over=True,
     )
     yield "\n## This export\n"
     yield from kept(export)

@@ -88,8 +88,7 @@ class Checkpoint:
     @property
     def inputs(self) -> dict[str, str]:
         """Content hashes, for RunDir.pin: the weights, the tokenizer, and a chat template that is not its own."""
-        template = {} if self.chat_template is None else {"chat template": text_hash(self.chat_template)}
-        return {"base weights": self.weights_hash, "tokenizer": self._own_tokenizer} | template
+        return {"base weights": self.weights_hash, "tokenizer": self._own_tokenizer} | _hashed(self.chat_template)
 
     def _json(self, name: str, default: dict | None = None) -> dict:
         try:
@@ -108,7 +107,7 @@ def resolve(model: ModelSection, *, weights: bool = True) -> Checkpoint:
     With weights=False a hub model's weight files are not fetched, only its tokenizer and configuration.
     Raises HarnessError if it cannot be found or fetched.
     """
-    template = None if model.chat_template is None else _template(model.chat_template)
+    template = _template(model)
     if model.id == EMBEDDED:
         from harness.tasks.tiny import CHECKPOINT
 
@@ -137,8 +136,7 @@ def on_this_machine(model: ModelSection) -> Checkpoint | None:
 
     with suppress(Exception):  # its errors have no common base class
         folder = Path(snapshot_download(model.id, revision=model.revision, local_files_only=True))
-        template = None if model.chat_template is None else _template(model.chat_template)
-        return None if _missing_weights(folder) else Checkpoint(model.id, folder, template, folder.name)
+        return None if _missing_weights(folder) else Checkpoint(model.id, folder, _template(model), folder.name)
     return None
 
 
@@ -146,12 +144,19 @@ def local_inputs(model: ModelSection) -> dict[str, str]:
     """Checkpoint.inputs without what is the hub's. Raises HarnessError as `resolve`."""
     if model.id == EMBEDDED or Path(model.id).is_dir():
         return resolve(model).inputs
-    return {} if model.chat_template is None else {"chat template": text_hash(_template(model.chat_template))}
+    return _hashed(_template(model))
 
 
-def _template(name: str) -> str:
-    """The text of model.chat_template. Raises HarnessError if it cannot be read."""
-    file = locate(name)
+def _hashed(template: str | None) -> dict[str, str]:
+    """The input that a chat template other than the checkpoint's own is."""
+    return {} if template is None else {"chat template": text_hash(template)}
+
+
+def _template(model: ModelSection) -> str | None:
+    """The text of model.chat_template; None: the checkpoint's own. Raises HarnessError if it cannot be read."""
+    if model.chat_template is None:
+        return None
+    file = locate(model.chat_template)
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

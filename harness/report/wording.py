@@ -152,12 +152,12 @@ def trained_parts(found: Identity) -> tuple[str, ...]:
     return (
         model_text(found),
         "all weights" if found.lora_r is None else f"LoRA r {found.lora_r}",
-        f"{_steps(found)} of {plural(found.completions, 'completion')}",
+        f"{steps_text(found)} of {plural(found.completions, 'completion')}",
         f"seed{'s' if found.seeds[1:] else ''} {', '.join(map(str, found.seeds))}",
     )
 
 
-def _steps(found: Identity) -> str:
+def steps_text(found: Identity) -> str:
     if found.done is None:
         return plural(found.steps, "step")
     return f"{' / '.join(map(str, found.done))} of {plural(found.steps, 'step')}"

@@ -90,7 +90,7 @@ def _one_by_one(run: RunDir, held: int | None) -> int:
             say(f"{place} {stage.name}: done already.")
             continue
         say(f"{place} {stage.name}{free_memory()}")
-        if stage.command[0] != "harness.train":  # which notes it itself, also where it goes on
+        if not stage.trains:  # a training notes it itself, also where it goes on
             run.note("made_with", {stage.name: provenance.made_with()})
         if code := start(run, held, stage):
             return code

@@ -7,7 +7,7 @@ no seals has none, and is trusted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,15 +103,15 @@ def changed(file: Path, sealed: Seal) -> bool:
     return files.file_hash(file) not in (sealed.sha256, sealed.replaced)
 
 
-def broken(run: RunDir, but: str = "") -> Iterator[Broken]:
+def broken(run: RunDir, asked: Callable[[Path], bool] = lambda file: True) -> Iterator[Broken]:
     """The sealed files of finished stages that have changed or are missing, or whose sources have been made again.
 
-    but: a folder of the run that is left out.
+    asked: of which files.
     """
     seals = run.read_manifest().seals
     for path, sealed in sorted(seals.items()):
         file = run.path / path
-        if but and path.startswith(f"{but}/"):
+        if not asked(file):
             continue
         if not (run.path / sealed.outcome).exists():
             continue  # the stage is not done, and will write the file again
@@ -144,12 +144,9 @@ def check(run: RunDir, *, redrawn: bool = False, remade: bool = False) -> None:
 
 def check_files(run: RunDir, folder: Path) -> None:
     """Raise HarnessError for the first file in a folder, or for a file, that is other than sealed."""
-    for path, sealed in sorted(run.read_manifest().seals.items()):
-        file = run.path / path
-        if file.is_relative_to(folder) and file.is_file() and changed(file, sealed):
-            raise HarnessError(
-                f"{file}: has changed since it was written; restore it, or delete {folder} and run again"
-            )
+    for each in broken(run, lambda file: file.is_relative_to(folder)):
+        if not each.missing and not each.stale:
+            raise HarnessError(f"{run.path / each.path}: {each.why}; restore it, or delete {folder} and run again")
 
 
 def mend(run: RunDir) -> None:

@@ -30,6 +30,10 @@ class Stage:
     command: list[str]  # module and options
 
     @property
+    def trains(self) -> bool:
+        return self.command[0] == "harness.train"
+
+    @property
     def done(self) -> bool:
         return all(outcome.exists() for outcome in self.outcomes)
 

@@ -81,9 +81,8 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
         )
     run.note("backends", {stage: backend.name})
     made, earlier = provenance.made_with(), run.read_manifest().made_with.get(stage)
-    if resume and earlier not in (None, made):
-        stage = f"{stage}, from step {recorder.resumed_at + 1} on"
-    run.note("made_with", {stage: made})
+    goes_on = f", from step {recorder.resumed_at + 1} on" if resume and earlier not in (None, made) else ""
+    run.note("made_with", {f"{stage}{goes_on}": made})
     with working("preparation of the training"):
         trainer = _build(config, seed, checkpoint, tokenizer, problems, folder, recorder, backend)
         ranks.keep(trainer)
@@ -96,7 +95,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     if backend.compiles:
         say("The first step compiles; that takes minutes on a new machine, and later runs use the cache.")
         recorder.first_step_compiles = True
-    with progress(f"training ({run.label(seed)})", config.train.steps, recorder.step, unit="steps") as update:
+    with progress(stage, config.train.steps, recorder.step, unit="steps") as update:
         recorder.update = update
         if recorder.first_step_compiles:
             update(recorder.step, "the first step compiles")
@@ -118,7 +117,7 @@ def train(run: RunDir, seed: int, backend: TrainerBackend) -> None:
     _save(trainer, run, seed, checkpoint)
     steps = recorder.step - recorder.resumed_at
     cost = provenance.cost(started - began, seconds, recorder.tokens, steps=steps)
-    run.note("stages", {f"training ({run.label(seed)})": cost})
+    run.note("stages", {stage: cost})
     say(f"Training {run.label(seed)}: {steps} steps in {seconds:.1f} s, {recorder.tokens / seconds:,.0f} tokens/s.")
 
 
@@ -325,7 +324,7 @@ def _save(trainer: GRPOTrainer, run: RunDir, seed: int, checkpoint: Checkpoint) 
         ].base_model_name_or_path = checkpoint.id  # as in the experiment file, not a local path
         model.save_pretrained(part, save_embedding_layers=False)  # "auto" would ask the hub about the base
         prompts.load_tokenizer(checkpoint).save_pretrained(part)
-    files.write_text(part / card.NAME, card.trained(config, seed, done, done))  # PEFT's is blank
+    files.write_text(part / card.NAME, card.trained(config, seed, done, over=True))  # PEFT's is blank
     files.sync(part)
     inside, final = str(part.relative_to(run.path)), str(outcome.relative_to(run.path))
     saved = {path.replace(inside, final, 1): sha256 for path, sha256 in seals.hashes(run, part.rglob("*")).items()}
